@@ -1,0 +1,50 @@
+/*
+ * verify.h: the export of the log, and its verification with the server switched off.
+ *
+ * An export is one tar of plain files: records (one canonical JSON a line), leaves, the signed checkpoint and the public keys.
+ * The verifier streams it once: signature of the checkpoint, each record against its leaf, all leaves against the root, and
+ * the rules that the records themselves must obey (numbers without gaps, four-eyes, no roll-out before approval).
+ * Errors name the record and its index.
+ * Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_AUDIT_VERIFY_H
+#define TD_AUDIT_VERIFY_H
+
+#include "audit/log.h"
+
+/* Takes the next bytes of the tar. Anything but TD_OK stops the export with that code. */
+typedef td_code (*td_audit_sink)(void *context, const void *data, size_t size, td_err *err);
+
+/* Public keys that go into the export for information (the auditor brings his own copy of the log's). */
+typedef struct td_audit_keys {
+    uint8_t log[TD_ED25519_PUBLIC_SIZE];
+    uint8_t submitter[TD_ED25519_PUBLIC_SIZE];
+} td_audit_keys;
+
+/* Streams everything under the newest checkpoint, from one read transaction, a reading connection. NOT_FOUND: no checkpoint. */
+TD_MUST_USE td_code td_audit_export(td_db *db, const td_audit_keys *keys, td_audit_sink sink, void *context, td_err *err);
+
+typedef struct td_audit_verify_options {
+    const char *vkey;            /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
+                                  * only: *verdict.trusted stays false) */
+    const char *older_checkpoint; /* text of a checkpoint kept from earlier, or NULL: the log must be an extension of it */
+    bool signatures;             /* verify each leaf's own signature too (slow) */
+} td_audit_verify_options;
+
+typedef struct td_audit_verdict {
+    td_log_root root;
+    int64_t records; /* bodies that were checked */
+    int64_t erased;  /* bodies that were erased (each with an erase.record) */
+    int64_t pending; /* verify_db only: records not yet under a checkpoint */
+    bool trusted;    /* the checkpoint was verified with a key that the caller brought */
+    char first_time[32], last_time[32];
+} td_audit_verdict;
+
+/* CORRUPT: "record 17 (approve.version pump/3): …". NOT_FOUND: no such file. *out is set on success only. */
+TD_MUST_USE td_code td_audit_verify_export(const char *path, const td_audit_verify_options *options, td_audit_verdict *out,
+                                           td_err *err);
+/* The same checks on a database, plus columns against bodies, stored nodes and every stored checkpoint. */
+TD_MUST_USE td_code td_audit_verify_db(td_db *db, const td_audit_verify_options *options, td_audit_verdict *out, td_err *err);
+
+#endif

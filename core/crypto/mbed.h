@@ -1,0 +1,47 @@
+/*
+ * mbed.h: what the files of core/crypto share about mbedTLS: its lock, its random callback, and the calls whose form changed
+ * between 2.28 and 3.6.
+ *
+ * Private to core/crypto. Every call into mbedTLS happens between td_mbed__lock and td_mbed__unlock: PSA 2.28 is not
+ * thread-safe, and mbedTLS 3.6 uses PSA inside its X.509 code.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_CORE_CRYPTO_MBED_H
+#define TD_CORE_CRYPTO_MBED_H
+
+#include "core/crypto/crypto.h"
+
+#include <mbedtls/pk.h>
+#include <mbedtls/x509_crt.h>
+#include <mbedtls/x509_csr.h>
+
+/* SubjectPublicKeyInfo in DER: a fixed head, then the raw key. */
+#define TD_SPKI_P256_HEAD 26
+#define TD_SPKI_P256_SIZE (TD_SPKI_P256_HEAD + TD_P256_PUBLIC_SIZE)
+#define TD_SPKI_ED25519_HEAD 12
+#define TD_SPKI_ED25519_SIZE (TD_SPKI_ED25519_HEAD + TD_ED25519_PUBLIC_SIZE)
+extern const uint8_t td_spki__p256_head[TD_SPKI_P256_HEAD];
+extern const uint8_t td_spki__ed25519_head[TD_SPKI_ED25519_HEAD];
+
+td_code td_mbed__setup(td_err *err);
+void td_mbed__lock(void);
+void td_mbed__unlock(void);
+int td_mbed__random(void *context, unsigned char *out, size_t size);
+/* Raises with mbedTLS' own words for `result`. */
+td_code td_mbed__fail(td_err *err, td_code code, int result, const char *what);
+
+/* The caller holds the lock. `pk` is initialized and empty. */
+td_code td_mbed__load_private(mbedtls_pk_context *pk, const td_key *key, td_err *err);
+td_code td_mbed__load_public(mbedtls_pk_context *pk, const uint8_t public_key[TD_P256_PUBLIC_SIZE], td_err *err);
+/* INVALID: not a P-256 key. */
+td_code td_mbed__public_of(mbedtls_pk_context *pk, uint8_t out[TD_P256_PUBLIC_SIZE], td_err *err);
+int td_mbed__set_serial(mbedtls_x509write_cert *cert, const uint8_t *serial, size_t size);
+/* The request's signature: DER bytes and whether it is ECDSA with SHA-256. */
+void td_mbed__request_signature(const mbedtls_x509_csr *csr, const uint8_t **der_out, size_t *size_out, bool *ecdsa_sha256_out);
+/* PKCS#8 or SEC1 DER of a P-256 private key into out; returns its size, 0 on failure. In key.c. */
+size_t td_key__private_der(const td_key *key, uint8_t *out, size_t room);
+/* The raw signature check, the lock not held: digest is the SHA-256 of the message. */
+td_code td_mbed__verify_digest(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const uint8_t digest[TD_DIGEST_SIZE],
+                               const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err);
+
+#endif

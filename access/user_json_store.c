@@ -1,0 +1,136 @@
+/*
+ * user_json_store.c: users as the API shows them: name, kind, roles by project, tokens without their secrets.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "access/internal.h"
+
+static td_code set_time(td_stmt *stmt, const char *column, json_t *object, const char *key)
+{
+    char text[32];
+    if (td_column_null(stmt, column)) {
+        return TD_OK;
+    }
+    td_format_time(td_column_int(stmt, column), text);
+    return json_object_set_new(object, key, json_string(text)) == 0 ? TD_OK : TD_NOMEM;
+}
+
+static td_code add_roles(td_db *db, int64_t user_id, json_t *user, td_err *err)
+{
+    td_stmt *stmt;
+    bool row;
+    json_t *roles = json_object();
+    if (json_object_set_new(user, "roles", roles) != 0) {
+        return td_fail(err, TD_NOMEM, "no memory for a user's roles");
+    }
+    TD_TRY(td_db_prepare(db,
+                         "SELECT project.name AS project, role_grant.role AS role FROM role_grant "
+                         "JOIN project ON project.project_id = role_grant.project_id "
+                         "WHERE role_grant.user_id = :user ORDER BY project.name, role_grant.role",
+                         &stmt, err));
+    td_bind_int(stmt, ":user", user_id);
+    for (;;) {
+        TD_TRY(td_step(stmt, &row, err));
+        if (!row) {
+            return TD_OK;
+        }
+        const char *project = td_column_text(stmt, "project");
+        json_t *list = json_object_get(roles, project);
+        if (list == NULL) {
+            list = json_array();
+            (void)json_object_set_new(roles, project, list);
+        }
+        if (json_array_append_new(list, json_string(td_column_text(stmt, "role"))) != 0) {
+            td_reset(stmt);
+            return td_fail(err, TD_NOMEM, "no memory for a user's roles");
+        }
+    }
+}
+
+static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
+{
+    td_stmt *stmt;
+    bool row;
+    json_t *tokens = json_array();
+    if (json_object_set_new(user, "tokens", tokens) != 0) {
+        return td_fail(err, TD_NOMEM, "no memory for a user's tokens");
+    }
+    TD_TRY(td_db_prepare(db,
+                         "SELECT token_id, label, created_ms, expires_ms, used_ms FROM token "
+                         "WHERE user_id = :user AND revoked_ms IS NULL AND expires_ms > :now ORDER BY token_id",
+                         &stmt, err));
+    td_bind_int(stmt, ":user", user_id);
+    td_bind_int(stmt, ":now", td_db_now_ms(db));
+    for (;;) {
+        TD_TRY(td_step(stmt, &row, err));
+        if (!row) {
+            return TD_OK;
+        }
+        json_t *token = json_pack("{s:I, s:s}", "id", (json_int_t)td_column_int(stmt, "token_id"), "label",
+                                  td_column_text(stmt, "label"));
+        if (token == NULL || json_array_append(tokens, token) != 0
+            || set_time(stmt, "created_ms", token, "created_at") != TD_OK
+            || set_time(stmt, "expires_ms", token, "expires_at") != TD_OK
+            || set_time(stmt, "used_ms", token, "used_at") != TD_OK) {
+            json_decref(token);
+            td_reset(stmt);
+            return td_fail(err, TD_NOMEM, "no memory for a user's tokens");
+        }
+        json_decref(token);
+    }
+}
+
+td_code td_access__user_object(td_db *db, int64_t user_id, json_t **out, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db,
+                         "SELECT name, kind, description, created_ms, disabled_ms FROM user WHERE user_id = :id",
+                         &stmt, err));
+    td_bind_int(stmt, ":id", user_id);
+    TD_TRY(td_step_one(stmt, err, "there is no user with row %lld", (long long)user_id));
+    TD_CLEANUP(td_json_done)
+    json_t *user = json_pack("{s:s, s:s, s:s, s:b}", "name", td_column_text(stmt, "name"), "kind",
+                             td_column_text(stmt, "kind"), "description", td_column_text(stmt, "description"),
+                             "disabled", !td_column_null(stmt, "disabled_ms"));
+    bool good = user != NULL && set_time(stmt, "created_ms", user, "created_at") == TD_OK
+                && set_time(stmt, "disabled_ms", user, "disabled_at") == TD_OK;
+    td_reset(stmt);
+    if (!good) {
+        return td_fail(err, TD_NOMEM, "no memory for a user's description");
+    }
+    TD_TRY(add_roles(db, user_id, user, err));
+    TD_TRY(add_tokens(db, user_id, user, err));
+    *out = json_incref(user);
+    return TD_OK;
+}
+
+#define USERS_PAGE 10000 /* more users than this are not listed at once */
+
+td_code td_user_list_json(td_db *db, json_t **out, td_err *err)
+{
+    int64_t after = 0;
+    td_stmt *stmt;
+    bool row;
+    TD_CLEANUP(td_json_done) json_t *list = json_array();
+    for (int i = 0; list != NULL && i < USERS_PAGE; i++) {
+        TD_TRY(td_db_prepare(db, "SELECT user_id FROM user WHERE user_id > :after ORDER BY user_id LIMIT 1", &stmt,
+                             err));
+        td_bind_int(stmt, ":after", after);
+        TD_TRY(td_step(stmt, &row, err));
+        if (!row) {
+            break;
+        }
+        after = td_column_int(stmt, "user_id");
+        td_reset(stmt);
+        json_t *user;
+        TD_TRY(td_access__user_object(db, after, &user, err));
+        if (json_array_append_new(list, user) != 0) {
+            return td_fail(err, TD_NOMEM, "no memory for the list of users");
+        }
+    }
+    if (list == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory for the list of users");
+    }
+    *out = json_incref(list);
+    return TD_OK;
+}

@@ -27,7 +27,7 @@ TD_MUST_USE td_code td_topic_down(const char *prefix, const char *device, const 
 /* A Receipt message; out has room for 16 bytes. Returns its size. */
 size_t td_receipt_encode(uint64_t settled, uint8_t out[16]);
 /* Appends a SignedMessage {payload_type, payload, one signature by key}. */
-TD_MUST_USE td_code td_signed_message(const td_key *key, const char *payload_type, const void *payload, size_t size,
+TD_MUST_USE td_code td_downlink_sign(const td_key *key, const char *payload_type, const void *payload, size_t size,
                                       td_str *out, td_err *err);
 /* The signed ServerState for PREFIX/_/server (retained; online false is the will's payload). */
 TD_MUST_USE td_code td_server_state_message(const td_key *director, bool online, uint64_t epoch, int64_t now_ms,

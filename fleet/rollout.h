@@ -58,11 +58,11 @@ TD_MUST_USE td_code td_rollout_abort(td_db *db, const td_actor *actor, const cha
 TD_MUST_USE td_code td_rollout_revert(td_db *db, const td_actor *actor, const char *project, const char *id,
                                       const char *reason, td_err *err);
 
-typedef enum td_health { TD_HEALTH_PASS, TD_HEALTH_WAIT, TD_HEALTH_FAIL } td_health;
+typedef enum td_rollout_health { TD_HEALTH_PASS, TD_HEALTH_WAIT, TD_HEALTH_FAIL } td_rollout_health;
 
 /* The rollout asks the monitor through this: how does model/version do on the devices of the rollout's wave? `text_out`
  * takes a sentence for people. Runs inside the tick, on its connection; reads only. */
-typedef td_health (*td_health_fn)(void *context, td_db *db, const char *rollout, const char *project, const char *model,
+typedef td_rollout_health (*td_health_fn)(void *context, td_db *db, const char *rollout, const char *project, const char *model,
                                   int64_t version, char text_out[160]);
 
 typedef struct td_rollout_tick_options {

@@ -1,10 +1,10 @@
 /*
  * crypto.h: hashing, signatures and keys; the only caller of mbedTLS' PSA and of libcrypto.
  *
- * Bulk SHA-256, Ed25519 and the server's own P-256 signing go through libcrypto; P-256 verification, X.509 and requests
- * through mbedTLS (2.28 or 3.6). PSA 2.28 is not thread-safe: one process-wide mutex is held around every PSA call.
- * P-256 signatures are raw r‖s (64 bytes) everywhere but where a format demands DER; verification is strict.
- * Threads: everything here may be called from any thread; a td_sha256 belongs to one.
+ * Bulk SHA-256, Ed25519 and the server's own P-256 signing go through libcrypto; P-256 verification, X.509 and
+ * requests through mbedTLS (2.28 or 3.6). PSA 2.28 is not thread-safe: one process-wide mutex is held around every
+ * PSA call. P-256 signatures are raw r‖s (64 bytes) everywhere but where a format demands DER; verification is
+ * strict. Threads: everything here may be called from any thread; a td_sha256 belongs to one.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_CRYPTO_CRYPTO_H
@@ -30,7 +30,7 @@ typedef struct td_sha256 td_sha256; /* one running hash */
 TD_MUST_USE td_code td_sha256_new(td_sha256 **out, td_err *err);
 void td_sha256_update(td_sha256 *hash, const void *data, size_t size);
 void td_sha256_final(td_sha256 *hash, uint8_t digest[TD_DIGEST_SIZE]); /* and restarts it */
-void td_sha256_free(td_sha256 **hash); /* TD_CLEANUP */
+void td_sha256_free(td_sha256 **hash);                                 /* TD_CLEANUP */
 void td_sha256_of(const void *data, size_t size, uint8_t digest[TD_DIGEST_SIZE]);
 /* Hashes a whole file with large reads; size_out may be NULL. */
 TD_MUST_USE td_code td_sha256_file(const char *path, uint8_t digest[TD_DIGEST_SIZE], uint64_t *size_out, td_err *err);
@@ -62,11 +62,16 @@ void td_key_id(const uint8_t *public_key, size_t size, uint8_t out[TD_KEY_ID_SIZ
 /* TD_CORRUPT when the signature does not verify. */
 TD_MUST_USE td_code td_p256_verify(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const void *data, size_t size,
                                    const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err);
+/* The same over a SHA-256 digest that the caller already has. */
+TD_MUST_USE td_code td_p256_verify_digest(const uint8_t public_key[TD_P256_PUBLIC_SIZE],
+                                          const uint8_t digest[TD_DIGEST_SIZE],
+                                          const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err);
 TD_MUST_USE td_code td_ed25519_verify(const uint8_t public_key[TD_ED25519_PUBLIC_SIZE], const void *data, size_t size,
                                       const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err);
 /* Strict DER <-> raw r‖s (64 bytes). The DER form has at most 72 bytes. */
 #define TD_SIGNATURE_DER_MAX 72
-TD_MUST_USE td_code td_signature_from_der(const uint8_t *der, size_t size, uint8_t out[TD_SIGNATURE_SIZE], td_err *err);
+TD_MUST_USE td_code td_signature_from_der(const uint8_t *der, size_t size, uint8_t out[TD_SIGNATURE_SIZE],
+                                          td_err *err);
 size_t td_signature_to_der(const uint8_t raw[TD_SIGNATURE_SIZE], uint8_t out[TD_SIGNATURE_DER_MAX]);
 
 /* DSSE v1 pre-authentication encoding: "DSSEv1" SP len(type) SP type SP len(payload) SP payload, appended to out. */

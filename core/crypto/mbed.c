@@ -1,9 +1,8 @@
 /*
  * mbed.c: mbedTLS behind one mutex, and the only file that knows how 2.28 and 3.6 differ.
  *
- * P-256 verification goes through psa_verify_hash on raw r‖s. The mutex is held around every call, because four threads that
- * import keys into PSA 2.28 end in a double free.
- * SPDX-License-Identifier: Apache-2.0
+ * P-256 verification goes through psa_verify_hash on raw r‖s. The mutex is held around every call, because four
+ * threads that import keys into PSA 2.28 end in a double free. SPDX-License-Identifier: Apache-2.0
  */
 /* 3.x hides the fields of a request that carry its signature, and offers no function to read them. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
@@ -103,7 +102,8 @@ td_code td_mbed__public_of(mbedtls_pk_context *pk, uint8_t out[TD_P256_PUBLIC_SI
     const uint8_t *spki = der + sizeof der - TD_SPKI_P256_SIZE; /* mbedTLS writes at the end of the buffer */
     if (size != TD_SPKI_P256_SIZE || memcmp(spki, td_spki__p256_head, TD_SPKI_P256_HEAD) != 0 ||
         spki[TD_SPKI_P256_HEAD] != 0x04) {
-        return td_fail(err, TD_INVALID, "the public key is not an ECDSA P-256 key, the only kind that is accepted here");
+        return td_fail(err, TD_INVALID,
+                       "the public key is not an ECDSA P-256 key, the only kind that is accepted here");
     }
     memcpy(out, spki + TD_SPKI_P256_HEAD, TD_P256_PUBLIC_SIZE);
     return TD_OK;
@@ -127,7 +127,8 @@ int td_mbed__set_serial(mbedtls_x509write_cert *cert, const uint8_t *serial, siz
 #endif
 }
 
-void td_mbed__request_signature(const mbedtls_x509_csr *csr, const uint8_t **der_out, size_t *size_out, bool *ecdsa_sha256_out)
+void td_mbed__request_signature(const mbedtls_x509_csr *csr, const uint8_t **der_out, size_t *size_out,
+                                bool *ecdsa_sha256_out)
 {
     *der_out = csr->sig.p;
     *size_out = csr->sig.len;
@@ -151,7 +152,8 @@ static td_code verify_locked(const uint8_t *public_key, const uint8_t *digest, c
     if (status != PSA_SUCCESS) {
         return td_fail(err, TD_INVALID, "the public key is not a point on P-256");
     }
-    status = psa_verify_hash(key, PSA_ALG_ECDSA(PSA_ALG_SHA_256), digest, TD_DIGEST_SIZE, signature, TD_SIGNATURE_SIZE);
+    status =
+        psa_verify_hash(key, PSA_ALG_ECDSA(PSA_ALG_SHA_256), digest, TD_DIGEST_SIZE, signature, TD_SIGNATURE_SIZE);
     (void)psa_destroy_key(key);
     if (status == PSA_SUCCESS) {
         return TD_OK;
@@ -175,5 +177,11 @@ td_code td_p256_verify(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const void
     uint8_t digest[TD_DIGEST_SIZE];
     static const uint8_t nothing[1] = {0};
     td_sha256_of(size > 0 ? data : nothing, size, digest);
+    return td_mbed__verify_digest(public_key, digest, signature, err);
+}
+
+td_code td_p256_verify_digest(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const uint8_t digest[TD_DIGEST_SIZE],
+                              const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err)
+{
     return td_mbed__verify_digest(public_key, digest, signature, err);
 }

@@ -1,0 +1,194 @@
+/*
+ * test_db.c: one writer a workspace, a newer database is refused, closures fail alone, callers are answered after COMMIT.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "core/base/fs.h"
+#include "core/db/migrate.h"
+#include "core/db/writer.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char folder[32];
+static char path[64];
+
+static const td_migration steps[] = {{"t", 1, "001_t", "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER NOT NULL CHECK (v < 100)) STRICT;"},
+                                     {0}};
+static const td_migration more_steps[] = {steps[0], {"t", 2, "002_u", "CREATE TABLE u (k TEXT) STRICT;"}, {0}};
+static const td_migration *const lists[] = {steps, NULL};
+static const td_migration *const newer_lists[] = {more_steps, NULL};
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/td-db-XXXXXX");
+    if (mkdtemp(folder) == NULL) {
+        return -1;
+    }
+    snprintf(path, sizeof path, "%s/tidemark.db", folder);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return td_folder_remove(folder, NULL) == TD_OK ? 0 : -1;
+}
+
+static td_db *open_writer(const td_migration *const *which)
+{
+    td_db *db = NULL;
+    td_err err = {0};
+    assert_int_equal(td_db_open(path, TD_DB_WRITE, &td_clock_system, &db, &err), TD_OK);
+    assert_int_equal(td_db_migrate(db, which, &err), TD_OK);
+    return db;
+}
+
+static td_code insert(td_db *db, const char *key, int64_t value, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db, "INSERT INTO t (k, v) VALUES (:k, :v)", &stmt, err));
+    td_bind_text(stmt, ":k", key);
+    td_bind_int(stmt, ":v", value);
+    return td_run(stmt, err);
+}
+
+static int64_t count_rows(void)
+{
+    td_db *db = NULL;
+    td_stmt *stmt;
+    assert_int_equal(td_db_open(path, TD_DB_READ, &td_clock_system, &db, NULL), TD_OK);
+    assert_int_equal(td_db_prepare(db, "SELECT count(*) AS n FROM t", &stmt, NULL), TD_OK);
+    assert_int_equal(td_step_one(stmt, NULL, "none"), TD_OK);
+    int64_t count = td_column_int(stmt, "n");
+    td_reset(stmt);
+    td_db_close(db);
+    return count;
+}
+
+static void db__second_writer_is_refused(void **state)
+{
+    (void)state;
+    td_db *first = open_writer(lists), *second = NULL;
+    td_err err;
+    assert_int_equal(td_db_open(path, TD_DB_WRITE, &td_clock_system, &second, &err), TD_BUSY);
+    assert_non_null(strstr(err.text, "already in use by another server"));
+    td_db_close(first);
+    assert_int_equal(td_db_open(path, TD_DB_WRITE, &td_clock_system, &second, &err), TD_OK);
+    td_db_close(second);
+}
+
+static void db__newer_database_is_refused_unchanged(void **state)
+{
+    (void)state;
+    td_db_close(open_writer(newer_lists));
+    td_db *db = NULL;
+    td_err err;
+    assert_int_equal(td_db_open(path, TD_DB_WRITE, &td_clock_system, &db, &err), TD_OK);
+    assert_int_equal(td_db_migrate(db, lists, &err), TD_CONFLICT);
+    assert_non_null(strstr(err.text, "newer Tidemark"));
+    td_db_close(db);
+}
+
+static void db__foreign_file_is_refused(void **state)
+{
+    (void)state;
+    td_db *db = NULL;
+    td_err err;
+    assert_int_equal(td_file_create(path, "this is no database, not at all; padding padding", 48, 0600, &err), TD_OK);
+    assert_int_equal(td_db_open(path, TD_DB_WRITE, &td_clock_system, &db, &err), TD_CORRUPT);
+}
+
+static void db__constraint_codes(void **state)
+{
+    (void)state;
+    td_db *db = open_writer(lists);
+    td_err err;
+    assert_int_equal(insert(db, "a", 1, &err), TD_OK);
+    assert_int_equal(insert(db, "a", 2, &err), TD_CONFLICT);
+    assert_int_equal(insert(db, "b", 100, &err), TD_INVALID);
+    assert_int_equal(insert(db, "b", 99, &err), TD_OK);
+    td_db_close(db);
+}
+
+static void txn__rolls_back_when_left(void **state)
+{
+    (void)state;
+    td_db *db = open_writer(lists);
+    {
+        TD_CLEANUP(td_txn_done) td_txn txn = {0};
+        assert_int_equal(td_txn_begin(db, &txn, NULL), TD_OK);
+        assert_int_equal(insert(db, "a", 1, NULL), TD_OK);
+    }
+    td_db_close(db);
+    assert_int_equal(count_rows(), 0);
+}
+
+typedef struct work {
+    td_writer *writer;
+    int thread;
+    int accepted;
+} work;
+
+typedef struct row {
+    char key[24];
+    int64_t value;
+} row;
+
+static td_code insert_job(td_db *db, void *context, td_err *err)
+{
+    row *wanted = context;
+    return insert(db, wanted->key, wanted->value, err);
+}
+
+static void *client(void *context)
+{
+    work *mine = context;
+    for (int i = 0; i < 50; i++) {
+        row wanted = {.value = i % 5 == 0 ? 1000 : i}; /* every fifth breaks the CHECK */
+        snprintf(wanted.key, sizeof wanted.key, "%d-%d", mine->thread, i);
+        mine->accepted += td_writer_call(mine->writer, insert_job, &wanted, NULL) == TD_OK;
+    }
+    return NULL;
+}
+
+static void writer__closures_fail_alone(void **state)
+{
+    (void)state;
+    td_writer *writer = NULL;
+    work works[4];
+    pthread_t threads[4];
+    int accepted = 0;
+    assert_int_equal(td_writer_start(open_writer(lists), 64, 16, &writer, NULL), TD_OK);
+    for (int i = 0; i < 4; i++) {
+        works[i] = (work){writer, i, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, client, &works[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        accepted += works[i].accepted;
+    }
+    assert_int_equal(accepted, 4 * 40);
+    assert_int_equal(count_rows(), accepted); /* seen by another connection as soon as it was answered */
+    td_writer_stop(writer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(db__second_writer_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(db__newer_database_is_refused_unchanged, setup, teardown),
+        cmocka_unit_test_setup_teardown(db__foreign_file_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(db__constraint_codes, setup, teardown),
+        cmocka_unit_test_setup_teardown(txn__rolls_back_when_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(writer__closures_fail_alone, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

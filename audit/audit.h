@@ -1,11 +1,10 @@
 /*
  * audit.h: the log of who did what, as canonical records in one transaction with the change itself.
  *
- * A record is canonical JSON (RFC 8785); its leaf (Sigsum form) enters an RFC 6962 Merkle tree whose signed checkpoints
- * anyone can verify. Every writing function of every module ends in td_audit_append on the same connection, so that there is
- * no action without a record and no record without an action.
- * Threads: td_audit_append runs where the writing connection lives; the rest says so itself.
- * SPDX-License-Identifier: Apache-2.0
+ * A record is canonical JSON (RFC 8785); its leaf (Sigsum form) enters an RFC 6962 Merkle tree whose signed
+ * checkpoints anyone can verify. Every writing function of every module ends in td_audit_append on the same
+ * connection, so that there is no action without a record and no record without an action. Threads: td_audit_append
+ * runs where the writing connection lives; the rest says so itself. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_AUDIT_AUDIT_H
 #define TD_AUDIT_AUDIT_H
@@ -32,17 +31,17 @@ extern const td_actor td_actor_system;
 
 typedef struct td_audit_entry {
     const td_actor *actor;
-    const char *action;        /* closed list `verb.object`: audit/actions.c */
-    const char *object_type;   /* "version", "device", … */
-    const char *object_id;     /* "pump/3" */
-    const uint8_t *digest;     /* of the object, 32 bytes, or NULL */
-    const char *project;       /* or NULL: "default" */
-    const char *decision;      /* or NULL */
-    const char *reason;        /* mandatory for some actions (the list says which) */
-    bool denied;               /* outcome: an attempt that was refused */
-    const json_t *before;      /* small canonical facts (no reals) or NULL; stored as digests and, up to 4 KiB, in full */
+    const char *action;      /* closed list `verb.object`: audit/actions.c */
+    const char *object_type; /* "version", "device", … */
+    const char *object_id;   /* "pump/3" */
+    const uint8_t *digest;   /* of the object, 32 bytes, or NULL */
+    const char *project;     /* or NULL: "default" */
+    const char *decision;    /* or NULL */
+    const char *reason;      /* mandatory for some actions (the list says which) */
+    bool denied;             /* outcome: an attempt that was refused */
+    const json_t *before; /* small canonical facts (no reals) or NULL; stored as digests and, up to 4 KiB, in full */
     const json_t *after;
-    const json_t *links;       /* {"approval":…, "rollout":…, "alert":…} or NULL */
+    const json_t *links; /* {"approval":…, "rollout":…, "alert":…} or NULL */
 } td_audit_entry;
 
 /* Schema steps, for td_db_migrate. */
@@ -53,9 +52,11 @@ extern const td_migration td_audit_migrations[];
 #define TD_AUDIT_FACTS_MAX ((size_t)4096)       /* larger before/after facts are kept as digest only */
 #define TD_AUDIT_LIST_MAX 1000                  /* records a td_audit_list_json */
 
-/* Appends one record inside the caller's transaction; *seq_out (may be NULL) is its gap-free number from 0 (= leaf index).
- * links that the offline verifier follows: on create.rollout and issue.directive {"version":"pump/3"}; on approve.version
- * {"approval":…}. INVALID: unknown action (with the nearest known one), missing reason, reals in before/after/links. LIMIT. */
+/* Appends one record inside the caller's transaction; *seq_out (may be NULL) is its gap-free number from 0 (= leaf
+ * index). links that the offline verifier follows: on create.rollout and issue.directive {"version":"pump/3"}; on
+ * approve.version
+ * {"approval":…}. INVALID: unknown action (with the nearest known one), missing reason, reals in before/after/links.
+ * LIMIT. */
 TD_MUST_USE td_code td_audit_append(td_db *db, const td_audit_entry *entry, int64_t *seq_out, td_err *err);
 
 /* What to list. Zeroed text filters are off; `after` is exclusive, so start with TD_AUDIT_QUERY_ALL. */
@@ -66,7 +67,7 @@ typedef struct td_audit_query {
     const char *project; /* NULL: all */
     const char *object;  /* object id ("pump/3"), or "type:id" ("version:pump/3") */
     const char *actor;
-    const char *action;  /* "approve.version" */
+    const char *action; /* "approve.version" */
 } td_audit_query;
 #define TD_AUDIT_QUERY_ALL ((td_audit_query){.after = -1})
 
@@ -78,15 +79,16 @@ TD_MUST_USE td_code td_audit_record(td_db *db, int64_t seq, td_str *out, td_err 
 /* How many records there are (the next record's number). */
 TD_MUST_USE td_code td_audit_count(td_db *db, int64_t *out, td_err *err);
 
-/* Erases the body of a record that is already in the tree (personal data); its leaf stays and the tree still verifies. The
- * erasure is a record of its own (erase.record, reason mandatory). Inside the caller's transaction. NOT_FOUND, CONFLICT. */
+/* Erases the body of a record that is already in the tree (personal data); its leaf stays and the tree still
+ * verifies. The erasure is a record of its own (erase.record, reason mandatory). Inside the caller's transaction.
+ * NOT_FOUND, CONFLICT. */
 TD_MUST_USE td_code td_audit_erase(td_db *db, int64_t seq, const td_actor *actor, const char *reason, td_err *err);
 
 /* The closed list of actions (audit/actions.c). */
 typedef struct td_action {
-    const char *name;      /* "approve.version" */
+    const char *name; /* "approve.version" */
     bool reason_mandatory;
-    const char *means;     /* one sentence for the documents: "An approver signed a version's manifest." */
+    const char *means; /* one sentence for the documents: "An approver signed a version's manifest." */
 } td_action;
 /* NULL if there is no such action. */
 const td_action *td_action_find(const char *name);

@@ -1,12 +1,10 @@
 /*
  * verify.h: the export of the log, and its verification with the server switched off.
  *
- * An export is one tar of plain files: records (one canonical JSON a line), leaves, the signed checkpoint and the public keys.
- * The verifier streams it once: signature of the checkpoint, each record against its leaf, all leaves against the root, and
- * the rules that the records themselves must obey (numbers without gaps, four-eyes, no roll-out before approval).
- * Errors name the record and its index.
- * Threads: any.
- * SPDX-License-Identifier: Apache-2.0
+ * An export is one tar of plain files: records (one canonical JSON a line), leaves, the signed checkpoint and the
+ * public keys. The verifier streams it once: signature of the checkpoint, each record against its leaf, all leaves
+ * against the root, and the rules that the records themselves must obey (numbers without gaps, four-eyes, no roll-out
+ * before approval). Errors name the record and its index. Threads: any. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_AUDIT_VERIFY_H
 #define TD_AUDIT_VERIFY_H
@@ -22,14 +20,17 @@ typedef struct td_audit_keys {
     uint8_t submitter[TD_ED25519_PUBLIC_SIZE];
 } td_audit_keys;
 
-/* Streams everything under the newest checkpoint, from one read transaction, a reading connection. NOT_FOUND: no checkpoint. */
-TD_MUST_USE td_code td_audit_export(td_db *db, const td_audit_keys *keys, td_audit_sink sink, void *context, td_err *err);
+/* Streams everything under the newest checkpoint, from one read transaction, a reading connection. NOT_FOUND: no
+ * checkpoint. */
+TD_MUST_USE td_code td_audit_export(td_db *db, const td_audit_keys *keys, td_audit_sink sink, void *context,
+                                    td_err *err);
 
 typedef struct td_audit_verify_options {
-    const char *vkey;            /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
-                                  * only: *verdict.trusted stays false) */
-    const char *older_checkpoint; /* text of a checkpoint kept from earlier, or NULL: the log must be an extension of it */
-    bool signatures;             /* verify each leaf's own signature too (slow) */
+    const char *vkey; /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
+                       * only: *verdict.trusted stays false) */
+    const char
+        *older_checkpoint; /* text of a checkpoint kept from earlier, or NULL: the log must be an extension of it */
+    bool signatures;       /* verify each leaf's own signature too (slow) */
 } td_audit_verify_options;
 
 typedef struct td_audit_verdict {
@@ -42,9 +43,10 @@ typedef struct td_audit_verdict {
 } td_audit_verdict;
 
 /* CORRUPT: "record 17 (approve.version pump/3): …". NOT_FOUND: no such file. *out is set on success only. */
-TD_MUST_USE td_code td_audit_verify_export(const char *path, const td_audit_verify_options *options, td_audit_verdict *out,
-                                           td_err *err);
+TD_MUST_USE td_code td_audit_verify_export(const char *path, const td_audit_verify_options *options,
+                                           td_audit_verdict *out, td_err *err);
 /* The same checks on a database, plus columns against bodies, stored nodes and every stored checkpoint. */
-TD_MUST_USE td_code td_audit_verify_db(td_db *db, const td_audit_verify_options *options, td_audit_verdict *out, td_err *err);
+TD_MUST_USE td_code td_audit_verify_db(td_db *db, const td_audit_verify_options *options, td_audit_verdict *out,
+                                       td_err *err);
 
 #endif

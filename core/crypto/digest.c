@@ -1,9 +1,8 @@
 /*
  * digest.c: SHA-256, HMAC, randomness and constant-time helpers, through libcrypto.
  *
- * libcrypto uses the processor's SHA instructions, about six times the speed of a portable implementation; a file is read in
- * large blocks so that hashing, not reading, is what costs.
- * SPDX-License-Identifier: Apache-2.0
+ * libcrypto uses the processor's SHA instructions, about six times the speed of a portable implementation; a file is
+ * read in large blocks so that hashing, not reading, is what costs. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
 #include "core/crypto/crypto.h"
@@ -153,8 +152,8 @@ void td_hmac_sha256(const void *key, size_t key_size, const void *data, size_t s
 {
     assert(key_size <= INT_MAX);
     static const unsigned char nothing[1] = {0}; /* libcrypto takes NULL for "the same key as before" */
-    const unsigned char *made =
-        HMAC(EVP_sha256(), key != NULL ? key : nothing, (int)key_size, data != NULL ? data : nothing, size, mac, NULL);
+    const unsigned char *made = HMAC(EVP_sha256(), key != NULL ? key : nothing, (int)key_size,
+                                     data != NULL ? data : nothing, size, mac, NULL);
     assert(made != NULL);
     (void)made;
 }

@@ -64,7 +64,8 @@ static bool read_p256_public(EVP_PKEY *pkey, uint8_t out[TD_P256_PUBLIC_SIZE])
     if (EVP_PKEY_set_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed") != 1) {
         return false;
     }
-    return EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, out, TD_P256_PUBLIC_SIZE, &size) == 1 &&
+    return EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, out, TD_P256_PUBLIC_SIZE,
+                                           &size) == 1 &&
            size == TD_P256_PUBLIC_SIZE && out[0] == 0x04;
 }
 
@@ -126,8 +127,8 @@ static td_code check_private_mode(const char *path, td_err *err)
         return td_fail_errno(err, errno, "reading the key %s", path);
     }
     if ((st.st_mode & 077) != 0) {
-        return td_fail(err, TD_DENIED, "the private key %s may be read by others (mode %03o); run: chmod 600 %s", path,
-                       (unsigned)(st.st_mode & 0777), path);
+        return td_fail(err, TD_DENIED, "the private key %s may be read by others (mode %03o); run: chmod 600 %s",
+                       path, (unsigned)(st.st_mode & 0777), path);
     }
     return TD_OK;
 }
@@ -157,8 +158,8 @@ static bool write_sealed(BIO *bio, EVP_PKEY *pkey, const char *passphrase)
 {
     PKCS8_PRIV_KEY_INFO *plain = EVP_PKEY2PKCS8(pkey);
     X509_SIG *sealed = plain == NULL ? NULL
-                                     : PKCS8_encrypt(-1, EVP_aes_256_cbc(), passphrase, (int)strlen(passphrase), NULL, 16,
-                                                     PASSPHRASE_ROUNDS, plain);
+                                     : PKCS8_encrypt(-1, EVP_aes_256_cbc(), passphrase, (int)strlen(passphrase), NULL,
+                                                     16, PASSPHRASE_ROUNDS, plain);
     bool good = sealed != NULL && PEM_write_bio_PKCS8(bio, sealed) == 1;
     X509_SIG_free(sealed);
     PKCS8_PRIV_KEY_INFO_free(plain);
@@ -168,8 +169,9 @@ static bool write_sealed(BIO *bio, EVP_PKEY *pkey, const char *passphrase)
 td_code td_key_write(const td_key *key, const char *path, const char *passphrase, td_err *err)
 {
     TD_CLEANUP(free_bio) BIO *bio = BIO_new(BIO_s_secmem());
-    bool good = bio != NULL && (passphrase != NULL ? write_sealed(bio, key->pkey, passphrase)
-                                                   : PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL));
+    bool good = bio != NULL &&
+                (passphrase != NULL ? write_sealed(bio, key->pkey, passphrase)
+                                    : PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL));
     char *text = NULL;
     long size = good ? BIO_get_mem_data(bio, &text) : 0;
     if (size <= 0) {

@@ -1,6 +1,6 @@
 /*
- * mbed.h: what the files of core/crypto share about mbedTLS: its lock, its random callback, and the calls whose form changed
- * between 2.28 and 3.6.
+ * mbed.h: what the files of core/crypto share about mbedTLS: its lock, its random callback, and the calls whose form
+ * changed between 2.28 and 3.6.
  *
  * Private to core/crypto. Every call into mbedTLS happens between td_mbed__lock and td_mbed__unlock: PSA 2.28 is not
  * thread-safe, and mbedTLS 3.6 uses PSA inside its X.509 code.
@@ -37,7 +37,8 @@ td_code td_mbed__load_public(mbedtls_pk_context *pk, const uint8_t public_key[TD
 td_code td_mbed__public_of(mbedtls_pk_context *pk, uint8_t out[TD_P256_PUBLIC_SIZE], td_err *err);
 int td_mbed__set_serial(mbedtls_x509write_cert *cert, const uint8_t *serial, size_t size);
 /* The request's signature: DER bytes and whether it is ECDSA with SHA-256. */
-void td_mbed__request_signature(const mbedtls_x509_csr *csr, const uint8_t **der_out, size_t *size_out, bool *ecdsa_sha256_out);
+void td_mbed__request_signature(const mbedtls_x509_csr *csr, const uint8_t **der_out, size_t *size_out,
+                                bool *ecdsa_sha256_out);
 /* PKCS#8 or SEC1 DER of a P-256 private key into out; returns its size, 0 on failure. In key.c. */
 size_t td_key__private_der(const td_key *key, uint8_t *out, size_t room);
 /* The raw signature check, the lock not held: digest is the SHA-256 of the message. */

@@ -74,7 +74,8 @@ static td_code check_point(const uint8_t public_key[TD_P256_PUBLIC_SIZE], td_err
     return code;
 }
 
-td_code td_public_from_pem(const char *pem, size_t size, td_key_kind *kind_out, uint8_t out[TD_P256_PUBLIC_SIZE], td_err *err)
+td_code td_public_from_pem(const char *pem, size_t size, td_key_kind *kind_out, uint8_t out[TD_P256_PUBLIC_SIZE],
+                           td_err *err)
 {
     char base64[BASE64_MAX];
     size_t base64_size = 0;
@@ -89,7 +90,8 @@ td_code td_public_from_pem(const char *pem, size_t size, td_key_kind *kind_out, 
         *kind_out = TD_KEY_ED25519;
         return TD_OK;
     }
-    if (!has_head(der, der_size, td_spki__p256_head, TD_SPKI_P256_HEAD, TD_SPKI_P256_SIZE) || der[TD_SPKI_P256_HEAD] != 4) {
+    if (!has_head(der, der_size, td_spki__p256_head, TD_SPKI_P256_HEAD, TD_SPKI_P256_SIZE) ||
+        der[TD_SPKI_P256_HEAD] != 4) {
         return td_fail(err, TD_INVALID, "the public key is neither P-256 (uncompressed) nor Ed25519");
     }
     TD_TRY(check_point(der + TD_SPKI_P256_HEAD, err));

@@ -1,9 +1,9 @@
 /*
  * signature.c: the two encodings of a P-256 signature, what DSSE signs, and Ed25519 verification.
  *
- * The DER reader is strict: shortest lengths, shortest non-negative integers, nothing after the sequence. Lax readers (mbedTLS'
- * own, for one) accept nine signatures of Wycheproof's set that they must refuse.
- * SPDX-License-Identifier: Apache-2.0
+ * The DER reader is strict: shortest lengths, shortest non-negative integers, nothing after the sequence. Lax readers
+ * (mbedTLS' own, for one) accept nine signatures of Wycheproof's set that they must refuse. SPDX-License-Identifier:
+ * Apache-2.0
  */
 #include "core/crypto/crypto.h"
 
@@ -54,7 +54,8 @@ td_code td_signature_from_der(const uint8_t *der, size_t size, uint8_t out[TD_SI
         good = take_integer(&at, end, raw) && take_integer(&at, end, raw + SCALAR_SIZE) && at == end;
     }
     if (!good) {
-        return td_fail(err, TD_CORRUPT, "the signature (%zu bytes) is not strict DER of an ECDSA P-256 signature", size);
+        return td_fail(err, TD_CORRUPT, "the signature (%zu bytes) is not strict DER of an ECDSA P-256 signature",
+                       size);
     }
     memcpy(out, raw, sizeof raw);
     return TD_OK;

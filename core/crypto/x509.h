@@ -15,9 +15,9 @@ TD_MUST_USE td_code td_x509_make_ca(const td_key *key, const char *common_name, 
 
 typedef struct td_x509_leaf {
     const char *common_name;
-    const char *const *dns_names; /* NULL-terminated, may be NULL */
+    const char *const *dns_names;    /* NULL-terminated, may be NULL */
     const char *const *ip_addresses; /* text, NULL-terminated, may be NULL */
-    bool server;                  /* serverAuth, else clientAuth */
+    bool server;                     /* serverAuth, else clientAuth */
     int64_t not_before_ms, not_after_ms;
 } td_x509_leaf;
 

@@ -1,9 +1,8 @@
 /*
  * x509_make.c: certificates and requests, written by mbedTLS.
  *
- * What mbedTLS writes only in some versions (extended key usage, alternative names) is put together here as DER, so that one
- * text serves 2.28 and 3.6.
- * SPDX-License-Identifier: Apache-2.0
+ * What mbedTLS writes only in some versions (extended key usage, alternative names) is put together here as DER, so
+ * that one text serves 2.28 and 3.6. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/crypto/mbed.h"
 #include "core/crypto/x509.h"
@@ -27,7 +26,8 @@ static td_code check_common_name(const char *name, td_err *err)
     size_t length = strlen(name);
     size_t good = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._:-");
     if (length == 0 || length > 64 || good != length || name[0] == ' ' || name[length - 1] == ' ') {
-        return td_fail(err, TD_INVALID, "a certificate's name has 1 to 64 letters, digits, spaces or any of \"._:-\", not \"%.64s\"",
+        return td_fail(err, TD_INVALID,
+                       "a certificate's name has 1 to 64 letters, digits, spaces or any of \"._:-\", not \"%.64s\"",
                        name);
     }
     return TD_OK;
@@ -111,7 +111,8 @@ static td_code add_names(mbedtls_x509write_cert *cert, const td_x509_leaf *leaf,
         san_put_address(&names, *address);
     }
     if (names.full) {
-        return td_fail(err, TD_INVALID, "the alternative names of certificate \"%s\" are too long, or hold a bad IP address",
+        return td_fail(err, TD_INVALID,
+                       "the alternative names of certificate \"%s\" are too long, or hold a bad IP address",
                        leaf->common_name);
     }
     if (names.size == 0) {
@@ -119,7 +120,8 @@ static td_code add_names(mbedtls_x509write_cert *cert, const td_x509_leaf *leaf,
     }
     san_close(&names);
     int result = mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_SUBJECT_ALT_NAME,
-                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, names.data, names.size);
+                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, names.data,
+                                                     names.size);
     return result == 0 ? TD_OK : td_mbed__fail(err, TD_NOMEM, result, "writing a certificate's alternative names");
 }
 
@@ -128,7 +130,8 @@ static int add_extended_usage(mbedtls_x509write_cert *cert, bool server)
     /* SEQUENCE { id-kp-serverAuth | id-kp-clientAuth } */
     uint8_t usage[] = {0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, server ? 0x01 : 0x02};
     return mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_EXTENDED_KEY_USAGE,
-                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0, usage, sizeof usage);
+                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0, usage,
+                                               sizeof usage);
 }
 
 /* A random positive serial of exactly 16 bytes (top bit clear, not zero). */
@@ -165,10 +168,14 @@ static td_code build_ca(mbedtls_x509write_cert *cert, mbedtls_pk_context *pk, co
     result = result != 0 ? result : mbedtls_x509write_crt_set_issuer_name(cert, subject);
     result = result != 0 ? result : mbedtls_x509write_crt_set_validity(cert, CA_BEGIN, CA_END);
     result = result != 0 ? result : mbedtls_x509write_crt_set_basic_constraints(cert, 1, 0);
-    result = result != 0 ? result : mbedtls_x509write_crt_set_key_usage(cert, MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN);
+    result =
+        result != 0
+            ? result
+            : mbedtls_x509write_crt_set_key_usage(cert, MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN);
     result = result != 0 ? result : mbedtls_x509write_crt_set_subject_key_identifier(cert);
     result = result != 0 ? result : mbedtls_x509write_crt_set_authority_key_identifier(cert);
-    return result == 0 ? write_cert_pem(cert, out, err) : td_mbed__fail(err, TD_INVALID, result, "making a CA certificate");
+    return result == 0 ? write_cert_pem(cert, out, err)
+                       : td_mbed__fail(err, TD_INVALID, result, "making a CA certificate");
 }
 
 td_code td_x509_make_ca(const td_key *key, const char *common_name, td_str *pem_out, td_err *err)
@@ -238,7 +245,8 @@ static td_code fill_leaf(issue *job, td_err *err)
     result = result != 0 ? result : add_extended_usage(cert, job->leaf->server);
     result = result != 0 ? result : mbedtls_x509write_crt_set_subject_key_identifier(cert);
     result = result != 0 ? result : mbedtls_x509write_crt_set_authority_key_identifier(cert);
-    return result == 0 ? add_names(cert, job->leaf, err) : td_mbed__fail(err, TD_INVALID, result, "making a certificate");
+    return result == 0 ? add_names(cert, job->leaf, err)
+                       : td_mbed__fail(err, TD_INVALID, result, "making a certificate");
 }
 
 /* mbedTLS rewrites the issuer's name from text; a CA of another maker may come out with other bytes, and no chain. */
@@ -251,8 +259,10 @@ static td_code check_issuer_bytes(issue *job, const char *pem, td_err *err)
                 memcmp(made.issuer_raw.p, job->ca.subject_raw.p, made.issuer_raw.len) == 0;
     mbedtls_x509_crt_free(&made);
     return same ? TD_OK
-                : td_fail(err, TD_INVALID, "the CA certificate's name (%s) cannot be repeated byte for byte; use a CA made by "
-                                           "`tidemark init`", job->issuer);
+                : td_fail(err, TD_INVALID,
+                          "the CA certificate's name (%s) cannot be repeated byte for byte; use a CA made by "
+                          "`tidemark init`",
+                          job->issuer);
 }
 
 static td_code issue_locked(issue *job, td_str *out, td_err *err)
@@ -300,8 +310,8 @@ td_code td_x509_issue(const td_key *ca_key, const char *ca_pem, const uint8_t *p
     return TD_OK;
 }
 
-static td_code request_locked(mbedtls_x509write_csr *csr, mbedtls_pk_context *pk, const td_key *key, const char *subject,
-                              td_str *out, td_err *err)
+static td_code request_locked(mbedtls_x509write_csr *csr, mbedtls_pk_context *pk, const td_key *key,
+                              const char *subject, td_str *out, td_err *err)
 {
     TD_TRY(td_mbed__load_private(pk, key, err));
     mbedtls_x509write_csr_set_md_alg(csr, MBEDTLS_MD_SHA256);

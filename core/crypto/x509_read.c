@@ -1,5 +1,6 @@
 /*
- * x509_read.c: requests and certificates that come from outside, read by mbedTLS and then held to our own stricter rules.
+ * x509_read.c: requests and certificates that come from outside, read by mbedTLS and then held to our own stricter
+ * rules.
  *
  * A request's signature is checked by the strict route (DER → raw → PSA), since it proves possession of the key.
  * SPDX-License-Identifier: Apache-2.0
@@ -60,8 +61,8 @@ static td_code read_common_name(const mbedtls_x509_name *subject, const char *wh
     return TD_OK;
 }
 
-static td_code check_request(mbedtls_x509_csr *csr, const char *pem, uint8_t public_key[TD_P256_PUBLIC_SIZE], char name[65],
-                             uint8_t signature[TD_SIGNATURE_SIZE], td_err *err)
+static td_code check_request(mbedtls_x509_csr *csr, const char *pem, uint8_t public_key[TD_P256_PUBLIC_SIZE],
+                             char name[65], uint8_t signature[TD_SIGNATURE_SIZE], td_err *err)
 {
     int result = mbedtls_x509_csr_parse(csr, (const unsigned char *)pem, strlen(pem) + 1);
     if (result != 0) {
@@ -109,8 +110,8 @@ td_code td_x509_read_request(const char *pem, size_t size, uint8_t public_key_ou
 static td_code read_time(const mbedtls_x509_time *time, int64_t *out, td_err *err)
 {
     char text[96];
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02dZ", time->year, time->mon, time->day, time->hour, time->min,
-             time->sec);
+    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02dZ", time->year, time->mon, time->day, time->hour,
+             time->min, time->sec);
     return td_parse_time(text, out, err);
 }
 
@@ -123,7 +124,8 @@ static td_code read_facts(mbedtls_x509_crt *cert, const char *pem, td_x509_facts
     TD_TRY(td_mbed__public_of(&cert->pk, out->public_key, err));
     TD_TRY(read_common_name(&cert->subject, "the certificate", out->common_name, err));
     if (cert->serial.len > sizeof out->serial) {
-        return td_fail(err, TD_INVALID, "the certificate's serial number has %zu bytes; 20 are allowed", cert->serial.len);
+        return td_fail(err, TD_INVALID, "the certificate's serial number has %zu bytes; 20 are allowed",
+                       cert->serial.len);
     }
     memcpy(out->serial, cert->serial.p, cert->serial.len);
     out->serial_size = cert->serial.len;

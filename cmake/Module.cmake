@@ -124,6 +124,8 @@ function(td_test)
     ENVIRONMENT "TD_SOURCE_DIR=${CMAKE_SOURCE_DIR};CMOCKA_TEST_ABORT=0")
 endfunction()
 
+add_custom_target(fuzzers) # all fuzz targets and nothing else
+
 # td_fuzz(NAME onnx SOURCES fuzz_onnx.c USES registry): a target with LLVMFuzzerTestOneInput. With TIDEMARK_FUZZ it is a
 # libFuzzer program; otherwise tests/fuzz/driver.c runs the corpus (tests/fuzz/corpus/NAME/) as a plain test.
 function(td_fuzz)
@@ -149,6 +151,7 @@ function(td_fuzz)
     target_link_libraries(${target} PRIVATE dep::${dep})
   endforeach()
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  add_dependencies(fuzzers ${target})
 endfunction()
 
 # td_bench(NAME hash SOURCES bench_hash.c USES crypto): a program under build/bench that ./run bench runs.

@@ -16,8 +16,8 @@ typedef struct td_arena {
 } td_arena;
 
 void td_arena_done(td_arena *arena);
-void *td_arena_alloc(td_arena *arena, size_t size);                       /* NULL when memory is out */
-char *td_arena_text(td_arena *arena, const char *text);                   /* a copy; NULL for NULL */
+void *td_arena_alloc(td_arena *arena, size_t size);     /* NULL when memory is out */
+char *td_arena_text(td_arena *arena, const char *text); /* a copy; NULL for NULL */
 void *td_arena_copy(td_arena *arena, const void *data, size_t size);
 
 #endif

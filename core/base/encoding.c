@@ -106,7 +106,9 @@ td_code td_base64_decode(const char *text, size_t length, void *out, size_t out_
     if (length % 4 != 0) {
         return td_fail(err, TD_INVALID, "base64 text has %zu characters, not a multiple of 4", length);
     }
-    size_t padding = length == 0 ? 0 : (size_t)(text[length - 1] == '=') + (size_t)(text[length - 2] == '=' && text[length - 1] == '=');
+    size_t padding =
+        length == 0 ? 0
+                    : (size_t)(text[length - 1] == '=') + (size_t)(text[length - 2] == '=' && text[length - 1] == '=');
     size_t size = length / 4 * 3 - padding;
     if (size > out_room) {
         return td_fail(err, TD_LIMIT, "base64 text holds %zu bytes, at most %zu are allowed", size, out_room);

@@ -1,12 +1,11 @@
 /*
  * err.h: one error rule for the whole of Tidemark's host code.
  *
- * A call that can fail returns a td_code that must be looked at; the facts travel in a td_err that the caller owns (on his
- * stack, no allocation, never thread-local), so an error can cross a queue. On failure outputs are untouched.
+ * A call that can fail returns a td_code that must be looked at; the facts travel in a td_err that the caller owns (on
+ * his stack, no allocation, never thread-local), so an error can cross a queue. On failure outputs are untouched.
  *
- * Messages are for people: they name the thing, what was expected and found, and how to go on. They never hold a secret.
- * Threads: no shared state.
- * SPDX-License-Identifier: Apache-2.0
+ * Messages are for people: they name the thing, what was expected and found, and how to go on. They never hold a
+ * secret. Threads: no shared state. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_BASE_ERR_H
 #define TD_CORE_BASE_ERR_H
@@ -56,8 +55,8 @@ const td_code_info *td_code_lookup(td_code code);
 #define td_fail(err, code, ...) td_fail_at((err), (code), TD_WHERE, __VA_ARGS__)
 td_code td_fail_at(td_err *err, td_code code, const char *where, const char *format, ...) TD_PRINTF(4, 5);
 
-/* As td_fail with TD_IO (or NOT_FOUND for ENOENT, DENIED for EACCES and EPERM, LIMIT for ENOSPC and EDQUOT, NOMEM for ENOMEM)
- * and strerror(error_number) appended: "content/ab/…: No space left on device". */
+/* As td_fail with TD_IO (or NOT_FOUND for ENOENT, DENIED for EACCES and EPERM, LIMIT for ENOSPC and EDQUOT, NOMEM for
+ * ENOMEM) and strerror(error_number) appended: "content/ab/…: No space left on device". */
 #define td_fail_errno(err, error_number, ...) td_fail_errno_at((err), (error_number), TD_WHERE, __VA_ARGS__)
 td_code td_fail_errno_at(td_err *err, int error_number, const char *where, const char *format, ...) TD_PRINTF(4, 5);
 

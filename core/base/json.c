@@ -1,8 +1,8 @@
 /*
  * json.c: strict reading and canonical writing of JSON on top of jansson.
  *
- * Canonical form is RFC 8785 for trees without reals: keys sorted by UTF-16 code units, shortest escapes, no white space.
- * SPDX-License-Identifier: Apache-2.0
+ * Canonical form is RFC 8785 for trees without reals: keys sorted by UTF-16 code units, shortest escapes, no white
+ * space. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/json.h"
 
@@ -77,8 +77,8 @@ static void add_string(td_str *out, const char *text, size_t size)
     td_str_add_char(out, '"');
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
-        static const char *const shorts[] = {['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f",
-                                             ['\r'] = "\\r"};
+        static const char *const shorts[] = {
+            ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"};
         if (c == '"' || c == '\\') {
             char pair[2] = {'\\', (char)c};
             td_str_append(out, pair, 2);
@@ -120,8 +120,7 @@ static td_code add_object(const json_t *json, td_str *out, int depth, td_err *er
     }
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)json, key, value)
-    {
+    json_object_foreach ((json_t *)json, key, value) {
         keys[index++] = key;
     }
     qsort(keys, count, sizeof *keys, compare_keys);

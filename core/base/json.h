@@ -1,10 +1,9 @@
 /*
  * json.h: JSON (jansson) and YAML read into the same tree, and checked by one table-driven validator that knows lines.
  *
- * A json_t * that is returned is owned by the caller (json_decref, or TD_CLEANUP(td_json_done)). Duplicate keys, a depth
- * above TD_JSON_DEPTH_MAX, NUL in strings, bad UTF-8 and trailing bytes are refused.
- * Threads: a tree belongs to one thread.
- * SPDX-License-Identifier: Apache-2.0
+ * A json_t * that is returned is owned by the caller (json_decref, or TD_CLEANUP(td_json_done)). Duplicate keys, a
+ * depth above TD_JSON_DEPTH_MAX, NUL in strings, bad UTF-8 and trailing bytes are refused. Threads: a tree belongs to
+ * one thread. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_BASE_JSON_H
 #define TD_CORE_BASE_JSON_H
@@ -28,8 +27,9 @@ TD_MUST_USE td_code td_json_canonical(const json_t *json, td_str *out, td_err *e
 /* Lines of a YAML document, kept beside its tree so that messages can name them. */
 typedef struct td_yaml_lines td_yaml_lines;
 void td_yaml_lines_done(td_yaml_lines **lines);
-/* One document; anchors, aliases and tags are refused; duplicate keys are refused. Scalars: plain null/true/false/integers/
- * decimals become those, all else strings. JSON text is accepted as well (it is YAML). lines_out may be NULL. */
+/* One document; anchors, aliases and tags are refused; duplicate keys are refused. Scalars: plain
+ * null/true/false/integers/ decimals become those, all else strings. JSON text is accepted as well (it is YAML).
+ * lines_out may be NULL. */
 TD_MUST_USE td_code td_yaml_parse(const char *text, size_t size, const char *name, json_t **out,
                                   td_yaml_lines **lines_out, td_err *err);
 /* Reads a file, then as td_yaml_parse with the file's base name. */
@@ -44,8 +44,8 @@ typedef enum td_json_type {
     TD_JSON_INTEGER,
     TD_JSON_NUMBER, /* integer or real */
     TD_JSON_BOOLEAN,
-    TD_JSON_OBJECT, /* checked against `fields` if not NULL, else any keys */
-    TD_JSON_ARRAY,  /* each element checked against item_type and fields */
+    TD_JSON_OBJECT,   /* checked against `fields` if not NULL, else any keys */
+    TD_JSON_ARRAY,    /* each element checked against item_type and fields */
     TD_JSON_DURATION, /* string or integer, see td_parse_duration */
     TD_JSON_ANY,
 } td_json_type;

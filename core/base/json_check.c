@@ -72,11 +72,14 @@ static bool has_type(const json_t *node, td_json_type type)
 
 static const char *type_text(td_json_type type)
 {
-    static const char *const names[] = {
-        [TD_JSON_STRING] = "expected text",           [TD_JSON_INTEGER] = "expected a whole number",
-        [TD_JSON_NUMBER] = "expected a number",       [TD_JSON_BOOLEAN] = "expected true or false",
-        [TD_JSON_OBJECT] = "expected keys and values", [TD_JSON_ARRAY] = "expected a list",
-        [TD_JSON_DURATION] = "expected a duration such as 90s, 15m, 24h or 7d", [TD_JSON_ANY] = "expected a value"};
+    static const char *const names[] = {[TD_JSON_STRING] = "expected text",
+                                        [TD_JSON_INTEGER] = "expected a whole number",
+                                        [TD_JSON_NUMBER] = "expected a number",
+                                        [TD_JSON_BOOLEAN] = "expected true or false",
+                                        [TD_JSON_OBJECT] = "expected keys and values",
+                                        [TD_JSON_ARRAY] = "expected a list",
+                                        [TD_JSON_DURATION] = "expected a duration such as 90s, 15m, 24h or 7d",
+                                        [TD_JSON_ANY] = "expected a value"};
     return names[type];
 }
 
@@ -126,7 +129,8 @@ static td_code check_value(const place *at, const json_t *node, const td_json_fi
     if (field->type != TD_JSON_ARRAY) {
         return TD_OK;
     }
-    td_json_field item = {.name = field->name, .type = field->item_type, .fields = field->fields, .choices = field->choices};
+    td_json_field item = {
+        .name = field->name, .type = field->item_type, .fields = field->fields, .choices = field->choices};
     for (size_t i = 0; i < json_array_size(node); i++) {
         place child = inside(at, NULL, i);
         TD_TRY(check_value(&child, json_array_get(node, i), &item, err));
@@ -144,7 +148,8 @@ static const td_json_field *find_field(const td_json_field *fields, const char *
     return NULL;
 }
 
-static td_code refuse_key(const place *at, const json_t *node, const char *key, const td_json_field *fields, td_err *err)
+static td_code refuse_key(const place *at, const json_t *node, const char *key, const td_json_field *fields,
+                          td_err *err)
 {
     const char *names[FIELDS_MAX + 1] = {0};
     for (size_t i = 0; fields[i].name != NULL && i < FIELDS_MAX; i++) {
@@ -168,8 +173,7 @@ static td_code check_object(const place *at, const json_t *json, const td_json_f
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)json, key, value)
-    {
+    json_object_foreach ((json_t *)json, key, value) {
         const td_json_field *field = find_field(fields, key);
         if (field == NULL) {
             return refuse_key(at, value, key, fields, err);

@@ -26,8 +26,9 @@ void td_log_setup(td_log_level least, bool json)
 
 static void write_json(td_log_level level, const char *component, const char *time, const char *text)
 {
-    TD_CLEANUP(td_json_done) json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "time", time, "level", level_names[level],
-                                                      "component", component, "message", text);
+    TD_CLEANUP(td_json_done)
+    json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "time", time, "level", level_names[level], "component", component,
+                             "message", text);
     char *out = line != NULL ? json_dumps(line, JSON_COMPACT) : NULL;
     if (out == NULL) {
         return;

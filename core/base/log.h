@@ -1,9 +1,8 @@
 /*
  * log.h: what programs write about themselves: one line an event, text or JSON, to stderr.
  *
- * Libraries return errors; programs log them, once. A line has a time, a level, a component and a message; never a secret.
- * Threads: any; a line is written with one write(2).
- * SPDX-License-Identifier: Apache-2.0
+ * Libraries return errors; programs log them, once. A line has a time, a level, a component and a message; never a
+ * secret. Threads: any; a line is written with one write(2). SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_BASE_LOG_H
 #define TD_CORE_BASE_LOG_H

@@ -17,7 +17,8 @@ void td_queue_free(td_queue *queue); /* what is still inside is the caller's to 
 bool td_queue_try_push(td_queue *queue, void *item);
 /* Waits for room; false when closed. */
 bool td_queue_push(td_queue *queue, void *item);
-/* Waits up to timeout_ms (-1: for ever) for at least one item, then takes up to room items. 0: timeout, or closed and empty. */
+/* Waits up to timeout_ms (-1: for ever) for at least one item, then takes up to room items. 0: timeout, or closed and
+ * empty. */
 size_t td_queue_pop(td_queue *queue, void **items, size_t room, int timeout_ms);
 /* Wakes everybody; pushes fail from now on, pops drain what is left. */
 void td_queue_close(td_queue *queue);

@@ -1,8 +1,8 @@
 /*
  * states.h: states that move only along a table.
  *
- * A table lists its arrows as pairs; anything else is refused with the names of both ends and of the ways that are open.
- * SPDX-License-Identifier: Apache-2.0
+ * A table lists its arrows as pairs; anything else is refused with the names of both ends and of the ways that are
+ * open. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_BASE_STATES_H
 #define TD_CORE_BASE_STATES_H
@@ -14,8 +14,8 @@ typedef struct td_arrow {
 } td_arrow;
 
 typedef struct td_states {
-    const char *noun;          /* "version" */
-    const char *const *names;  /* by state, as stored in SQL; NULL-terminated */
+    const char *noun;         /* "version" */
+    const char *const *names; /* by state, as stored in SQL; NULL-terminated */
     const td_arrow *arrows;
     size_t arrow_count;
 } td_states;

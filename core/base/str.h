@@ -1,10 +1,9 @@
 /*
  * str.h: text that grows up to a hard maximum, with a sticky error, so that a chain of appends is checked once.
  *
- * A zeroed td_str is empty and valid (limit TD_STR_LIMIT_DEFAULT). After an append failed (no memory, limit) all further
- * appends do nothing; td_str_check() tells.
- * Threads: a td_str belongs to one thread.
- * SPDX-License-Identifier: Apache-2.0
+ * A zeroed td_str is empty and valid (limit TD_STR_LIMIT_DEFAULT). After an append failed (no memory, limit) all
+ * further appends do nothing; td_str_check() tells. Threads: a td_str belongs to one thread. SPDX-License-Identifier:
+ * Apache-2.0
  */
 #ifndef TD_CORE_BASE_STR_H
 #define TD_CORE_BASE_STR_H
@@ -21,7 +20,7 @@ typedef struct td_str {
     td_code failed; /* sticky */
 } td_str;
 
-void td_str_done(td_str *str); /* frees and zeroes; also the TD_CLEANUP function */
+void td_str_done(td_str *str);  /* frees and zeroes; also the TD_CLEANUP function */
 void td_str_clear(td_str *str); /* empties, keeps memory, clears the sticky error */
 void td_str_append(td_str *str, const void *data, size_t size);
 void td_str_add(td_str *str, const char *text);

@@ -1,9 +1,8 @@
 /*
  * yaml.c: YAML (libyaml's events) into a JSON tree, with the line of every node.
  *
- * The part of YAML that people use in configuration: block and flow mappings, sequences and scalars; no anchors, aliases, tags
- * or merge keys, so a small file cannot grow into a large tree.
- * SPDX-License-Identifier: Apache-2.0
+ * The part of YAML that people use in configuration: block and flow mappings, sequences and scalars; no anchors,
+ * aliases, tags or merge keys, so a small file cannot grow into a large tree. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
 #include "core/base/json.h"
@@ -74,7 +73,8 @@ static td_code next_event(reader *r, yaml_event_t *event)
     return TD_OK;
 }
 
-/* A plain scalar's JSON value by the core schema; quoted ones are text. NULL when memory is out or the text is not UTF-8. */
+/* A plain scalar's JSON value by the core schema; quoted ones are text. NULL when memory is out or the text is not
+ * UTF-8. */
 static json_t *scalar_value(const char *text, size_t size, bool plain)
 {
     int64_t integer;
@@ -295,7 +295,8 @@ static td_code write_node(const json_t *json, td_str *out, int indent, td_err *e
 
 static td_code write_child(const json_t *child, td_str *out, int indent, td_err *err)
 {
-    bool block = (json_is_object(child) && json_object_size(child) > 0) || (json_is_array(child) && json_array_size(child) > 0);
+    bool block =
+        (json_is_object(child) && json_object_size(child) > 0) || (json_is_array(child) && json_array_size(child) > 0);
     td_str_add(out, block ? "\n" : " ");
     TD_TRY(write_node(child, out, indent, err));
     if (!block) {
@@ -312,8 +313,7 @@ static td_code write_node(const json_t *json, td_str *out, int indent, td_err *e
         return td_fail(err, TD_INVALID, "a tree is nested too deep for YAML");
     }
     if (json_is_object(json) && json_object_size(json) > 0) {
-        json_object_foreach((json_t *)json, key, value)
-        {
+        json_object_foreach ((json_t *)json, key, value) {
             td_str_addf(out, plain_text(key) ? "%*s%s:" : "%*s\"%s\":", indent, "", key);
             TD_TRY(write_child(value, out, indent + 2, err));
         }

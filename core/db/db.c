@@ -76,13 +76,17 @@ static td_code set_pragmas(td_db *db, td_err *err)
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
     set_limits(db->handle);
-    TD_TRY(td_db_exec(db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -2048;"
-                          "PRAGMA temp_store = MEMORY;", err));
+    TD_TRY(td_db_exec(db,
+                      "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -2048;"
+                      "PRAGMA temp_store = MEMORY;",
+                      err));
     if (db->mode == TD_DB_READ) {
         return td_db_exec(db, "PRAGMA query_only = ON;", err);
     }
-    return td_db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-                          "PRAGMA journal_size_limit = 67108864;", err);
+    return td_db_exec(db,
+                      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+                      "PRAGMA journal_size_limit = 67108864;",
+                      err);
 }
 
 static td_code read_number(td_db *db, const char *sql, int64_t *out, td_err *err)

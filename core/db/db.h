@@ -1,10 +1,10 @@
 /*
  * db.h: the only place that knows SQLite.
  *
- * A td_db is one connection: one writing connection a workspace (owned by the writer thread, see writer.h), any number of
- * reading ones. Statements are string literals with named parameters, prepared once and cached a connection by the literal's
- * address. Settings: WAL, synchronous=FULL, foreign keys, trusted_schema off, defensive, cell_size_check, no mmap.
- * A statement is used like this:
+ * A td_db is one connection: one writing connection a workspace (owned by the writer thread, see writer.h), any number
+ * of reading ones. Statements are string literals with named parameters, prepared once and cached a connection by the
+ * literal's address. Settings: WAL, synchronous=FULL, foreign keys, trusted_schema off, defensive, cell_size_check, no
+ * mmap. A statement is used like this:
  *
  *     td_stmt *stmt;
  *     TD_TRY(td_db_prepare(db, "SELECT name FROM model WHERE model_id = :id", &stmt, err));
@@ -31,8 +31,8 @@ typedef struct td_stmt td_stmt;
 
 typedef enum td_db_mode { TD_DB_READ, TD_DB_WRITE } td_db_mode;
 
-/* TD_DB_WRITE creates the file (0600) if need be and takes an exclusive lock file `<path>.lock`; BUSY when another server has
- * it. `clock` must outlive the connection. CORRUPT: not a Tidemark database. */
+/* TD_DB_WRITE creates the file (0600) if need be and takes an exclusive lock file `<path>.lock`; BUSY when another
+ * server has it. `clock` must outlive the connection. CORRUPT: not a Tidemark database. */
 TD_MUST_USE td_code td_db_open(const char *path, td_db_mode mode, const td_clock *clock, td_db **out, td_err *err);
 void td_db_close(td_db *db); /* NULL is fine */
 /* The connection's clock, so that stores stamp rows by the time they were given. */
@@ -45,13 +45,14 @@ void td_stmt_free(td_stmt **stmt); /* TD_CLEANUP, only for td_db_prepare_text */
 
 void td_bind_int(td_stmt *stmt, const char *name, int64_t value);
 void td_bind_real(td_stmt *stmt, const char *name, double value);
-void td_bind_text(td_stmt *stmt, const char *name, const char *text); /* copied; NULL binds NULL */
+void td_bind_text(td_stmt *stmt, const char *name, const char *text);              /* copied; NULL binds NULL */
 void td_bind_blob(td_stmt *stmt, const char *name, const void *data, size_t size); /* copied; NULL data binds NULL */
 void td_bind_null(td_stmt *stmt, const char *name);
 void td_bind_bool(td_stmt *stmt, const char *name, bool value);
 
-/* One step. *row_out: a row is there. A constraint that the caller's input broke comes back as CONFLICT (unique, primary key)
- * or INVALID (check, not null, foreign key); SQLITE_FULL as LIMIT "disk is full", BUSY as BUSY, the rest as IO or CORRUPT. */
+/* One step. *row_out: a row is there. A constraint that the caller's input broke comes back as CONFLICT (unique,
+ * primary key) or INVALID (check, not null, foreign key); SQLITE_FULL as LIMIT "disk is full", BUSY as BUSY, the rest
+ * as IO or CORRUPT. */
 TD_MUST_USE td_code td_step(td_stmt *stmt, bool *row_out, td_err *err);
 /* Runs a statement that returns no row (or whose rows do not matter), then resets. */
 TD_MUST_USE td_code td_run(td_stmt *stmt, td_err *err);
@@ -59,8 +60,8 @@ TD_MUST_USE td_code td_run(td_stmt *stmt, td_err *err);
 TD_MUST_USE td_code td_step_one(td_stmt *stmt, td_err *err, const char *format, ...) TD_PRINTF(3, 4);
 void td_reset(td_stmt *stmt); /* also clears bindings; NULL is fine */
 
-/* Columns by name; asking for one that the statement lacks is our bug (assert). Text and blobs are borrowed until the next
- * step or reset; NULL text comes back as NULL, NULL numbers as 0. */
+/* Columns by name; asking for one that the statement lacks is our bug (assert). Text and blobs are borrowed until the
+ * next step or reset; NULL text comes back as NULL, NULL numbers as 0. */
 int64_t td_column_int(td_stmt *stmt, const char *name);
 double td_column_real(td_stmt *stmt, const char *name);
 const char *td_column_text(td_stmt *stmt, const char *name);

@@ -28,7 +28,8 @@ static int count_steps(const td_migration *const *lists)
 static td_code is_applied(td_db *db, const td_migration *step, bool *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT 1 AS one FROM schema_migration WHERE module = :module AND number = :number", &stmt, err));
+    TD_TRY(td_db_prepare(db, "SELECT 1 AS one FROM schema_migration WHERE module = :module AND number = :number", &stmt,
+                         err));
     td_bind_text(stmt, ":module", step->module);
     td_bind_int(stmt, ":number", step->number);
     TD_TRY(td_step(stmt, out, err));
@@ -47,8 +48,10 @@ static td_code apply(td_db *db, const td_migration *step, td_err *err)
         return td_wrap(err, "schema step %s/%s", step->module, step->name);
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "INSERT INTO schema_migration (module, number, name, applied_ms)"
-                             " VALUES (:module, :number, :name, :now)", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "INSERT INTO schema_migration (module, number, name, applied_ms)"
+                         " VALUES (:module, :number, :name, :now)",
+                         &stmt, err));
     td_bind_text(stmt, ":module", step->module);
     td_bind_int(stmt, ":number", step->number);
     td_bind_text(stmt, ":name", step->name);
@@ -83,8 +86,10 @@ td_code td_db_migrate(td_db *db, const td_migration *const *lists, td_err *err)
     TD_TRY(td_db_exec(db, bookkeeping, err));
     TD_TRY(count_unknown(db, lists, &unknown, err));
     if (unknown > 0) {
-        return td_fail(err, TD_CONFLICT, "the database was made by a newer Tidemark (it has %d schema steps that this program, "
-                       "%s, does not know); install that version or a newer one", (int)unknown, TD_VERSION);
+        return td_fail(err, TD_CONFLICT,
+                       "the database was made by a newer Tidemark (it has %d schema steps that this program, "
+                       "%s, does not know); install that version or a newer one",
+                       (int)unknown, TD_VERSION);
     }
     for (const td_migration *const *list = lists; *list != NULL; list++) {
         for (const td_migration *step = *list; step->module != NULL; step++) {

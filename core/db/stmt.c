@@ -1,9 +1,9 @@
 /*
  * stmt.c: statements: prepared once a literal and connection, bound by name, read by name.
  *
- * The cache is keyed by the literal's address: the same source line gives the same statement. A statement that is still in the
- * middle of its rows when it is asked for again is reset (one user at a time; nested use of one literal is a bug).
- * SPDX-License-Identifier: Apache-2.0
+ * The cache is keyed by the literal's address: the same source line gives the same statement. A statement that is still
+ * in the middle of its rows when it is asked for again is reset (one user at a time; nested use of one literal is a
+ * bug). SPDX-License-Identifier: Apache-2.0
  */
 #include "core/db/internal.h"
 

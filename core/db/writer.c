@@ -1,9 +1,8 @@
 /*
  * writer.c: closures that wait together share one COMMIT.
  *
- * The thread takes what is queued (up to group_max), runs each closure in a savepoint, commits, and only then answers. A
- * caller's slot lives on his stack, so a call allocates nothing.
- * SPDX-License-Identifier: Apache-2.0
+ * The thread takes what is queued (up to group_max), runs each closure in a savepoint, commits, and only then answers.
+ * A caller's slot lives on his stack, so a call allocates nothing. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/db/writer.h"
 
@@ -143,8 +142,8 @@ static void *writer_main(void *context)
 {
     td_writer *writer = context;
     for (;;) {
-        size_t count = td_queue_pop(writer->queue, (void **)writer->group, writer->group_max,
-                                    writer->commits > 0 ? IDLE_MS : -1);
+        size_t count =
+            td_queue_pop(writer->queue, (void **)writer->group, writer->group_max, writer->commits > 0 ? IDLE_MS : -1);
         if (count == 0 && td_queue_closed(writer->queue)) {
             break;
         }

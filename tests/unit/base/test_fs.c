@@ -70,7 +70,8 @@ static void name__cannot_leave_its_folder(void **state)
 {
     (void)state;
     static const char *const good[] = {"model.onnx", "model/pump.onnx", "a/b/c-d_e.1", "..."};
-    static const char *const bad[] = {"", "/etc/passwd", "a//b", "a/", "./a", "a/./b", "../a", "a/..", "a\\b", "a b", "a\n", "\xC3\xA9"};
+    static const char *const bad[] = {"",     "/etc/passwd", "a//b", "a/",  "./a", "a/./b",
+                                      "../a", "a/..",        "a\\b", "a b", "a\n", "\xC3\xA9"};
     for (size_t i = 0; i < TD_COUNT_OF(good); i++) {
         assert_int_equal(td_check_file_name(good[i], strlen(good[i]), NULL), TD_OK);
     }

@@ -19,7 +19,8 @@ static td_code parse(const char *text, json_t **out, td_err *err)
 static void json__refuses_what_is_ambiguous(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"{\"a\":1,\"a\":2}", "{} x", "", "[1,]", "\"\\u0000\"", "{\"a\":NaN}", "\"\xff\""};
+    static const char *const bad[] = {"{\"a\":1,\"a\":2}", "{} x",        "",        "[1,]",
+                                      "\"\\u0000\"",       "{\"a\":NaN}", "\"\xff\""};
     for (size_t i = 0; i < TD_COUNT_OF(bad); i++) {
         json_t *json = NULL;
         td_err err;
@@ -39,12 +40,16 @@ static void json__canonical_form_is_rfc8785(void **state)
     (void)state;
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     TD_CLEANUP(td_str_done) td_str out = {0};
-    assert_int_equal(parse("{\"\\u20ac\":\"\\u20ac$\\u000f\\nA'\\u0042\\u0022\\\\\",\"\\r\":[true,null,-1],\"1\":\"\",\"\xF0\x9F\x98\x80\":1,"
-                           "\"\xEF\xAC\xB3\":2}", &json, NULL), TD_OK);
+    assert_int_equal(parse("{\"\\u20ac\":\"\\u20ac$\\u000f\\nA'\\u0042\\u0022\\\\\",\"\\r\":[true,null,-1],\"1\":\"\","
+                           "\"\xF0\x9F\x98\x80\":1,"
+                           "\"\xEF\xAC\xB3\":2}",
+                           &json, NULL),
+                     TD_OK);
     assert_int_equal(td_json_canonical(json, &out, NULL), TD_OK);
     /* RFC 8785 §3.2.3: U+1F600 (surrogates) sorts before U+FB33. */
-    assert_string_equal(td_str_text(&out), "{\"\\r\":[true,null,-1],\"1\":\"\",\"€\":\"€$\\u000f\\nA'B\\\"\\\\\",\"\xF0\x9F\x98\x80\":1,"
-                                           "\"\xEF\xAC\xB3\":2}");
+    assert_string_equal(td_str_text(&out),
+                        "{\"\\r\":[true,null,-1],\"1\":\"\",\"€\":\"€$\\u000f\\nA'B\\\"\\\\\",\"\xF0\x9F\x98\x80\":1,"
+                        "\"\xEF\xAC\xB3\":2}");
 }
 
 static void json__canonical_refuses_reals(void **state)
@@ -64,15 +69,17 @@ static void yaml__scalars_become_what_they_look_like(void **state)
     TD_CLEANUP(td_str_done) td_str out = {0};
     assert_int_equal(td_yaml_parse(text, strlen(text), "t.yaml", &json, &lines, NULL), TD_OK);
     assert_int_equal(td_json_write(json, &out, NULL), TD_OK);
-    assert_string_equal(td_str_text(&out), "{\"a\":1,\"b\":1.5,\"c\":\"1\",\"d\":true,\"e\":null,\"f\":\"007\",\"g\":[\"x\",{\"h\":\"y\"}],\"i\":1000.0}");
+    assert_string_equal(
+        td_str_text(&out),
+        "{\"a\":1,\"b\":1.5,\"c\":\"1\",\"d\":true,\"e\":null,\"f\":\"007\",\"g\":[\"x\",{\"h\":\"y\"}],\"i\":1000.0}");
     assert_int_equal(td_yaml_line(lines, json_object_get(json, "g")), 7);
 }
 
 static void yaml__refuses_anchors_aliases_duplicates(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"a: &x 1\nb: *x\n", "a: 1\na: 2\n", "a: !!int 1\n", "- 1\n---\n- 2\n", "a: [1\n", "? [a]\n: 1\n",
-                                      "<<: *x\n"};
+    static const char *const bad[] = {"a: &x 1\nb: *x\n", "a: 1\na: 2\n", "a: !!int 1\n", "- 1\n---\n- 2\n",
+                                      "a: [1\n",          "? [a]\n: 1\n", "<<: *x\n"};
     for (size_t i = 0; i < TD_COUNT_OF(bad); i++) {
         json_t *json = NULL;
         td_err err = {0};
@@ -84,8 +91,9 @@ static void yaml__refuses_anchors_aliases_duplicates(void **state)
 static void yaml__written_text_reads_back(void **state)
 {
     (void)state;
-    TD_CLEANUP(td_json_done) json_t *json = json_pack("{s:[{s:s,s:s},i],s:{s:b},s:s,s:[]}", "list", "name", "x: y", "n", "007", 3,
-                                                      "map", "on", 1, "empty", "", "none");
+    TD_CLEANUP(td_json_done)
+    json_t *json = json_pack("{s:[{s:s,s:s},i],s:{s:b},s:s,s:[]}", "list", "name", "x: y", "n", "007", 3, "map", "on",
+                             1, "empty", "", "none");
     TD_CLEANUP(td_json_done) json_t *again = NULL;
     TD_CLEANUP(td_str_done) td_str out = {0};
     assert_int_equal(td_yaml_write(json, &out, NULL), TD_OK);
@@ -122,7 +130,8 @@ static void check__names_line_path_and_way_on(void **state)
     check("version: 2\n", "model.yaml:1: name: is missing");
     check("name: pump\nkind: onx\n", "model.yaml:2: kind: \"onx\" is not one of onnx, opaque");
     check("name: pump\nversion: 12\n", "model.yaml:2: version: 12 is outside 1 … 9");
-    check("name: pump\ndatasets:\n  - url: x\n", "model.yaml:3: datasets[0]: unknown key \"url\"; did you mean \"uri\"?");
+    check("name: pump\ndatasets:\n  - url: x\n",
+          "model.yaml:3: datasets[0]: unknown key \"url\"; did you mean \"uri\"?");
     check("name: pump\nevery: soon\n", "model.yaml:2: every: expected a duration such as 90s, 15m, 24h or 7d");
     check("- a\n", "model.yaml:1: expected keys and values");
 }

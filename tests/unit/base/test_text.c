@@ -101,8 +101,8 @@ static void nearest__finds_a_typo_but_no_stranger(void **state)
 static void clock__times_go_there_and_back(void **state)
 {
     (void)state;
-    static const char *const times[] = {"1970-01-01T00:00:00.000Z", "2000-02-29T23:59:59.999Z", "2026-03-01T10:00:00.000Z",
-                                        "1969-12-31T23:59:59.999Z"};
+    static const char *const times[] = {"1970-01-01T00:00:00.000Z", "2000-02-29T23:59:59.999Z",
+                                        "2026-03-01T10:00:00.000Z", "1969-12-31T23:59:59.999Z"};
     char text[32];
     int64_t ms;
     for (size_t i = 0; i < TD_COUNT_OF(times); i++) {

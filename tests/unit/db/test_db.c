@@ -1,5 +1,6 @@
 /*
- * test_db.c: one writer a workspace, a newer database is refused, closures fail alone, callers are answered after COMMIT.
+ * test_db.c: one writer a workspace, a newer database is refused, closures fail alone, callers are answered after
+ * COMMIT.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -19,8 +20,8 @@
 static char folder[32];
 static char path[64];
 
-static const td_migration steps[] = {{"t", 1, "001_t", "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER NOT NULL CHECK (v < 100)) STRICT;"},
-                                     {0}};
+static const td_migration steps[] = {
+    {"t", 1, "001_t", "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER NOT NULL CHECK (v < 100)) STRICT;"}, {0}};
 static const td_migration more_steps[] = {steps[0], {"t", 2, "002_u", "CREATE TABLE u (k TEXT) STRICT;"}, {0}};
 static const td_migration *const lists[] = {steps, NULL};
 static const td_migration *const newer_lists[] = {more_steps, NULL};

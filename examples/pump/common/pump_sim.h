@@ -14,7 +14,6 @@
 #ifndef TD_EXAMPLES_PUMP_SIM_H
 #define TD_EXAMPLES_PUMP_SIM_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define PUMP_FEATURES 8
@@ -30,8 +29,6 @@ extern const char *const pump_plant_names[PUMP_PLANTS];
 
 typedef struct pump_sim {
     uint64_t random[4]; /* xoshiro256** */
-    bool spare_there;   /* a second normal deviate is left over */
-    double spare;
     unsigned plant, regime;
 } pump_sim;
 

@@ -176,6 +176,34 @@ static void der__encodes_and_decodes_edges(void **state)
     }
 }
 
+static void der__lax_forms_are_refused(void **state)
+{
+    (void)state;
+    td_err err = {.code = TD_OK};
+    uint8_t raw[TD_SIGNATURE_SIZE];
+    static const struct {
+        const char *hex;
+        td_code want;
+    } cases[] = {
+        {"3006020101020101", TD_OK},
+        {"300702020001020101", TD_CORRUPT}, /* a zero that the sign does not need */
+        {"3006020181020101", TD_CORRUPT},   /* negative */
+        {"308106020101020101", TD_CORRUPT}, /* long form of a short length */
+        {"300602010102010100", TD_CORRUPT}, /* a byte behind the sequence */
+        {"3007020101020101aa", TD_CORRUPT}, /* a byte inside behind s */
+        {"30050200020101aa", TD_CORRUPT},   /* empty integer */
+        {"3080020101020101", TD_CORRUPT},   /* indefinite length */
+        {"3106020101020101", TD_CORRUPT},   /* not a sequence */
+        {"3006030101020101", TD_CORRUPT},   /* not an integer */
+    };
+    for (size_t i = 0; i < TD_COUNT_OF(cases); i++) {
+        uint8_t der[16];
+        size_t size = strlen(cases[i].hex) / 2;
+        assert_int_equal(td_hex_decode(cases[i].hex, 2 * size, der, size, &err), TD_OK);
+        assert_int_equal(td_signature_from_der(der, size, raw, &err), cases[i].want);
+    }
+}
+
 static void pem__public_key_round_trip(void **state)
 {
     (void)state;
@@ -243,6 +271,7 @@ int main(void)
         cmocka_unit_test(key__readable_by_others_is_refused),
         cmocka_unit_test(key__other_curves_and_garbage_are_refused),
         cmocka_unit_test(der__encodes_and_decodes_edges),
+        cmocka_unit_test(der__lax_forms_are_refused),
         cmocka_unit_test(pem__public_key_round_trip),
         cmocka_unit_test(pem__text_is_that_of_openssl),
         cmocka_unit_test(pem__point_off_the_curve_is_refused),

@@ -76,7 +76,7 @@ typedef struct td_mqtt_options {
 TD_MUST_USE td_code td_mqtt_start(const td_mqtt_options *options, td_mqtt **out, td_err *err);
 /* Hands out what is queued for at most drain_ms, disconnects cleanly (no will is sent), frees. NULL is fine. */
 void td_mqtt_stop(td_mqtt *mqtt, int64_t drain_ms);
-/* As a crash would look to the broker: drops the connection without DISCONNECT, so that the will is sent; then frees. */
+/* Disconnects with the reason "with will" (0x04): the broker publishes the will, as after a crash; then frees. */
 void td_mqtt_abandon(td_mqtt *mqtt);
 
 bool td_mqtt_connected(td_mqtt *mqtt);

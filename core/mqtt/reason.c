@@ -87,7 +87,7 @@ void td_mqtt__explain(td_err *err, const char *broker, int code, int reason, con
     } else if (tls[0] != '\0') {
         (void)td_fail(err, TD_IO, "MQTT broker %s: TLS failed: %.120s", broker, tls);
     } else {
-        (void)td_fail(err, TD_IO, "MQTT broker %s is unreachable or closed the connection (code %d); is it running?",
-                      broker, code);
+        (void)td_fail(err, TD_IO, "MQTT broker %s is unreachable or closed the connection (code %d); is it running, and does it "
+                      "accept our certificate?", broker, code);
     }
 }

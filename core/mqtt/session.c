@@ -161,8 +161,8 @@ static void on_connected(void *context, MQTTAsync_successData5 *data)
 }
 
 /* Under TLS 1.3 a broker that refuses our certificate says so after the hand-shake, where Paho does not listen: it looks like a
- * connection that is closed instead of answered. Then our own certificate is asked. */
-static bool explain_closed(const td_mqtt *mqtt, td_err *err)
+ * connection that was closed. So our own certificate is asked. */
+static bool explain_expired(const td_mqtt *mqtt, td_err *err)
 {
     if (!mqtt->options.tls || mqtt->options.certificate_path == NULL) {
         return false;
@@ -170,21 +170,19 @@ static bool explain_closed(const td_mqtt *mqtt, td_err *err)
     TD_CLEANUP(td_str_done) td_str pem = {0};
     td_x509_facts facts;
     td_err ignored;
-    if (td_file_read(mqtt->options.certificate_path, 64 * 1024, &pem, &ignored) == TD_OK &&
-        td_x509_read(pem.data, pem.size, &facts, &ignored) == TD_OK &&
-        facts.not_after_ms < td_now_ms(&td_clock_system)) {
-        char when[32];
-        td_format_time(facts.not_after_ms, when);
-        (void)td_fail(err, TD_DENIED, "MQTT broker %s refuses our certificate: %.64s has expired (%s); renew it",
-                      mqtt->broker, facts.common_name, when);
-    } else {
-        (void)td_fail(err, TD_DENIED, "MQTT broker %s closed the connection instead of answering: it may refuse our "
-                      "certificate (revoked, or of an authority it does not know)", mqtt->broker);
+    if (td_file_read(mqtt->options.certificate_path, 64 * 1024, &pem, &ignored) != TD_OK ||
+        td_x509_read(pem.data, pem.size, &facts, &ignored) != TD_OK ||
+        facts.not_after_ms >= td_now_ms(&td_clock_system)) {
+        return false;
     }
+    char when[32];
+    td_format_time(facts.not_after_ms, when);
+    (void)td_fail(err, TD_DENIED, "MQTT broker %s will not have us: our certificate (%.64s) has expired at %s; renew it",
+                  mqtt->broker, facts.common_name, when);
     return true;
 }
 
-static void explain_and_fail(td_mqtt *mqtt, int code, int reason, bool closed)
+static void explain_and_fail(td_mqtt *mqtt, int code, int reason)
 {
     char tls[sizeof mqtt->tls_error];
     pthread_mutex_lock(&mqtt->mutex);
@@ -196,7 +194,7 @@ static void explain_and_fail(td_mqtt *mqtt, int code, int reason, bool closed)
     mqtt->disconnect_reason = -1;
     pthread_mutex_unlock(&mqtt->mutex);
     td_err err;
-    if (!closed || reason >= 0x80 || tls[0] != '\0' || !explain_closed(mqtt, &err)) {
+    if (reason >= 0x80 || tls[0] != '\0' || !explain_expired(mqtt, &err)) {
         td_mqtt__explain(&err, mqtt->broker, code, reason, tls);
     }
     td_mqtt__failed(mqtt, &err);
@@ -206,14 +204,13 @@ static void on_connect_failed(void *context, MQTTAsync_failureData5 *data)
 {
     /* A refused CONNECT comes with Paho's code equal to the reason code (>= 0x80). */
     int reason = (int)data->reasonCode >= 0x80 ? (int)data->reasonCode : data->code >= 0x80 ? data->code : 0;
-    bool closed = data->message != NULL && strcmp(data->message, "socket error") == 0;
-    explain_and_fail(context, data->code, reason, closed);
+    explain_and_fail(context, data->code, reason);
 }
 
 static void on_lost(void *context, char *cause)
 {
     (void)cause; /* Paho never fills it */
-    explain_and_fail(context, MQTTASYNC_DISCONNECTED, 0, false);
+    explain_and_fail(context, MQTTASYNC_DISCONNECTED, 0);
 }
 
 static void on_disconnect_packet(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
@@ -320,6 +317,6 @@ void td_mqtt__connect(td_mqtt *mqtt)
     MQTTProperties_free(&properties);
     MQTTProperties_free(&will_properties);
     if (code != MQTTASYNC_SUCCESS) {
-        explain_and_fail(mqtt, code, 0, false);
+        explain_and_fail(mqtt, code, 0);
     }
 }

@@ -1,6 +1,6 @@
 # Turns schema/NNN_what.sql files into one C source with td_<name>_migrations[] (see core/db/migrate.h).
 # SPDX-License-Identifier: Apache-2.0
-set(text "/* Generated from schema/*.sql by cmake/EmbedSchema.cmake. */\n#include \"core/db/migrate.h\"\n\nextern const td_migration td_${NAME}_migrations[];\nconst td_migration td_${NAME}_migrations[] = {\n")
+set(text "/* Generated from the steps in schema by cmake/EmbedSchema.cmake. */\n#include \"core/db/migrate.h\"\n\nextern const td_migration td_${NAME}_migrations[];\nconst td_migration td_${NAME}_migrations[] = {\n")
 foreach(file ${FILES})
   get_filename_component(base "${file}" NAME_WE)
   string(REGEX MATCH "^[0-9]+" number "${base}")

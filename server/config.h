@@ -54,7 +54,7 @@ const char *td_config_origin(const td_config *config, const char *key);
 TD_MUST_USE td_code td_config_dump(const td_config *config, td_str *out, td_err *err);
 /* Appends the table as Markdown: docs/server.md. */
 TD_MUST_USE td_code td_config_table(td_str *out, td_err *err);
-/* Takes over the reloadable values of `fresh`; *pending_out (may be NULL): some other value changed too, a restart is needed. */
-void td_config_reload(td_config *config, const td_config *fresh, bool *pending_out);
+/* Appends the keys whose change needs a restart: "http.port, mqtt.url". */
+void td_config_changed(const td_config *config, const td_config *fresh, td_str *names);
 
 #endif

@@ -24,7 +24,7 @@ typedef struct td_workspace_init_options {
 } td_workspace_init_options;
 
 /* Makes a workspace at `path` (not there, or an empty folder). On failure what was made is removed again. In profile demo also:
- * users ana (data-scientist, operator), ben (approver) and the service account worker (trainer), each with
+ * users ana (data-scientist, operator, admin), ben (approver, auditor) and the service account worker (trainer), each with
  * users/NAME/token; users/ben/key.pem, whose public half is in keyset 1. CONFLICT: the folder is not empty. */
 TD_MUST_USE td_code td_workspace_init(const char *path, const td_workspace_init_options *options, td_err *err);
 

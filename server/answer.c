@@ -1,0 +1,169 @@
+/*
+ * answer.c: building the one answer of a request, and telling errors as problem details (RFC 9457).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/internal.h"
+#include "server/request.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *status_title(int status)
+{
+    switch (status) {
+    case 400: return "Bad request";
+    case 401: return "Not logged in";
+    case 403: return "Not allowed";
+    case 404: return "Not found";
+    case 405: return "Method not allowed";
+    case 409: return "Conflict";
+    case 411: return "Length required";
+    case 413: return "Too large";
+    case 415: return "Unsupported media type";
+    case 416: return "Range not satisfiable";
+    case 421: return "Misdirected request";
+    case 422: return "Check failed";
+    case 503: return "Try again later";
+    default: return "Server error";
+    }
+}
+
+void td_answer_done(td_answer *answer)
+{
+    td_str_done(&answer->body);
+    if (answer->fd >= 0) {
+        close(answer->fd);
+    }
+    *answer = (td_answer){.fd = -1};
+}
+
+td_code td_answer_json(td_request *request, int status, json_t *json, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *owned = json;
+    td_answer_done(&request->answer);
+    TD_TRY(td_json_write(owned, &request->answer.body, err));
+    td_str_add_char(&request->answer.body, '\n');
+    TD_TRY(td_str_check(&request->answer.body, err));
+    request->answer.status = status;
+    request->answer.content_type = "application/json";
+    return TD_OK;
+}
+
+td_code td_answer_bytes(td_request *request, int status, const char *content_type, td_str *body, td_err *err)
+{
+    TD_TRY(td_str_check(body, err));
+    td_answer_done(&request->answer);
+    request->answer.body = *body;
+    *body = (td_str){0};
+    request->answer.status = status;
+    request->answer.content_type = content_type;
+    return TD_OK;
+}
+
+void td_answer_file(td_request *request, int fd, uint64_t size, const char *content_type, const char *name)
+{
+    td_answer_done(&request->answer);
+    request->answer.fd = fd;
+    request->answer.fd_size = size;
+    request->answer.ranges = true;
+    request->answer.status = 200;
+    request->answer.content_type = content_type;
+    td_answer_header(request, "Content-Disposition", td_request_text(request, "attachment; filename=\"%s\"", name));
+}
+
+void td_answer_header(td_request *request, const char *name, const char *value)
+{
+    td_answer *answer = &request->answer;
+    if (answer->header_count < TD_ANSWER_HEADERS_MAX) {
+        const char *copy = td_arena_text(&request->arena, value);
+        answer->headers[answer->header_count++] = (td_header){name, copy ? copy : ""};
+    }
+}
+
+void td_answer_problem_status(td_request *request, int status, const char *code, const char *detail)
+{
+    td_answer_done(&request->answer);
+    TD_CLEANUP(td_json_done) json_t *problem =
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "type", "about:blank", "title", status_title(status), "status", status,
+                  "code", code, "detail", detail, "request_id", request->id);
+    if (!problem) { /* the detail was cut inside a character */
+        problem = json_pack("{s:s, s:i, s:s, s:s}", "title", status_title(status), "status", status, "code", code,
+                            "request_id", request->id);
+    }
+    if (problem && request->field[0]) {
+        (void)json_object_set_new(problem, "field", json_string(request->field));
+    }
+    td_err ignored;
+    if (!problem || td_json_write(problem, &request->answer.body, &ignored) != TD_OK) {
+        td_str_clear(&request->answer.body);
+    }
+    request->answer.status = status;
+    request->answer.content_type = "application/problem+json";
+}
+
+void td_answer_problem(td_request *request, const td_err *err)
+{
+    const td_code_info *info = td_code_lookup(err->code);
+    td_answer_problem_status(request, info->http_status, info->name, err->text);
+    if (info->retry) {
+        td_answer_header(request, "Retry-After", "1");
+    }
+}
+
+td_code td_request_write(td_request *request, td_write_fn fn, void *context, td_err *err)
+{
+    return td_server_write(request->server, fn, context, err);
+}
+
+const char *td_request_query(const td_request *request, const char *name, const char *fallback)
+{
+    const char *value = td_target_query(&request->target, name);
+    return value ? value : fallback;
+}
+
+td_code td_request_query_int(td_request *request, const char *name, int64_t minimum, int64_t maximum, int64_t fallback,
+                             int64_t *out, td_err *err)
+{
+    const char *value = td_target_query(&request->target, name);
+    if (!value) {
+        *out = fallback;
+        return TD_OK;
+    }
+    snprintf(request->field, sizeof request->field, "%s", name);
+    TD_TRY(td_parse_int(value, name, minimum, maximum, out, err));
+    request->field[0] = 0;
+    return TD_OK;
+}
+
+/* The validator's message quotes the key it is about: `request body: unknown key "vesion"; …`. */
+static void note_field(td_request *request, const char *text)
+{
+    const char *open = strchr(text, '"');
+    const char *close = open ? strchr(open + 1, '"') : NULL;
+    if (close && (size_t)(close - open) <= sizeof request->field) {
+        snprintf(request->field, sizeof request->field, "%.*s", (int)(close - open - 1), open + 1);
+    }
+}
+
+td_code td_request_check(td_request *request, const td_json_field *fields, td_err *err)
+{
+    td_code code = td_json_check(request->body, fields, "request body", NULL, err);
+    if (code == TD_INVALID && err) {
+        note_field(request, err->text);
+    }
+    return code;
+}
+
+const char *td_request_text(td_request *request, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    const char *copy = length < 0 ? NULL : td_arena_text(&request->arena, text);
+    return copy ? copy : "";
+}

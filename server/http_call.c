@@ -1,0 +1,309 @@
+/*
+ * http_call.c: the life of one request: judge the headers, find out who asks, run the handler, or say why not.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "core/base/log.h"
+#include "server/denials.h"
+#include "server/http.h"
+#include "server/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static bool refuse(td_call *call, int status, const char *code, const char *detail)
+{
+    td_answer_problem_status(&call->request, status, code, detail);
+    call->refused = true;
+    return false;
+}
+
+static bool refuse_err(td_call *call, const td_err *err)
+{
+    td_answer_problem(&call->request, err);
+    call->refused = true;
+    return false;
+}
+
+/* "name", "name:port", "[::1]:port" -> does it mean `host`? */
+static bool host_is(const char *header, size_t length, const char *host)
+{
+    size_t name_length = length;
+    const char *colon = memrchr(header, ':', length);
+    if (colon && !memchr(colon, ']', length - (size_t)(colon - header))) {
+        name_length = (size_t)(colon - header);
+    }
+    return strlen(host) == name_length && strncasecmp(header, host, name_length) == 0;
+}
+
+static bool host_in_list(const char *header, const char *list)
+{
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        char name[256];
+        snprintf(name, sizeof name, "%.*s", (int)(length < 255 ? length : 255), list);
+        if (length && host_is(header, strlen(header), name)) {
+            return true;
+        }
+        list += length + (list[length] == ',');
+    }
+    return false;
+}
+
+/* A page of somebody's own may not talk to us by a name that he points at 127.0.0.1 (DNS rebinding). */
+static bool host_allowed(const td_call *call, const char *header)
+{
+    static const char *const local[] = {"localhost", "127.0.0.1", "[::1]"};
+    for (size_t i = 0; i < TD_COUNT_OF(local); i++) {
+        if (host_is(header, strlen(header), local[i])) {
+            return true;
+        }
+    }
+    const td_config *config = call->request.server->config;
+    return host_is(header, strlen(header), td_listener_host(call->listener)) ||
+           host_in_list(header, td_config_text(config, "http.hosts"));
+}
+
+static bool check_host(td_call *call)
+{
+    if (td_listener_kind(call->listener) != TD_LISTENER_API) {
+        return true;
+    }
+    const char *host = td_call_header(call, "Host");
+    if (!host || !host_allowed(call, host)) {
+        return refuse(call, 421, "wrong_host",
+                      "the Host header names no address of this server; list further names in http.hosts");
+    }
+    const char *origin = td_call_header(call, "Origin");
+    const char *slashes = origin ? strstr(origin, "://") : NULL;
+    if (origin && (!slashes || strcasecmp(slashes + 3, host) != 0)) {
+        return refuse(call, 403, "foreign_origin", "requests from pages of another origin are refused");
+    }
+    return true;
+}
+
+static bool check_length(td_call *call)
+{
+    const char *length = td_call_header(call, "Content-Length");
+    const char *coding = td_call_header(call, "Transfer-Encoding");
+    if (length && coding) {
+        return refuse(call, 400, "invalid", "Content-Length and Transfer-Encoding must not come together");
+    }
+    if (!length) {
+        return true;
+    }
+    td_err err = {0};
+    int64_t size;
+    if (td_parse_int(length, "Content-Length", 0, INT64_MAX, &size, &err) != TD_OK) {
+        return refuse_err(call, &err);
+    }
+    bool stream = call->request.route->body == TD_BODY_STREAM;
+    int64_t most = td_config_int(call->request.server->config, stream ? "http.upload_bytes_max" : "http.body_bytes_max");
+    if (size > most) {
+        return refuse(call, 413, "limit",
+                      td_request_text(&call->request, "the body has %lld bytes; this route takes at most %lld (%s)",
+                                      (long long)size, (long long)most,
+                                      stream ? "http.upload_bytes_max" : "http.body_bytes_max"));
+    }
+    return true;
+}
+
+static bool find_route(td_call *call, const char *method)
+{
+    td_request *request = &call->request;
+    TD_CLEANUP(td_str_done) td_str allowed = {0};
+    td_match match = td_router_find(&td_server_router, method, td_listener_kind(call->listener), &request->target, request,
+                                    &request->route, &allowed);
+    if (match == TD_MATCH_NO_PATH) {
+        return refuse(call, 404, "not_found", "there is no such route");
+    }
+    if (match == TD_MATCH_NO_METHOD) {
+        refuse(call, 405, "method_not_allowed",
+               td_request_text(request, "this path takes %s", td_str_text(&allowed)));
+        td_answer_header(request, "Allow", td_str_text(&allowed));
+        return false;
+    }
+    return true;
+}
+
+bool td_call_begin(td_call *call, const char *method)
+{
+    td_request *request = &call->request;
+    if (call->target_too_long) {
+        return refuse(call, 414, "limit", "the request target is too long");
+    }
+    td_err err = {0};
+    if (td_target_parse(call->raw_target, &request->arena, &request->target, &err) != TD_OK) {
+        return refuse_err(call, &err);
+    }
+    request->project = td_request_query(request, "project", TD_PROJECT_DEFAULT);
+    return check_host(call) && find_route(call, method) && check_length(call);
+}
+
+/* ---- who ------------------------------------------------------------------------------------------------------------ */
+
+static bool refuse_login(td_call *call, const char *detail)
+{
+    char peer[64], what[128];
+    td_call_peer(call, peer);
+    snprintf(what, sizeof what, "%s %s", call->request.route->method, call->request.route->pattern);
+    td_denials_note(call->request.server->denials, NULL, peer, what);
+    refuse(call, 401, "unauthenticated", detail);
+    td_answer_header(&call->request, "WWW-Authenticate", "Bearer realm=\"tidemark\"");
+    return false;
+}
+
+static bool log_in(td_call *call, td_db *db)
+{
+    td_request *request = &call->request;
+    if (td_listener_kind(call->listener) == TD_LISTENER_ADMIN) {
+        td_access_local(td_call_uid(call), &request->principal);
+        return true;
+    }
+    const char *header = td_call_header(call, "Authorization");
+    if (!header || strncasecmp(header, "Bearer ", 7) != 0) {
+        return refuse_login(call, "this route needs a login: send Authorization: Bearer tmk_…");
+    }
+    td_err err = {0};
+    td_code code = td_access_authenticate(db, header + 7, strlen(header + 7), &request->principal, &err);
+    if (code == TD_DENIED) {
+        return refuse_login(call, err.text);
+    }
+    return code == TD_OK || refuse_err(call, &err);
+}
+
+static bool check_permission(td_call *call)
+{
+    td_request *request = &call->request;
+    request->actor = (td_actor){request->principal.kind, request->principal.user_id, request->principal.name,
+                                request->principal.authentication, "", request->id};
+    if (request->route->access == TD_ROUTE_LOGIN) {
+        return true;
+    }
+    td_err err = {0};
+    td_permission permission = (td_permission)(request->route->access - 1);
+    if (td_access_check(&request->principal, request->project, permission, request->id, &request->actor, &err) == TD_OK) {
+        return true;
+    }
+    char peer[64], what[128];
+    td_call_peer(call, peer);
+    snprintf(what, sizeof what, "%s %s", request->route->method, request->route->pattern);
+    td_denials_note(request->server->denials, &request->actor, peer, what);
+    return refuse_err(call, &err);
+}
+
+bool td_call_authorize(td_call *call, td_db *db)
+{
+    td_request *request = &call->request;
+    if (request->logged_in || request->route->access == TD_ROUTE_PUBLIC) {
+        return true;
+    }
+    if (!log_in(call, db) || !check_permission(call)) {
+        return false;
+    }
+    request->logged_in = true;
+    return true;
+}
+
+/* ---- work ----------------------------------------------------------------------------------------------------------- */
+
+static bool read_body(td_call *call)
+{
+    td_request *request = &call->request;
+    if (request->route->body != TD_BODY_JSON || request->body) {
+        return true;
+    }
+    const char *type = td_call_header(call, "Content-Type");
+    if (call->body.size && type && strncasecmp(type, "application/json", 16) != 0) {
+        return refuse(call, 415, "unsupported_media_type", "this route takes application/json");
+    }
+    td_err err = {0};
+    const char *text = call->body.size ? call->body.data : "{}";
+    size_t size = call->body.size ? call->body.size : 2;
+    if (td_json_parse(text, size, "request body", &request->body, &err) != TD_OK) {
+        return refuse_err(call, &err);
+    }
+    if (!json_is_object(request->body)) {
+        return refuse(call, 400, "invalid", "request body: a JSON object is expected");
+    }
+    return true;
+}
+
+static bool finish_upload(td_call *call)
+{
+    td_request *request = &call->request;
+    if (!call->put) {
+        return true;
+    }
+    td_err err = {0};
+    const char *expected_text = td_target_query(&request->target, "digest");
+    uint8_t expected[TD_DIGEST_SIZE];
+    if (expected_text && td_digest_parse(expected_text, expected, &err) != TD_OK) {
+        return refuse_err(call, &err);
+    }
+    td_code code = td_content_put_finish(call->put, expected_text ? expected : NULL, request->upload_digest,
+                                         &request->upload_size, &err);
+    td_content_put_free(&call->put);
+    return code == TD_OK || refuse_err(call, &err);
+}
+
+static td_code touch_token(td_db *db, void *context, td_err *err)
+{
+    return td_token_touch(db, *(int64_t *)context, err);
+}
+
+static void touched(void *context, td_code code, const td_err *err)
+{
+    (void)code;
+    (void)err;
+    free(context);
+}
+
+/* "Last used" of a token, to the minute; nobody waits for it. */
+static void note_token(td_request *request)
+{
+    if (!request->logged_in || !td_token_wants_touch(&request->principal, td_now_ms(request->server->clock))) {
+        return;
+    }
+    int64_t *token_id = malloc(sizeof *token_id);
+    if (!token_id) {
+        return;
+    }
+    *token_id = request->principal.token_id;
+    td_err err;
+    if (td_writer_post(request->server->writer, touch_token, token_id, touched, &err) != TD_OK) {
+        free(token_id);
+    }
+}
+
+static void log_answer(const td_request *request, const td_err *err)
+{
+    if (request->answer.status >= 500 && request->answer.status != 503) {
+        td_log_err(TD_LOG_ERROR, "http", request->route->pattern, err);
+    }
+}
+
+void td_call_work(td_call *call, td_db *db)
+{
+    td_request *request = &call->request;
+    td_err err = {0};
+    request->db = db;
+    if (!finish_upload(call) || !td_call_authorize(call, db) || !read_body(call)) {
+        return;
+    }
+    note_token(request);
+    td_code code = td_db_read_begin(db, &err);
+    if (code == TD_OK) {
+        request->answer.wait = false;
+        code = request->route->handler(request, &err);
+        td_db_read_end(db);
+    }
+    if (code != TD_OK) {
+        td_answer_problem(request, &err);
+    } else if (!request->answer.wait && request->answer.status == 0) {
+        td_answer_problem_status(request, 500, "internal", "the route gave no answer");
+    }
+    log_answer(request, &err);
+}

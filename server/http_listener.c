@@ -1,0 +1,384 @@
+/*
+ * http_listener.c: libmicrohttpd's callbacks: collect a request, hand it to a worker, send what came of it.
+ *
+ * One polling thread a listener. Targets are decoded by http_path.c alone: the library's own decoding is switched off.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/http.h"
+
+#include "core/base/log.h"
+#include "server/http_watch.h"
+#include "server/internal.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONNECTION_MEMORY ((size_t)48 * 1024) /* headers, and the window through which bodies stream */
+#define DRAIN_MAX ((uint64_t)1024 * 1024)     /* of a refused body, so that the client gets to read the answer */
+#define CONNECTIONS_PER_ADDRESS 256
+
+struct td_listener {
+    td_server *server;
+    unsigned kind;
+    char host[256];
+    int port;
+    struct MHD_Daemon *daemon;
+    td_db *db; /* reading connection of its thread: who uploads? */
+    td_watch_list *watch;
+    int fd;
+};
+
+enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection); /* http_send.c */
+
+/* ---- a call's beginning and end -------------------------------------------------------------------------------------- */
+
+static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
+{
+    td_call *call = calloc(1, sizeof *call);
+    if (!call) {
+        return NULL;
+    }
+    call->listener = context;
+    call->connection = connection;
+    call->request.server = call->listener->server;
+    call->request.answer.fd = -1;
+    call->request.started_ms = td_server_monotonic_ms(call->request.server);
+    uint8_t id[16] = {0};
+    td_err ignored;
+    if (td_random(id, sizeof id, &ignored) != TD_OK) {
+        id[0] = 1;
+    }
+    td_hex_encode(id, sizeof id, call->request.id);
+    size_t length = strnlen(target, TD_TARGET_LENGTH_MAX + 1);
+    call->target_too_long = length > TD_TARGET_LENGTH_MAX;
+    call->raw_target = td_arena_text(&call->request.arena, call->target_too_long ? "/" : target);
+    return call;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **call_slot,
+                         enum MHD_RequestTerminationCode why)
+{
+    (void)why;
+    td_listener *listener = context;
+    td_call *call = *call_slot;
+    *call_slot = NULL;
+    td_watch_headers_wanted(listener->watch, connection);
+    if (!call) {
+        return;
+    }
+    td_content_put_free(&call->put);
+    td_str_done(&call->body);
+    td_answer_done(&call->request.answer);
+    td_json_done(&call->request.body);
+    td_arena_done(&call->request.arena);
+    free(call);
+}
+
+static uint64_t body_length(const td_call *call, bool *known_out)
+{
+    const char *length = td_call_header(call, "Content-Length");
+    int64_t size = 0;
+    td_err ignored;
+    *known_out = length && td_parse_int(length, "Content-Length", 0, INT64_MAX, &size, &ignored) == TD_OK;
+    return (uint64_t)size;
+}
+
+/* May the connection live on after a refusal, its body read and thrown away? */
+static bool can_drain(const td_call *call)
+{
+    bool known;
+    uint64_t size = body_length(call, &known);
+    return td_call_header(call, "Transfer-Encoding") == NULL && (!known || size <= DRAIN_MAX);
+}
+
+static void begin_upload(td_call *call)
+{
+    td_listener *listener = call->listener;
+    if (!td_call_authorize(call, listener->db)) {
+        return;
+    }
+    td_err err = {0};
+    uint64_t most = (uint64_t)td_config_int(listener->server->config, "http.upload_bytes_max");
+    if (td_content_put_begin(listener->server->content, most, &call->put, &err) != TD_OK) {
+        td_answer_problem(&call->request, &err);
+        call->refused = true;
+    }
+}
+
+static enum MHD_Result begin(td_call *call, struct MHD_Connection *connection, const char *method)
+{
+    atomic_fetch_add(&call->request.server->requests, 1);
+    call->state = TD_CALL_READING;
+    call->body.limit = (size_t)td_config_int(call->request.server->config, "http.body_bytes_max") + 1;
+    if (td_call_begin(call, method) && call->request.route->body == TD_BODY_STREAM) {
+        begin_upload(call);
+    }
+    td_watch_body_wanted(call->listener->watch, connection);
+    if (call->refused && !can_drain(call)) {
+        call->state = TD_CALL_ANSWERED;
+        return td_send_answer(call, connection);
+    }
+    return MHD_YES;
+}
+
+/* ---- body ------------------------------------------------------------------------------------------------------------ */
+
+static void take_bytes(td_call *call, const char *data, size_t size)
+{
+    td_watch_bytes(call->listener->watch, call->connection, size);
+    if (call->refused) {
+        return;
+    }
+    td_err err = {0};
+    td_code code = TD_OK;
+    if (call->put) {
+        code = td_content_put_write(call->put, data, size, &err);
+    } else if (call->request.route->body == TD_BODY_JSON) {
+        td_str_append(&call->body, data, size);
+        code = td_str_check(&call->body, &err);
+        if (code == TD_LIMIT) {
+            code = td_fail(&err, TD_LIMIT, "the body is larger than http.body_bytes_max (%lld bytes)",
+                           (long long)td_config_int(call->request.server->config, "http.body_bytes_max"));
+        }
+    }
+    if (code != TD_OK) {
+        td_content_put_free(&call->put);
+        td_answer_problem(&call->request, &err);
+        call->refused = true;
+    }
+}
+
+/* A refused body without a length may not go on for ever. */
+static enum MHD_Result drain_limit(td_call *call, size_t size)
+{
+    call->request.upload_size += size; /* not used otherwise by a refused call */
+    return !call->refused || call->request.upload_size <= 64 * DRAIN_MAX ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result hand_over(td_call *call, struct MHD_Connection *connection)
+{
+    if (call->refused) {
+        call->state = TD_CALL_ANSWERED;
+        return td_send_answer(call, connection);
+    }
+    td_watch_working(call->listener->watch, connection);
+    call->state = TD_CALL_WORKING;
+    MHD_suspend_connection(connection);
+    if (!td_pool_push(call->request.server->pool, call)) {
+        td_answer_problem_status(&call->request, 503, "busy", "too many requests are waiting; try again");
+        td_answer_header(&call->request, "Retry-After", "1");
+        call->state = TD_CALL_ANSWERED;
+        MHD_resume_connection(connection);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result on_access(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+                                 const char *version, const char *data, size_t *size, void **call_slot)
+{
+    (void)context;
+    (void)url;
+    (void)version;
+    td_call *call = *call_slot;
+    if (!call) {
+        return MHD_NO;
+    }
+    switch (call->state) {
+    case TD_CALL_NEW:
+        return begin(call, connection, method);
+    case TD_CALL_READING:
+        if (*size) {
+            size_t taken = *size;
+            take_bytes(call, data, taken);
+            *size = 0;
+            return drain_limit(call, taken);
+        }
+        return hand_over(call, connection);
+    case TD_CALL_ANSWERED:
+        if (*size) {
+            *size = 0;
+            return MHD_YES;
+        }
+        return td_send_answer(call, connection);
+    default:
+        return MHD_YES; /* TD_CALL_WORKING: suspended; not asked */
+    }
+}
+
+void td_call_resume(td_call *call)
+{
+    MHD_resume_connection(call->connection);
+}
+
+/* ---- what a connection says ------------------------------------------------------------------------------------------ */
+
+const char *td_call_header(const td_call *call, const char *name)
+{
+    return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
+}
+
+unsigned td_call_uid(const td_call *call)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+        return (unsigned)-1;
+    }
+    return peer.uid;
+}
+
+void td_call_peer(const td_call *call, char out[64])
+{
+    if (call->listener->kind == TD_LISTENER_ADMIN) {
+        snprintf(out, 64, "uid-%u", td_call_uid(call));
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    snprintf(out, 64, "unknown");
+    if (info && info->client_addr->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)info->client_addr)->sin_addr, out, 64);
+    } else if (info && info->client_addr->sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr, out, 64);
+    }
+}
+
+int td_listener_port(const td_listener *listener)
+{
+    return listener->port;
+}
+
+unsigned td_listener_kind(const td_listener *listener)
+{
+    return listener->kind;
+}
+
+const char *td_listener_host(const td_listener *listener)
+{
+    return listener->host;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------------------------------- */
+
+static size_t keep_raw(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **slot,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    td_listener *listener = context;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *slot = td_watch_add(listener->watch, info ? info->connect_fd : -1);
+    } else {
+        td_watch_remove(listener->watch, *slot);
+        *slot = NULL;
+    }
+}
+
+static void log_library(void *context, const char *format, va_list arguments)
+{
+    (void)context;
+    char text[256];
+    vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\n")] = 0;
+    td_log_debug("http", "%s", text);
+}
+
+static td_code start_daemon(td_listener *listener, const td_listener_options *options, td_err *err)
+{
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+                     MHD_USE_ERROR_LOG;
+    bool tls = options->certificate_pem != NULL;
+    struct MHD_OptionItem tls_options[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    const td_config *config = listener->server->config;
+    unsigned timeout_s = (unsigned)((td_config_int(config, "http.timeout") + 999) / 1000);
+    listener->daemon = MHD_start_daemon(
+        flags | (tls ? (unsigned)MHD_USE_TLS : 0u), 0, NULL, NULL, on_access, listener, MHD_OPTION_EXTERNAL_LOGGER,
+        log_library, NULL, MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_URI_LOG_CALLBACK, on_target, listener,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)td_config_int(config, "http.connections_max"), MHD_OPTION_CONNECTION_TIMEOUT,
+        timeout_s, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        listener->kind == TD_LISTENER_ADMIN ? 0u : (unsigned)CONNECTIONS_PER_ADDRESS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_ARRAY, tls ? tls_options : none, MHD_OPTION_END);
+    if (!listener->daemon) {
+        return td_fail(err, TD_IO, "the %s listener could not be started", tls ? "HTTPS" : "HTTP");
+    }
+    return TD_OK;
+}
+
+td_code td_listener_start(td_server *server, const td_listener_options *options, td_listener **out, td_err *err)
+{
+    TD_CLEANUP(td_listener_stop) td_listener *listener = calloc(1, sizeof *listener);
+    if (!listener) {
+        return td_fail(err, TD_NOMEM, "no memory for a listener");
+    }
+    listener->server = server;
+    listener->kind = options->kind;
+    listener->fd = -1;
+    snprintf(listener->host, sizeof listener->host, "%s", options->kind == TD_LISTENER_ADMIN ? "admin" : options->host);
+    TD_TRY(td_watch_new(server->clock, td_config_int(server->config, "http.timeout"), &listener->watch, err));
+    TD_TRY(td_workspace_reader(server->workspace, &listener->db, err));
+    if (options->kind == TD_LISTENER_ADMIN) {
+        TD_TRY(td_socket_listen_path(options->host, &listener->fd, err));
+    } else {
+        TD_TRY(td_socket_listen(options->host, options->port, &listener->fd, &listener->port, err));
+    }
+    TD_TRY(start_daemon(listener, options, err));
+    *out = listener;
+    listener = NULL;
+    return TD_OK;
+}
+
+void td_listener_quiesce(td_listener *listener)
+{
+    if (listener && listener->daemon && listener->fd >= 0) {
+        int fd = MHD_quiesce_daemon(listener->daemon);
+        if (fd >= 0) {
+            close(fd);
+            listener->fd = -1;
+        }
+    }
+}
+
+void td_listener_stop(td_listener **slot)
+{
+    td_listener *listener = *slot;
+    if (!listener) {
+        return;
+    }
+    if (listener->daemon) {
+        td_listener_quiesce(listener);
+        MHD_stop_daemon(listener->daemon);
+    } else if (listener->fd >= 0) {
+        close(listener->fd);
+    }
+    td_db_close(listener->db);
+    td_watch_free(&listener->watch);
+    free(listener);
+    *slot = NULL;
+}
+
+void td_listener_watch(td_listener *listener, int64_t now_ms)
+{
+    if (listener) {
+        td_watch_check(listener->watch, now_ms);
+    }
+}

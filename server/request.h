@@ -1,0 +1,92 @@
+/*
+ * request.h: what a route's handler sees: a checked request in, one answer out. No libmicrohttpd here.
+ *
+ * A handler runs on a worker thread with that worker's reading connection, inside one read transaction. What it changes goes
+ * through td_request_write, a closure on the writer's thread. Whatever it allocates in request->arena dies with the request.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_SERVER_REQUEST_H
+#define TD_SERVER_REQUEST_H
+
+#include "access/access.h"
+#include "core/base/arena.h"
+#include "core/base/json.h"
+#include "core/db/db.h"
+#include "core/db/writer.h"
+#include "server/http_path.h"
+
+struct td_server;
+struct td_route;
+
+#define TD_ROUTE_PARAMETERS_MAX 6
+#define TD_ANSWER_HEADERS_MAX 6
+#define TD_REQUEST_ID_SIZE 33
+#define TD_PROBLEM_FIELD_MAX 64
+
+typedef struct td_header {
+    const char *name, *value;
+} td_header;
+
+typedef struct td_answer {
+    int status;
+    const char *content_type;
+    td_str body;    /* of an answer from memory */
+    int fd;         /* of an answer from a file; -1: none */
+    uint64_t fd_size;
+    bool ranges;    /* Range is honoured (fd only) */
+    bool wait;      /* not now: run the handler again at the next commit, or when wait_until_ms has come */
+    int64_t wait_until_ms; /* monotonic */
+    td_header headers[TD_ANSWER_HEADERS_MAX];
+    size_t header_count;
+} td_answer;
+
+typedef struct td_request {
+    struct td_server *server;
+    const struct td_route *route;
+    char id[TD_REQUEST_ID_SIZE];
+    td_arena arena;
+    td_target target;
+    const char *parameters[TD_ROUTE_PARAMETERS_MAX]; /* values of {name} in the route's pattern, in order */
+    json_t *body;         /* of a route with a JSON body: an object; else NULL */
+    const char *project;
+    td_principal principal;
+    bool logged_in;
+    td_actor actor;       /* in whose name records are written, role included */
+    td_db *db;            /* this worker's reading connection, in a read transaction */
+    int64_t started_ms;   /* monotonic */
+    bool expired;         /* of a request that waited: this is the last time it is asked */
+    uint8_t upload_digest[32]; /* of a route with a streamed body */
+    uint64_t upload_size;
+    char field[TD_PROBLEM_FIELD_MAX]; /* what of the input an error is about, or "" */
+    td_answer answer;
+} td_request;
+
+typedef td_code (*td_handler)(td_request *request, td_err *err);
+
+/* Answers. `json` is taken over (also on failure). */
+TD_MUST_USE td_code td_answer_json(td_request *request, int status, json_t *json, td_err *err);
+/* Takes the bytes out of `body`. */
+TD_MUST_USE td_code td_answer_bytes(td_request *request, int status, const char *content_type, td_str *body, td_err *err);
+/* Takes over fd; sent with sendfile, Range honoured, as an attachment of that name. */
+void td_answer_file(td_request *request, int fd, uint64_t size, const char *content_type, const char *name);
+/* Copies name and value. */
+void td_answer_header(td_request *request, const char *name, const char *value);
+void td_answer_done(td_answer *answer);
+/* An answer of problem+json for err. */
+void td_answer_problem(td_request *request, const td_err *err);
+/* As td_answer_problem with another status (401, 405, 411, 421, 431 …) and stable code. */
+void td_answer_problem_status(td_request *request, int status, const char *code, const char *detail);
+
+/* Runs fn on the writer's thread inside its savepoint and waits for COMMIT. */
+TD_MUST_USE td_code td_request_write(td_request *request, td_write_fn fn, void *context, td_err *err);
+
+/* Query values. Absent: the fallback. INVALID names the parameter. */
+TD_MUST_USE td_code td_request_query_int(td_request *request, const char *name, int64_t minimum, int64_t maximum,
+                                         int64_t fallback, int64_t *out, td_err *err);
+const char *td_request_query(const td_request *request, const char *name, const char *fallback);
+/* Checks the body against a table, naming the field in the problem. */
+TD_MUST_USE td_code td_request_check(td_request *request, const td_json_field *fields, td_err *err);
+/* A copy in the request's arena, printf-like; "" when memory is out. */
+const char *td_request_text(td_request *request, const char *format, ...) TD_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,195 @@
+/*
+ * sequencer.c: the thread behind the audit log: after each commit it reads new records, stores their leaves, has the root signed.
+ *
+ * Signing never comes before fsync: what it reads is committed. Checkpoints are spaced, so that a busy log costs little.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/sequencer.h"
+
+#include "audit/log.h"
+#include "core/base/log.h"
+#include "server/workspace_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LEAVES_AT_ONCE 1000
+#define CHECKPOINT_EVERY_MS 200
+
+struct td_sequencer {
+    td_server *server;
+    td_db *db;
+    td_log_signer *signer;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t changed;
+    bool work, stopping;
+    char trouble[240];
+};
+
+static void set_trouble(td_sequencer *sequencer, const td_err *err)
+{
+    td_log_err(TD_LOG_ERROR, "audit", "the log cannot be signed", err);
+    pthread_mutex_lock(&sequencer->lock);
+    memcpy(sequencer->trouble, err->text, sizeof sequencer->trouble);
+    pthread_mutex_unlock(&sequencer->lock);
+}
+
+void td_sequencer_trouble(td_sequencer *sequencer, char out[240])
+{
+    pthread_mutex_lock(&sequencer->lock);
+    memcpy(out, sequencer->trouble, sizeof sequencer->trouble);
+    pthread_mutex_unlock(&sequencer->lock);
+}
+
+static td_code store_batch(td_db *db, void *context, td_err *err)
+{
+    return td_log_batch_store(db, context, err);
+}
+
+static td_code store_checkpoint(td_db *db, void *context, td_err *err)
+{
+    return td_log_checkpoint_store(db, td_str_text(context), err);
+}
+
+static td_code sequence(td_sequencer *sequencer, td_err *err)
+{
+    for (;;) {
+        TD_CLEANUP(td_log_batch_free) td_log_batch *batch = NULL;
+        TD_TRY(td_log_batch_read(sequencer->db, sequencer->server->keys.submitter, LEAVES_AT_ONCE, &batch, err));
+        if (td_log_batch_count(batch) == 0) {
+            return TD_OK;
+        }
+        TD_TRY(td_server_write(sequencer->server, store_batch, batch, err));
+    }
+}
+
+static td_code sign(td_sequencer *sequencer, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str note = {0};
+    bool fresh = false;
+    TD_TRY(td_log_checkpoint_make(sequencer->db, sequencer->signer, &note, &fresh, err));
+    return fresh ? td_server_write(sequencer->server, store_checkpoint, &note, err) : TD_OK;
+}
+
+static void run_once(td_sequencer *sequencer)
+{
+    td_err err = {0};
+    td_code code = sequence(sequencer, &err);
+    code = code == TD_OK ? sign(sequencer, &err) : code;
+    if (code == TD_CONFLICT) {
+        set_trouble(sequencer, &err);
+    } else if (code != TD_OK) {
+        td_log_err(TD_LOG_WARN, "audit", "sequencing the log", &err);
+    }
+}
+
+/* Waits for work; true: stop. With `space_ms` the next round does not begin earlier. */
+static bool wait_work(td_sequencer *sequencer, int64_t space_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(space_ms * 1000000);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&sequencer->lock);
+    while (!sequencer->stopping && pthread_cond_timedwait(&sequencer->changed, &sequencer->lock, &until) == 0) {
+    }
+    while (!sequencer->stopping && !sequencer->work) {
+        pthread_cond_wait(&sequencer->changed, &sequencer->lock);
+    }
+    sequencer->work = false;
+    bool stop = sequencer->stopping;
+    pthread_mutex_unlock(&sequencer->lock);
+    return stop;
+}
+
+static void *sequencer_main(void *argument)
+{
+    td_sequencer *sequencer = argument;
+    bool stop = false;
+    while (!stop) {
+        run_once(sequencer);
+        stop = wait_work(sequencer, CHECKPOINT_EVERY_MS);
+    }
+    run_once(sequencer);
+    return NULL;
+}
+
+void td_sequencer_wake(td_sequencer *sequencer)
+{
+    if (sequencer) {
+        pthread_mutex_lock(&sequencer->lock);
+        sequencer->work = true;
+        pthread_cond_signal(&sequencer->changed);
+        pthread_mutex_unlock(&sequencer->lock);
+    }
+}
+
+static td_code open_parts(td_sequencer *sequencer, td_err *err)
+{
+    char path[4096];
+    td_server *server = sequencer->server;
+    TD_TRY(td_workspace_reader(server->workspace, &sequencer->db, err));
+    TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_STATE, path, err));
+    TD_TRY(td_log_signer_open(server->keys.log, path, false, &sequencer->signer, err));
+    td_log_root root;
+    TD_TRY(td_log_root_read(sequencer->db, &root, err));
+    int64_t signed_size = td_log_signer_root(sequencer->signer).size;
+    if (root.size < signed_size) {
+        return td_fail(err, TD_CONFLICT, "the audit log holds %lld entries, but %lld were signed: this database is older than "
+                       "the log's signer (a restored backup?); see docs/audit.md, \"Restoring\"",
+                       (long long)root.size, (long long)signed_size);
+    }
+    int failed = pthread_create(&sequencer->thread, NULL, sequencer_main, sequencer);
+    sequencer->started = failed == 0;
+    return failed ? td_fail_errno(err, failed, "starting the sequencer") : TD_OK;
+}
+
+td_code td_sequencer_start(td_server *server, td_sequencer **out, td_err *err)
+{
+    TD_CLEANUP(td_sequencer_free) td_sequencer *sequencer = calloc(1, sizeof *sequencer);
+    if (!sequencer) {
+        return td_fail(err, TD_NOMEM, "no memory for the sequencer");
+    }
+    sequencer->server = server;
+    pthread_mutex_init(&sequencer->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&sequencer->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    TD_TRY(open_parts(sequencer, err));
+    *out = sequencer;
+    sequencer = NULL;
+    return TD_OK;
+}
+
+void td_sequencer_stop(td_sequencer *sequencer)
+{
+    if (sequencer && sequencer->started) {
+        pthread_mutex_lock(&sequencer->lock);
+        sequencer->stopping = true;
+        pthread_cond_signal(&sequencer->changed);
+        pthread_mutex_unlock(&sequencer->lock);
+        pthread_join(sequencer->thread, NULL);
+        sequencer->started = false;
+    }
+}
+
+void td_sequencer_free(td_sequencer **slot)
+{
+    td_sequencer *sequencer = *slot;
+    if (!sequencer) {
+        return;
+    }
+    td_sequencer_stop(sequencer);
+    td_log_signer_close(&sequencer->signer);
+    td_db_close(sequencer->db);
+    pthread_cond_destroy(&sequencer->changed);
+    pthread_mutex_destroy(&sequencer->lock);
+    free(sequencer);
+    *slot = NULL;
+}

@@ -1,0 +1,291 @@
+/*
+ * serve.c: starting everything in order, waiting for signals, stopping everything in the opposite order.
+ *
+ * Readiness does not wait for the broker: devices come back by themselves.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/server.h"
+
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "fleet/fleet.h"
+#include "server/broker.h"
+#include "server/denials.h"
+#include "server/link.h"
+#include "server/scheduler.h"
+#include "server/sequencer.h"
+#include "server/workspace_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define WRITER_QUEUE_MAX 4096
+#define WRITER_GROUP_MAX 256
+#define CALLS_WAITING_MAX 1024
+
+int64_t td_server_monotonic_ms(const td_server *server)
+{
+    return server->clock->monotonic_ms(server->clock);
+}
+
+td_link *td_server_link(td_server *server)
+{
+    return atomic_load(&server->link_slot);
+}
+
+td_code td_server_write(td_server *server, td_write_fn fn, void *context, td_err *err)
+{
+    return td_writer_call(server->writer, fn, context, err);
+}
+
+/* On the writer's thread after each COMMIT. */
+static void on_commit(void *context)
+{
+    td_server *server = context;
+    atomic_fetch_add(&server->commits, 1);
+    td_sequencer_wake(server->sequencer);
+    if (server->pool) {
+        td_pool_wake(server->pool);
+    }
+}
+
+/* ---- files under run/ ------------------------------------------------------------------------------------------------------ */
+
+static const char *const run_files[] = {"run/http.port", "run/device.port", "run/mqtt.port", "run/pid", "run/admin.sock", NULL};
+
+static void remove_run_files(const td_server *server)
+{
+    for (size_t i = 0; run_files[i]; i++) {
+        char path[4096];
+        td_err ignored;
+        if (td_workspace_file(server->path, run_files[i], path, &ignored) == TD_OK) {
+            (void)unlink(path);
+        }
+    }
+}
+
+/* Not durable on purpose: they say what runs now. */
+static td_code write_run_file(const td_server *server, const char *name, long number, td_err *err)
+{
+    char path[4096], temporary[4096 + 8];
+    TD_TRY(td_workspace_file(server->path, name, path, err));
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    FILE *file = fopen(temporary, "we");
+    if (!file) {
+        return td_fail_errno(err, errno, "%s", temporary);
+    }
+    int written = fprintf(file, "%ld\n", number);
+    if (fclose(file) != 0 || written < 0 || rename(temporary, path) != 0) {
+        return td_fail_errno(err, errno, "%s", path);
+    }
+    return TD_OK;
+}
+
+/* ---- start ----------------------------------------------------------------------------------------------------------------- */
+
+static td_log_level log_level(const td_config *config)
+{
+    const char *level = td_config_text(config, "log.level");
+    return strcmp(level, "debug") == 0  ? TD_LOG_DEBUG
+           : strcmp(level, "warn") == 0 ? TD_LOG_WARN
+           : strcmp(level, "error") == 0 ? TD_LOG_ERROR
+                                         : TD_LOG_INFO;
+}
+
+static td_code open_records(td_server *server, const char *path, td_err *err)
+{
+    char folder[4096];
+    TD_TRY(td_workspace_open(path, server->clock, &server->workspace, err));
+    snprintf(server->path, sizeof server->path, "%s", td_workspace_path(server->workspace));
+    TD_TRY(td_server_keys_load(server->path, server->profile, &server->keys, err));
+    TD_TRY(td_workspace_file(server->path, "content", folder, err));
+    TD_TRY(td_content_open(folder, &server->content, err));
+    TD_TRY(td_denials_new(&server->denials, err));
+    TD_TRY(td_writer_start(td_workspace_take_db(server->workspace), WRITER_QUEUE_MAX, WRITER_GROUP_MAX, &server->writer, err));
+    return TD_OK;
+}
+
+static td_code start_broker(td_server *server, td_err *err)
+{
+    if (*td_config_text(server->config, "mqtt.url")) {
+        return TD_OK;
+    }
+    td_db *db = NULL;
+    TD_TRY(td_workspace_reader(server->workspace, &db, err));
+    TD_CLEANUP(td_json_done) json_t *revoked = NULL;
+    td_code code = td_device_revoked_json(db, &revoked, err);
+    td_db_close(db);
+    TD_TRY(code);
+    TD_TRY(td_broker_start(server, revoked, &server->broker, err));
+    return write_run_file(server, "run/mqtt.port", td_broker_port(server->broker), err);
+}
+
+static td_code start_listeners(td_server *server, td_err *err)
+{
+    char admin[4096];
+    TD_TRY(td_workspace_file(server->path, "run/admin.sock", admin, err));
+    td_listener_options options = {.kind = TD_LISTENER_ADMIN, .host = admin};
+    TD_TRY(td_listener_start(server, &options, &server->admin, err));
+    options = (td_listener_options){.kind = TD_LISTENER_DEVICE, .host = td_config_text(server->config, "device.host"),
+                                    .port = (int)td_config_int(server->config, "device.port"),
+                                    .certificate_pem = td_str_text(&server->keys.server_pem),
+                                    .key_pem = td_str_text(&server->keys.server_key_pem)};
+    TD_TRY(td_listener_start(server, &options, &server->device, err));
+    TD_TRY(write_run_file(server, "run/device.port", td_listener_port(server->device), err));
+    options = (td_listener_options){.kind = TD_LISTENER_API, .host = td_config_text(server->config, "http.host"),
+                                    .port = (int)td_config_int(server->config, "http.port")};
+    TD_TRY(td_listener_start(server, &options, &server->api, err));
+    return write_run_file(server, "run/http.port", td_listener_port(server->api), err);
+}
+
+static void notify_ready(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!path || strlen(path) >= sizeof address.sun_path) {
+        return;
+    }
+    memcpy(address.sun_path, path, strlen(path));
+    if (address.sun_path[0] == '@') {
+        address.sun_path[0] = 0;
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+        (void)sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+        close(fd);
+    }
+}
+
+static td_code start(td_server *server, const td_server_options *options, td_err *err)
+{
+    TD_TRY(td_router_check(&td_server_router, err));
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(open_records(server, options->workspace, err));
+    remove_run_files(server);
+    TD_TRY(write_run_file(server, "run/pid", (long)getpid(), err));
+    TD_TRY(td_sequencer_start(server, &server->sequencer, err));
+    TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX, &server->pool, err));
+    td_writer_on_commit(server->writer, on_commit, server);
+    TD_TRY(start_broker(server, err));
+    TD_TRY(start_listeners(server, err));
+    if (!options->quiet) {
+        printf("ready http://%s:%d\n", td_listener_host(server->api), td_listener_port(server->api));
+        (void)fflush(stdout);
+    }
+    notify_ready();
+    td_link *link = NULL;
+    TD_TRY(td_link_start(server, server->broker ? td_broker_port(server->broker) : 0, &link, err));
+    atomic_store(&server->link_slot, link);
+    return td_scheduler_start(server, &server->scheduler, err);
+}
+
+/* ---- stop ------------------------------------------------------------------------------------------------------------------ */
+
+static void stop(td_server *server)
+{
+    atomic_store(&server->stopping, true);
+    td_listener_quiesce(server->api);
+    td_listener_quiesce(server->device);
+    td_listener_quiesce(server->admin);
+    td_scheduler_stop(&server->scheduler);
+    td_pool_stop(server->pool);
+    td_listener_stop(&server->api);
+    td_listener_stop(&server->device);
+    td_listener_stop(&server->admin);
+    td_link *link = atomic_exchange(&server->link_slot, NULL);
+    td_link_stop(&link);
+    td_broker_stop(&server->broker);
+    if (server->denials && server->writer) {
+        td_denials_flush(server->denials, server, td_now_ms(server->clock), true);
+    }
+    td_sequencer_stop(server->sequencer);
+    td_writer_stop(server->writer);
+    td_sequencer_free(&server->sequencer); /* the writer's hook wakes it: after the writer */
+    td_pool_free(&server->pool);
+    if (server->path[0]) {
+        remove_run_files(server);
+    }
+    td_content_close(server->content);
+    td_denials_free(&server->denials);
+    td_server_keys_done(&server->keys);
+    td_workspace_close(&server->workspace);
+}
+
+/* ---- run ------------------------------------------------------------------------------------------------------------------- */
+
+static void reload(td_server *server, const td_server_options *options)
+{
+    td_err err = {0};
+    char file[4096];
+    TD_CLEANUP(td_config_free) td_config *fresh = NULL;
+    td_code code = td_workspace_file(server->path, TD_FILE_CONFIG, file, &err);
+    code = code == TD_OK ? td_config_read(file, options->overrides, &fresh, &err) : code;
+    if (code != TD_OK) {
+        td_log_err(TD_LOG_ERROR, "server", "the configuration was not read again", &err);
+        return;
+    }
+    bool json = td_config_int(server->config, "log.json") != 0;
+    td_log_setup(log_level(fresh), json);
+    TD_CLEANUP(td_str_done) td_str changed = {0};
+    td_config_changed(server->config, fresh, &changed);
+    td_log_info("server", "the configuration was read again%s%s", changed.size ? "; these need a restart: " : "",
+                td_str_text(&changed));
+}
+
+static void wait_signals(td_server *server, const td_server_options *options, const sigset_t *signals)
+{
+    for (;;) {
+        int number = 0;
+        if (sigwait(signals, &number) != 0 || number != SIGHUP) {
+            td_log_info("server", "stopping");
+            return;
+        }
+        reload(server, options);
+    }
+}
+
+static td_code read_config(td_server *server, const td_server_options *options, td_err *err)
+{
+    char file[4096];
+    TD_TRY(td_workspace_file(options->workspace, TD_FILE_CONFIG, file, err));
+    TD_TRY(td_config_read(file, options->overrides, &server->config, err));
+    snprintf(server->profile, sizeof server->profile, "%s", td_config_text(server->config, "profile"));
+    td_log_setup(log_level(server->config), td_config_int(server->config, "log.json") != 0);
+    return TD_OK;
+}
+
+td_code td_server_run(const td_server_options *options, td_err *err)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: they all inherit it */
+    (void)signal(SIGPIPE, SIG_IGN);
+    td_server *server = calloc(1, sizeof *server);
+    if (!server) {
+        return td_fail(err, TD_NOMEM, "no memory for the server");
+    }
+    server->clock = &td_clock_system;
+    server->started_ms = td_now_ms(server->clock);
+    td_code code = read_config(server, options, err);
+    code = code == TD_OK ? start(server, options, err) : code;
+    if (code == TD_OK) {
+        td_log_info("server", "serving %s on http://%s:%d (%s)", server->path, td_listener_host(server->api),
+                    td_listener_port(server->api), td_profile_worth(server->profile));
+        wait_signals(server, options, &signals);
+    }
+    stop(server);
+    td_config_free(&server->config);
+    free(server);
+    return code;
+}

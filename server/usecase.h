@@ -1,0 +1,82 @@
+/*
+ * usecase.h: the work that crosses records: registering, submitting, retraining.
+ *
+ * Everything slow (reading model files, building baselines, packing, hashing) happens on the caller's thread; then one closure
+ * on the writer's thread checks all state again and writes version, lineage and audit record together.
+ * Threads: workers and the scheduler, each with its own reading connection, outside the writer.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_SERVER_USECASE_H
+#define TD_SERVER_USECASE_H
+
+#include "core/base/arena.h"
+#include "registry/bundle.h"
+#include "registry/registry.h"
+#include "server/internal.h"
+
+/* What every use case needs from its caller. */
+typedef struct td_case {
+    td_server *server;
+    td_db *db;             /* a reading connection */
+    td_arena *arena;
+    const td_actor *actor;
+    const char *project;
+    char *field;           /* room for TD_PROBLEM_FIELD_MAX, or NULL: what of the input an error is about */
+} td_case;
+
+/* ---- register (usecase_register.c) ---- */
+
+typedef struct td_registration {
+    const char *model;
+    bool create_model;
+    bool strict;               /* a file named .onnx that is none is refused instead of registered as opaque */
+    td_version_file *files;    /* sizes are filled in */
+    size_t file_count;
+    bool has_baseline;
+    uint8_t baseline_digest[TD_DIGEST_SIZE]; /* of the CSV, in content */
+    const char *baseline_name; /* for messages */
+    const json_t *columns;     /* or NULL */
+    const json_t *datasets;    /* [{name, uri?, digest?}] or NULL */
+    const json_t *code;        /* {repository, commit} or NULL */
+    const json_t *metrics, *params, *tags;
+    const char *description, *parent, *cause, *run;
+    const char *hardware;
+    const char *runtimes[4];
+    uint64_t ram_bytes;
+    uint32_t security_counter;
+} td_registration;
+
+typedef struct td_registered {
+    int64_t number;
+    json_t *warnings; /* array of texts; owned by whoever holds this */
+} td_registered;
+
+/* INVALID, NOT_FOUND (content that was not uploaded), CORRUPT (a hostile model file) … */
+TD_MUST_USE td_code td_register(const td_case *work, td_registration *registration, td_registered *out, td_err *err);
+/* Reads the body of POST …/versions. Text is borrowed from it. */
+TD_MUST_USE td_code td_registration_read(const td_case *work, const json_t *body, td_registration *out, td_err *err);
+
+/* ---- submit (usecase_submit.c) ---- */
+
+/* Packs the version (card, lineage, manifest, bundle) and freezes it. */
+TD_MUST_USE td_code td_submit(const td_case *work, const char *reference, const char *reason, td_err *err);
+
+/* ---- approve (usecase_approve.c) ---- */
+
+TD_MUST_USE td_code td_approve(const td_case *work, const char *reference, const td_approval *approval,
+                               td_version_state *state_out, td_err *err);
+/* One tar of the bundle with what proves it in attest/, in content. */
+TD_MUST_USE td_code td_export_version(const td_case *work, const td_version *version, uint8_t digest_out[TD_DIGEST_SIZE],
+                                      uint64_t *size_out, td_err *err);
+
+/* ---- the model card (card.c) ---- */
+
+/* meta/card.md: what the version's facts say, as Markdown. */
+TD_MUST_USE td_code td_card_text(const json_t *version, const json_t *baseline, td_str *out, td_err *err);
+
+/* ---- retraining (usecase_retrain.c) ---- */
+
+/* Judges runs that wait for it and registers what passed. Called by the scheduler; cheap when there is none. */
+void td_retraining_advance(td_server *server, td_db *db);
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * workspace.c: opening the folder in which a server lives, and the texts that describe it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/workspace.h"
+
+#include "access/access.h"
+#include "audit/audit.h"
+#include "core/base/fs.h"
+#include "fleet/device.h"
+#include "lineage/lineage.h"
+#include "monitor/windows.h"
+#include "registry/registry.h"
+#include "server/workspace_internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct td_workspace {
+    char path[4096];
+    const td_clock *clock;
+    td_db *db;
+};
+
+const td_migration *const td_workspace__migrations[] = {
+    td_audit_migrations, td_access_migrations,  td_registry_migrations, td_lineage_migrations,
+    td_monitor_migrations, td_fleet_migrations, NULL,
+};
+
+const char *td_profile_worth(const char *profile)
+{
+    if (strcmp(profile, "demo") == 0) {
+        return "profile demo: every key lies in this workspace, approvers' and root's too, so approvals do not survive a break-in. "
+               "Raise it with `tidemark profile raise team`.";
+    }
+    if (strcmp(profile, "team") == 0) {
+        return "profile team: approvers sign with keys on their own machines and root is offline; one approval suffices.";
+    }
+    if (strcmp(profile, "regulated") == 0) {
+        return "profile regulated: two approvers with keys of their own, root offline.";
+    }
+    return NULL;
+}
+
+td_code td_workspace_file(const char *workspace, const char *name, char out[4096], td_err *err)
+{
+    return td_path_join(out, workspace, name, err);
+}
+
+static td_code find_workspace(const char *path, char absolute[PATH_MAX], td_err *err)
+{
+    if (!realpath(path, absolute)) {
+        return td_fail(err, errno == ENOENT ? TD_NOT_FOUND : TD_IO,
+                       "there is no workspace at %s; make one with `tidemark init %s`", path, path);
+    }
+    char file[4096];
+    TD_TRY(td_workspace_file(absolute, "tidemark.db", file, err));
+    if (!td_path_exists(file)) {
+        return td_fail(err, TD_NOT_FOUND, "%s is no workspace (it has no tidemark.db); make one with `tidemark init %s`", path,
+                       path);
+    }
+    return TD_OK;
+}
+
+td_code td_workspace_open(const char *path, const td_clock *clock, td_workspace **out, td_err *err)
+{
+    char absolute[PATH_MAX], file[4096];
+    TD_TRY(find_workspace(path, absolute, err));
+    TD_TRY(td_workspace_file(absolute, "tidemark.db", file, err));
+    TD_CLEANUP(td_workspace_close) td_workspace *workspace = calloc(1, sizeof *workspace);
+    if (!workspace) {
+        return td_fail(err, TD_NOMEM, "no memory for the workspace");
+    }
+    memcpy(workspace->path, absolute, strlen(absolute) + 1);
+    workspace->clock = clock ? clock : &td_clock_system;
+    td_code code = td_db_open(file, TD_DB_WRITE, workspace->clock, &workspace->db, err);
+    if (code == TD_BUSY) {
+        return td_fail(err, TD_BUSY, "the workspace %s is already in use by another server (or `tidemark` command that "
+                       "writes); stop that one first", absolute);
+    }
+    TD_TRY(code);
+    TD_TRY(td_db_migrate(workspace->db, td_workspace__migrations, err));
+    *out = workspace;
+    workspace = NULL;
+    return TD_OK;
+}
+
+void td_workspace_close(td_workspace **workspace)
+{
+    if (*workspace) {
+        td_db_close((*workspace)->db);
+        free(*workspace);
+        *workspace = NULL;
+    }
+}
+
+const char *td_workspace_path(const td_workspace *workspace)
+{
+    return workspace->path;
+}
+
+td_db *td_workspace_db(td_workspace *workspace)
+{
+    return workspace->db;
+}
+
+td_db *td_workspace_take_db(td_workspace *workspace)
+{
+    td_db *db = workspace->db;
+    workspace->db = NULL;
+    return db;
+}
+
+td_code td_workspace_reader(const td_workspace *workspace, td_db **out, td_err *err)
+{
+    char file[4096];
+    TD_TRY(td_workspace_file(workspace->path, "tidemark.db", file, err));
+    return td_db_open(file, TD_DB_READ, workspace->clock, out, err);
+}

@@ -1,0 +1,107 @@
+/*
+ * actions.c: the closed list of what can be in the log, as verb.object.
+ *
+ * A record with an action that is not here is refused, so a misspelt one shows in the first test. "reason" marks the
+ * actions that a person must justify. Sorted by object, then by verb; docs/audit.md is generated from this table's
+ * text. SPDX-License-Identifier: Apache-2.0
+ */
+#include "audit/audit.h"
+
+#include <string.h>
+
+#define WITH_REASON true
+#define PLAIN false
+
+static const td_action actions[] = {
+    /* access */
+    {"create.project", PLAIN, "A project was created."},
+    {"create.user", PLAIN, "A user or service account was created."},
+    {"disable.user", WITH_REASON, "A user was shut out; all his tokens end."},
+    {"enable.user", WITH_REASON, "A user was let in again."},
+    {"grant.role", WITH_REASON, "A role in a project was given to a user."},
+    {"revoke.role", WITH_REASON, "A role in a project was taken from a user."},
+    {"create.token", PLAIN, "A token was made for a user."},
+    {"revoke.token", PLAIN, "A token was ended before its time."},
+    {"add.key", PLAIN, "A person's public key was added."},
+    {"revoke.key", WITH_REASON, "A person's public key was withdrawn."},
+    {"issue.keyset", PLAIN, "A new set of trusted keys was signed by root."},
+    {"publish.keyset", PLAIN, "A signed set of trusted keys came into force."},
+    {"deny.access", PLAIN, "A request was refused for want of a permission (counted by source and minute)."},
+    {"deny.request", PLAIN, "A request was refused for its form (counted by source and minute)."},
+    {"fail.login", PLAIN, "A login failed (counted by source and minute)."},
+    /* workspace and server */
+    {"init.workspace", PLAIN, "The workspace was made."},
+    {"raise.profile", WITH_REASON, "The workspace moved to a stricter profile."},
+    {"change.configuration", PLAIN, "The server started with another configuration than before."},
+    {"start.server", PLAIN, "The server started."},
+    {"stop.server", PLAIN, "The server stopped in good order."},
+    {"export.audit", PLAIN, "The log was exported."},
+    {"erase.record", WITH_REASON, "A record's body was erased; its leaf stays."},
+    {"create.backup", PLAIN, "A backup was made."},
+    {"restore.backup", WITH_REASON, "The workspace was restored from a backup."},
+    {"read.sensitive", PLAIN, "Sensitive data was read."},
+    /* registry */
+    {"create.model", PLAIN, "A model (a named line of versions) was created."},
+    {"update.model", PLAIN, "A model's description or tags changed."},
+    {"delete.model", WITH_REASON, "A model without live versions was removed."},
+    {"register.version", PLAIN, "A version was registered."},
+    {"update.version", PLAIN, "A draft version's metadata changed."},
+    {"submit.version", PLAIN, "A version was frozen, packed and put up for approval."},
+    {"approve.version", WITH_REASON, "An approver signed a version's manifest."},
+    {"reject.version", WITH_REASON, "A version was turned down."},
+    {"withdraw.version", WITH_REASON, "A submitted version was taken back."},
+    {"move.version", WITH_REASON, "A version moved to another state."},
+    {"deprecate.version", WITH_REASON, "A version was marked as not for new roll-outs."},
+    {"retire.version", WITH_REASON, "A version reached the end of its life."},
+    {"revoke.version", WITH_REASON, "A version was revoked: devices must not run it."},
+    {"sign.version", PLAIN, "The publisher's signature over a version was made."},
+    {"tag.version", PLAIN, "A tag of a version was set or removed."},
+    {"set.alias", PLAIN, "An alias was pointed at a version."},
+    {"delete.alias", PLAIN, "An alias was removed."},
+    {"import.bundle", PLAIN, "A bundle from elsewhere was taken in."},
+    {"export.bundle", PLAIN, "A bundle was exported."},
+    /* fleet */
+    {"create.enrolment_code", PLAIN, "A code that lets one device in was made."},
+    {"enrol.device", PLAIN, "A device came in by a code."},
+    {"update.device", PLAIN, "A device's tags or description changed."},
+    {"revoke.device", WITH_REASON, "A device was shut out."},
+    {"renew.certificate", PLAIN, "A device's certificate was renewed."},
+    {"create.rollout", PLAIN, "The bringing of a version to devices was ordered."},
+    {"start.wave", PLAIN, "A wave of a roll-out began."},
+    {"pass.wave", PLAIN, "A wave met its criteria."},
+    {"fail.wave", PLAIN, "A wave failed its criteria."},
+    {"pause.rollout", PLAIN, "A roll-out was halted for the time being."},
+    {"resume.rollout", PLAIN, "A halted roll-out went on."},
+    {"abort.rollout", WITH_REASON, "A roll-out was stopped; devices that work on it stop at a safe point."},
+    {"revert.rollout", WITH_REASON, "Devices were ordered back to what they ran before."},
+    {"finish.rollout", PLAIN, "A roll-out ended."},
+    {"issue.directive", PLAIN, "The director signed the goal state of a device."},
+    {"report.install", PLAIN, "Devices reported what became of an installation."},
+    /* monitor and retraining */
+    {"configure.monitor", PLAIN, "What is watched, and within which bounds, changed."},
+    {"fire.alert", PLAIN, "A signal went out of bounds and stayed there."},
+    {"acknowledge.alert", PLAIN, "A person took charge of an alert."},
+    {"resolve.alert", PLAIN, "A signal came back into its bounds."},
+    {"configure.pipeline", PLAIN, "A retraining pipeline was set up or changed."},
+    {"configure.gate", PLAIN, "A gate's rules were fixed or changed."},
+    {"request.retrain", PLAIN, "Retraining was asked for, by an alert or a person."},
+    {"start.run", PLAIN, "A worker took up a run of a pipeline."},
+    {"finish.run", PLAIN, "A run of a pipeline ended."},
+    {"judge.gate", PLAIN, "A gate gave its verdict on a version."},
+};
+
+const td_action *td_action_find(const char *name)
+{
+    for (size_t i = 0; name != NULL && i < TD_COUNT_OF(actions); i++) {
+        if (strcmp(actions[i].name, name) == 0) {
+            return &actions[i];
+        }
+    }
+    return NULL;
+}
+
+const td_action *td_action_all(size_t *count_out)
+{
+    *count_out = TD_COUNT_OF(actions);
+    return actions;
+}

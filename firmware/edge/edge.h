@@ -24,7 +24,7 @@
 
 /* Storage of the core; what is inside is private (firmware/edge/core.h). Sizes are asserted there and listed in
  * docs/footprint.md. */
-#define TDE_CORE_SIZE (1664 + 512 * TDE_SLOTS_MAX)
+#define TDE_CORE_SIZE (2304 + 400 * TDE_SLOTS_MAX)
 typedef struct tde_core {
     uint64_t space[TDE_CORE_SIZE / 8];
 } tde_core;
@@ -54,7 +54,7 @@ typedef struct tde_config {
     uint32_t contact_every_s;
     uint32_t block_size;   /* power of two, 512 … 32768 */
     uint32_t credit;       /* blocks that may be on their way at once, 1 … 64 */
-    uint32_t outbox_cell;  /* largest window that is kept, rounded up to erase_size with a header of 32 bytes */
+    uint32_t outbox_cell;  /* largest window that is kept, at least 384; with 72 bytes around it, in whole erase_sizes */
     uint32_t fetch_seconds_max; /* time connected that one transfer may take (slow retrieval); 0: 24 hours */
 } tde_config;
 
@@ -132,7 +132,7 @@ void tde_outbox_get_status(const tde_core *core, tde_outbox_status *out);
 /* ---- Applications and slots ----------------------------------------------------------------------------------------- */
 
 /* An application has attached to the slot (durable the first time; a slot that never saw one commits as "unproven").
- * A slot that no directive ever named is TDE_NOT_FOUND: not an error for the application, attach again later. */
+ * It may come before any directive names the slot. TDE_INVALID: not a name; TDE_LIMIT: too many slots. */
 int tde_slot_attached(tde_core *core, const char *slot);
 /* Renews the application's lease and counts what it did since the last call. `digest`: the version that it runs (as it
  * saw `current`), or NULL for whatever is current; counts of another version only renew the lease. */

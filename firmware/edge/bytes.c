@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 void tde_put32(uint8_t *at, uint32_t value)
 {
@@ -37,9 +37,9 @@ uint64_t tde_get64(const uint8_t *at)
 /* IEEE 802.3's polynomial, reflected, four bits at a time: 64 bytes of table. */
 uint32_t tde_crc32(uint32_t crc, const void *data, size_t size)
 {
-    static const uint32_t nibbles[16] = {
-        0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
-        0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
+    static const uint32_t nibbles[16] = {0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
+                                         0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
+                                         0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
     const uint8_t *at = data;
     crc = ~crc;
     for (size_t i = 0; i < size; i++) {

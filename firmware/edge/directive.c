@@ -1,15 +1,15 @@
 /*
  * directive.c: one signed, numbered message that states everything a device should run.
  *
- * A directive is believed when the director's threshold signed it for this device, with a sequence above the last, and it
- * is fresh by the clock, by the time floor, or by this boot's nonce. It is taken on at a safe point in one durable write.
- * The same directive again is nothing new; it is retained at the broker, so what a power cut takes away comes again.
- * SPDX-License-Identifier: Apache-2.0
+ * A directive is believed when the director's threshold signed it for this device, with a sequence above the last, and
+ * it is fresh by the clock, by the time floor, or by this boot's nonce. It is taken on at a safe point in one durable
+ * write. The same directive again is nothing new; it is retained at the broker, so what a power cut takes away comes
+ * again. SPDX-License-Identifier: Apache-2.0
  */
 #include <pb_decode.h>
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define DIRECTIVE_TYPE "application/vnd.tidemark.directive.v1"
 
@@ -42,8 +42,8 @@ static bool is_fresh(const tde *core, const tidemark_Directive *d)
 
 static bool can_fetch_keyset(const tde *core, const tidemark_Directive *d)
 {
-    return d->keyset_version > core->record.keyset.version && d->keyset_digest.size == TDE_DIGEST_SIZE
-           && d->keyset_size != 0 && d->keyset_size <= core->memory.message_size;
+    return d->keyset_version > core->record.keyset.version && d->keyset_digest.size == TDE_DIGEST_SIZE &&
+           d->keyset_size != 0 && d->keyset_size <= core->memory.message_size;
 }
 
 static int check(tde *core, const uint8_t *message, size_t size, tidemark_Directive *d)
@@ -85,8 +85,8 @@ static void refuse(tde *core, uint64_t sequence, int reason)
     core->refused++;
     tde_say(core, TDE_LOG_WARNING, NULL, "directive refused");
     tde_say(core, TDE_LOG_WARNING, NULL, tde_reason_name(reason));
-    bool quiet = reason == tidemark_Reason_REASON_WRONG_DEVICE || reason == tidemark_Reason_REASON_REPLAYED
-                 || (core->refused_sequence == sequence && core->refused_reason == reason);
+    bool quiet = reason == tidemark_Reason_REASON_WRONG_DEVICE || reason == tidemark_Reason_REASON_REPLAYED ||
+                 (core->refused_sequence == sequence && core->refused_reason == reason);
     if (!quiet) {
         core->refused_sequence = sequence;
         core->refused_reason = (uint8_t)reason;
@@ -124,7 +124,7 @@ int tde_on_directive(tde_core *public_core, const uint8_t *payload, size_t size)
     return TDE_OK;
 }
 
-/* ---- Taking it on ---------------------------------------------------------------------------------------------------------- */
+/* ---- Taking it on ---------------------------------------------------------------------------- */
 
 static const tidemark_Goal *goal_of(const tidemark_Directive *d, const char *slot)
 {

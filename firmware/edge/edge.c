@@ -7,7 +7,7 @@
 #include <pb_decode.h>
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define SERVER_TYPE "application/vnd.tidemark.server.v1"
 #define PROGRESS_SIZE 40u
@@ -38,15 +38,15 @@ uint32_t tde_state_size(uint32_t erase_size, uint32_t program_size, uint32_t out
 static bool is_config_sound(const tde_config *config, const tde_memory *memory, const tde_state_port *state)
 {
     size_t device = strlen(config->device), prefix = strlen(config->prefix);
-    bool names = device >= 1 && device <= 64 && prefix >= 1 && prefix + device + 12 <= TDE_TOPIC_MAX
-                 && strlen(config->agent) <= 64 && strlen(config->hardware) <= 64 && config->runtimes_count <= 8;
-    bool blocks = is_power_of_two(config->block_size) && config->block_size >= 512 && config->block_size <= 32768
-                  && config->credit >= 1 && config->credit <= 64;
-    bool sizes = config->outbox_cell >= 384 && memory->work_size >= TDE_WORK_MIN
-                 && memory->work_size >= (size_t)config->outbox_cell + 512 && memory->message_size >= 1024
-                 && memory->directive_size >= 512;
-    bool geometry = is_power_of_two(state->erase_size) && state->erase_size >= 256
-                    && is_power_of_two(state->program_size) && state->program_size <= 64;
+    bool names = device >= 1 && device <= 64 && prefix >= 1 && prefix + device + 12 <= TDE_TOPIC_MAX &&
+                 strlen(config->agent) <= 64 && strlen(config->hardware) <= 64 && config->runtimes_count <= 8;
+    bool blocks = is_power_of_two(config->block_size) && config->block_size >= 512 && config->block_size <= 32768 &&
+                  config->credit >= 1 && config->credit <= 64;
+    bool sizes = config->outbox_cell >= 384 && memory->work_size >= TDE_WORK_MIN &&
+                 memory->work_size >= (size_t)config->outbox_cell + 512 && memory->message_size >= 1024 &&
+                 memory->directive_size >= 512;
+    bool geometry = is_power_of_two(state->erase_size) && state->erase_size >= 256 &&
+                    is_power_of_two(state->program_size) && state->program_size <= 64;
     return names && blocks && sizes && geometry && memory->work_size >= TDE_LOG_HEADER + TDE_RECORD_SIZE + 64;
 }
 
@@ -117,12 +117,12 @@ int tde_start(tde_core *public_core, const tde_config *config, const tde_memory 
     return TDE_OK;
 }
 
-/* ---- The loop -------------------------------------------------------------------------------------------------------------- */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
 static bool is_fetching(int state)
 {
-    return state == tidemark_DeviceState_STATE_OFFERED || state == tidemark_DeviceState_STATE_DEFERRED
-           || state == tidemark_DeviceState_STATE_FETCHING || state == tidemark_DeviceState_STATE_PAUSED;
+    return state == tidemark_DeviceState_STATE_OFFERED || state == tidemark_DeviceState_STATE_DEFERRED ||
+           state == tidemark_DeviceState_STATE_FETCHING || state == tidemark_DeviceState_STATE_PAUSED;
 }
 
 /* One slot at a time is fetched or verified: the first by index; all others step. */
@@ -222,8 +222,8 @@ int tde_on_server(tde_core *public_core, const uint8_t *payload, size_t size)
     tde *core = tde_of(public_core);
     tde_signed parsed;
     tidemark_ServerState state = tidemark_ServerState_init_zero;
-    if (tde_signed_parse(payload, size, &parsed) != TDE_OK
-        || tde_signed_check(core, &parsed, SERVER_TYPE, &core->record.keyset, tidemark_Role_ROLE_DIRECTOR) != TDE_OK) {
+    if (tde_signed_parse(payload, size, &parsed) != TDE_OK ||
+        tde_signed_check(core, &parsed, SERVER_TYPE, &core->record.keyset, tidemark_Role_ROLE_DIRECTOR) != TDE_OK) {
         core->refused++;
         return TDE_CORRUPT;
     }
@@ -254,7 +254,7 @@ void tde_set_hold(tde_core *core, uint32_t hold)
     tde_of(core)->hold = hold;
 }
 
-/* ---- Applications ---------------------------------------------------------------------------------------------------------- */
+/* ---- Applications ---------------------------------------------------------------------------- */
 
 int tde_slot_attached(tde_core *public_core, const char *name)
 {
@@ -306,9 +306,13 @@ int tde_slot_get(const tde_core *public_core, size_t index, tde_slot_view *out)
         return TDE_NOT_FOUND;
     }
     const tde_slot *slot = &core->record.slots[index];
-    *out = (tde_slot_view){.name = slot->name, .state = slot->state, .reason = slot->reason,
-                           .bytes_done = tde_fetch_done(core, (uint32_t)index), .bytes_total = slot->total_size,
-                           .directive_sequence = slot->directive_sequence, .security_counter = slot->counter_floor,
+    *out = (tde_slot_view){.name = slot->name,
+                           .state = slot->state,
+                           .reason = slot->reason,
+                           .bytes_done = tde_fetch_done(core, (uint32_t)index),
+                           .bytes_total = slot->total_size,
+                           .directive_sequence = slot->directive_sequence,
+                           .security_counter = slot->counter_floor,
                            .window_seconds = slot->window_seconds};
     memcpy(out->running, slot->running, TDE_DIGEST_SIZE);
     memcpy(out->previous, slot->previous, TDE_DIGEST_SIZE);
@@ -323,9 +327,13 @@ void tde_get_status(const tde_core *public_core, tde_status *out)
 {
     const tde *core = tde_of_const(public_core);
     uint32_t contact = core->record.contact_every_s;
-    *out = (tde_status){.boot_id = core->boot_id, .nonce = core->nonce, .refused = core->refused,
+    *out = (tde_status){.boot_id = core->boot_id,
+                        .nonce = core->nonce,
+                        .refused = core->refused,
                         .directive_sequence = core->record.directive_sequence,
-                        .time_floor_ms = core->record.time_floor_ms, .connected = core->connected,
-                        .keyset_version = core->record.keyset.version, .server_online = core->server_online,
+                        .time_floor_ms = core->record.time_floor_ms,
+                        .connected = core->connected,
+                        .keyset_version = core->record.keyset.version,
+                        .server_online = core->server_online,
                         .contact_every_s = contact != 0 ? contact : core->config.contact_every_s};
 }

@@ -5,8 +5,8 @@
  * (ports.h). One durable record decides everything; each arrow of the state machine is one durable write, so after a
  * power cut at any moment a device runs the old or the new model, never neither, and fetches at most one piece again.
  *
- * Use: tde_start() once a boot, tde_poll() in a loop (it never blocks and does a bounded amount of work), tde_on_*() for
- * what arrives, all from one thread. Bytes given to tde_on_*() are only read during the call.
+ * Use: tde_start() once a boot, tde_poll() in a loop (it never blocks and does a bounded amount of work), tde_on_*()
+ * for what arrives, all from one thread. Bytes given to tde_on_*() are only read during the call.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TDE_EDGE_H
@@ -31,7 +31,7 @@ typedef struct tde_core {
 
 /* Memory that the caller hands over for ever. No overlap. */
 typedef struct tde_memory {
-    uint8_t *message; /* one signed manifest or keyset while it is fetched and used; longer ones are refused */
+    uint8_t *message;      /* one signed manifest or keyset while it is fetched and used; longer ones are refused */
     size_t message_size;   /* at least 1024; Linux: 65536 */
     uint8_t *directive;    /* one directive while it waits for a safe point */
     size_t directive_size; /* at least 512; Linux: 8192 */
@@ -42,19 +42,19 @@ typedef struct tde_memory {
 
 /* Strings and arrays are borrowed for ever. */
 typedef struct tde_config {
-    const char *device;   /* identifier: [a-z0-9-]{1,64} */
-    const char *prefix;   /* of topics: "tm/v1" */
-    const char *agent;    /* "tidemark-agent 0.1.0", at most 64 */
-    const char *hardware; /* at most 64 */
+    const char *device;          /* identifier: [a-z0-9-]{1,64} */
+    const char *prefix;          /* of topics: "tm/v1" */
+    const char *agent;           /* "tidemark-agent 0.1.0", at most 64 */
+    const char *hardware;        /* at most 64 */
     const char *const *runtimes; /* "onnx", … at most 8 of at most 32 characters */
     size_t runtimes_count;
     uint64_t ram_bytes;
-    uint64_t build_ms;     /* time of the build: the time floor is never below */
-    uint64_t size_max;     /* largest content of a version; 0: whatever fits */
+    uint64_t build_ms; /* time of the build: the time floor is never below */
+    uint64_t size_max; /* largest content of a version; 0: whatever fits */
     uint32_t contact_every_s;
-    uint32_t block_size;   /* power of two, 512 … 32768 */
-    uint32_t credit;       /* blocks that may be on their way at once, 1 … 64 */
-    uint32_t outbox_cell;  /* largest window that is kept, at least 384; with 72 bytes around it, in whole erase_sizes */
+    uint32_t block_size;  /* power of two, 512 … 32768 */
+    uint32_t credit;      /* blocks that may be on their way at once, 1 … 64 */
+    uint32_t outbox_cell; /* largest window that is kept, at least 384; with 72 bytes around it, in whole erase_sizes */
     uint32_t fetch_seconds_max; /* time connected that one transfer may take (slow retrieval); 0: 24 hours */
 } tde_config;
 
@@ -75,7 +75,7 @@ uint32_t tde_state_size(uint32_t erase_size, uint32_t program_size, uint32_t out
  */
 int tde_start(tde_core *core, const tde_config *config, const tde_memory *memory, const tde_ports *ports);
 
-/* ---- Trust -------------------------------------------------------------------------------------------------------- */
+/* ---- Trust ----------------------------------------------------------------------------------- */
 
 /* Pins the first keyset (a SignedMessage, as fetched and checked at enrolment). Needs its own root threshold; and the
  * birth keys' threshold if tde_trust_birth() came before. A second call with the same or an older version is TDE_DENIED
@@ -85,10 +85,10 @@ int tde_trust_pin(tde_core *core, const uint8_t *message, size_t size);
 int tde_trust_birth(tde_core *core, const uint8_t (*roots)[TDE_PUBLIC_KEY_SIZE], size_t count, uint32_t threshold);
 uint32_t tde_keyset_version(const tde_core *core); /* 0: none yet */
 
-/* ---- The loop ------------------------------------------------------------------------------------------------------ */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
-/* One bounded step. Returns milliseconds until it wants to be called again: 0 at once; at most 60000. Call it also after
- * each tde_on_*() and tde_slot_*(). */
+/* One bounded step. Returns milliseconds until it wants to be called again: 0 at once; at most 60000. Call it also
+ * after each tde_on_*() and tde_slot_*(). */
 uint32_t tde_poll(tde_core *core);
 
 /* The session is up: sends the birth, then everything unsettled. Call it again when the server asks for a birth. */
@@ -114,11 +114,11 @@ void tde_set_checkpoint(tde_core *core, const uint8_t *text, size_t size);
 #define TDE_HOLD_ACTIVATE 2u
 void tde_set_hold(tde_core *core, uint32_t hold);
 
-/* ---- Outbox -------------------------------------------------------------------------------------------------------- */
+/* ---- Outbox ---------------------------------------------------------------------------------- */
 
 /* Keeps an encoded Window durably until the server's receipt settles it. The message must leave sequence, oldest_kept,
- * boot_id and dropped unset: the core appends them. The oldest message is dropped (and counted) when the outbox is full.
- * TDE_LIMIT: larger than outbox_cell. TDE_IO. */
+ * boot_id and dropped unset: the core appends them. The oldest message is dropped (and counted) when the outbox is
+ * full. TDE_LIMIT: larger than outbox_cell. TDE_IO. */
 int tde_outbox_add_window(tde_core *core, const uint8_t *window, size_t size);
 
 typedef struct tde_outbox_status {
@@ -129,7 +129,7 @@ typedef struct tde_outbox_status {
 } tde_outbox_status;
 void tde_outbox_get_status(const tde_core *core, tde_outbox_status *out);
 
-/* ---- Applications and slots ----------------------------------------------------------------------------------------- */
+/* ---- Applications and slots ------------------------------------------------------------------ */
 
 /* An application has attached to the slot (durable the first time; a slot that never saw one commits as "unproven").
  * It may come before any directive names the slot. TDE_INVALID: not a name; TDE_LIMIT: too many slots. */
@@ -148,8 +148,8 @@ typedef struct tde_slot_view {
     int reason;                         /* tidemark_Reason of that state */
     uint64_t bytes_done, bytes_total;   /* of the transfer */
     uint64_t directive_sequence;
-    uint32_t security_counter;          /* floor */
-    uint32_t window_seconds;            /* length of a telemetry window that the directive asks for; 0: not said */
+    uint32_t security_counter; /* floor */
+    uint32_t window_seconds;   /* length of a telemetry window that the directive asks for; 0: not said */
 } tde_slot_view;
 /* Slots 0 … tde_slot_count() - 1. Strings are borrowed until the next call that changes state. */
 size_t tde_slot_count(const tde_core *core);

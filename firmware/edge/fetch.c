@@ -1,21 +1,20 @@
 /*
  * fetch.c: brings one candidate's content in: signed manifest, then file by file its piece table and its pieces.
  *
- * Nothing is asked for that the signed manifest does not list, and nothing before there is room for all of it. A piece is
- * verified on arrival, made durable in the slot, and only then marked in the journal, so that a power cut costs at most
- * the piece that was on its way. Files that the slot holds already are reused.
- * SPDX-License-Identifier: Apache-2.0
+ * Nothing is asked for that the signed manifest does not list, and nothing before there is room for all of it. A piece
+ * is verified on arrival, made durable in the slot, and only then marked in the journal, so that a power cut costs at
+ * most the piece that was on its way. Files that the slot holds already are reused. SPDX-License-Identifier: Apache-2.0
  */
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 static tde_slot *slot_of(tde *core)
 {
     return &core->record.slots[core->fetch.slot];
 }
 
-static tde_object object_of(const tde *core, tde_object_kind kind)
+tde_object tde_fetch_object(const tde *core, tde_object_kind kind)
 {
     return (tde_object){kind, kind == TDE_OBJECT_ENVELOPE ? "" : core->fetch.file.name};
 }
@@ -38,7 +37,7 @@ static void reject(tde *core, int reason)
 }
 
 /* A port failed: try the step again after a while, a few times. */
-static void failed(tde *core, int rc)
+void tde_fetch_failed(tde *core, int rc)
 {
     tde_trial *trial = &core->trials[core->fetch.slot];
     tde_transfer_stop(core);
@@ -53,7 +52,7 @@ static void failed(tde *core, int rc)
     }
 }
 
-static void bad_content(tde *core)
+void tde_fetch_bad(tde *core)
 {
     tde_transfer_stop(core);
     if (++core->fetch.bad >= TDE_PIECE_TRIES_MAX) {
@@ -103,7 +102,7 @@ uint64_t tde_fetch_done(const tde *core, uint32_t index)
     return file->before + (part < file->size ? part : file->size);
 }
 
-/* ---- The signed manifest ----------------------------------------------------------------------------------------------- */
+/* ---- The signed manifest --------------------------------------------------------------------- */
 
 int tde_envelope_load(tde *core, uint32_t index, int *reason_out)
 {
@@ -124,8 +123,8 @@ int tde_envelope_load(tde *core, uint32_t index, int *reason_out)
     if (rc != TDE_OK) {
         return rc == TDE_IO ? TDE_IO : TDE_NOT_FOUND;
     }
-    if (tde_sha256(core, core->memory.message, slot->envelope_size, digest) != TDE_OK
-        || memcmp(digest, slot->envelope_digest, TDE_DIGEST_SIZE) != 0) {
+    if (tde_sha256(core, core->memory.message, slot->envelope_size, digest) != TDE_OK ||
+        memcmp(digest, slot->envelope_digest, TDE_DIGEST_SIZE) != 0) {
         return TDE_NOT_FOUND;
     }
     *reason_out = tde_manifest_check(core, index, slot->envelope_size);
@@ -172,7 +171,7 @@ static void accept_manifest(tde *core, bool fetched)
         rc = keep_envelope(core);
     }
     if (rc != TDE_OK) {
-        failed(core, rc);
+        tde_fetch_failed(core, rc);
         return;
     }
     core->fetch.step = TDE_STEP_FILE;
@@ -195,7 +194,7 @@ static void envelope_step(tde *core)
     if (rc == TDE_NOT_FOUND) {
         tde_transfer_start(core, TDE_SINK_ENVELOPE, slot->envelope_digest, slot->envelope_size, 32768, 0);
     } else if (rc != TDE_OK) {
-        failed(core, rc);
+        tde_fetch_failed(core, rc);
     } else if (reason != tidemark_Reason_REASON_NONE) {
         reject(core, reason);
     } else {
@@ -208,9 +207,9 @@ static void envelope_whole(tde *core)
     const tde_slot *slot = slot_of(core);
     uint8_t digest[TDE_DIGEST_SIZE];
     tde_transfer_stop(core);
-    if (tde_sha256(core, core->memory.message, slot->envelope_size, digest) != TDE_OK
-        || memcmp(digest, slot->envelope_digest, TDE_DIGEST_SIZE) != 0) {
-        bad_content(core);
+    if (tde_sha256(core, core->memory.message, slot->envelope_size, digest) != TDE_OK ||
+        memcmp(digest, slot->envelope_digest, TDE_DIGEST_SIZE) != 0) {
+        tde_fetch_bad(core);
         return;
     }
     core->fetch.bad = 0;
@@ -222,195 +221,25 @@ static void envelope_whole(tde *core)
     }
 }
 
-/* ---- Pieces -------------------------------------------------------------------------------------------------------------- */
-
-static int hash_object(tde *core, const tde_object *object, uint64_t from, uint64_t size, uint8_t *digest)
-{
-    const tde_slots_port *slots = &core->ports.slots;
-    const tde_world_port *world = &core->ports.world;
-    tde_place place = tde_place_of(core, core->fetch.slot);
-    int rc = world->hash_start(world->context);
-    for (uint64_t done = 0; rc == TDE_OK && done < size;) {
-        size_t take = size - done < core->memory.work_size ? (size_t)(size - done) : core->memory.work_size;
-        rc = slots->read(slots->context, &place, object, from + done, core->memory.work, take);
-        if (rc == TDE_OK) {
-            rc = world->hash_update(world->context, core->memory.work, take);
-        }
-        done += take;
-    }
-    return rc == TDE_OK ? world->hash_finish(world->context, digest) : rc;
-}
-
-static int expected_digest(tde *core, uint32_t piece, uint8_t *digest)
-{
-    const tde_slots_port *slots = &core->ports.slots;
-    tde_place place = tde_place_of(core, core->fetch.slot);
-    tde_object table = object_of(core, TDE_OBJECT_TABLE);
-    if (core->fetch.file.pieces == 1) {
-        memcpy(digest, core->fetch.file.digest, TDE_DIGEST_SIZE);
-        return TDE_OK;
-    }
-    return slots->read(slots->context, &place, &table, (uint64_t)piece * TDE_DIGEST_SIZE, digest, TDE_DIGEST_SIZE);
-}
-
-static uint32_t blocks_a_piece(const tde *core)
-{
-    return core->fetch.file.piece_size / core->transfer.block_size;
-}
-
-/* Asks for what the journal does not have of the current file. */
-static void pull_pieces(tde *core)
-{
-    const tde_progress *progress = &core->fetch.progress;
-    const tde_file *file = &core->fetch.file;
-    tde_transfer *t = &core->transfer;
-    tde_transfer_start(core, TDE_SINK_FILE, file->digest, file->size, file->piece_size, progress->piece);
-    for (uint32_t i = 0; i < 64; i++) {
-        uint32_t ahead = (t->base + i) / blocks_a_piece(core) - progress->piece;
-        if (ahead < 64 && (progress->pieces >> ahead & 1u) != 0) {
-            t->have |= (uint64_t)1 << i;
-        }
-    }
-    core->fetch.step = TDE_STEP_PULL;
-}
-
-static int file_done(tde *core)
-{
-    tde_progress *progress = &core->fetch.progress;
-    progress->file++;
-    progress->piece = 0;
-    progress->pieces = 0;
-    core->fetch.step = TDE_STEP_FILE;
-    core->fetch.bad = 0;
-    core->trials[core->fetch.slot].failures = 0;
-    core->busy = true;
-    return tde_progress_store(core);
-}
-
-/* The piece is verified and lies in the slot: sync it, then mark it. The mark of a file's last piece is its successor. */
-static int piece_done(tde *core, uint32_t piece)
-{
-    const tde_slots_port *slots = &core->ports.slots;
-    tde_progress *progress = &core->fetch.progress;
-    tde_place place = tde_place_of(core, core->fetch.slot);
-    tde_object object = object_of(core, TDE_OBJECT_FILE);
-    int rc = slots->sync(slots->context, &place, &object);
-    if (rc != TDE_OK || piece < progress->piece || piece - progress->piece >= 64) {
-        return rc != TDE_OK ? rc : TDE_INVALID;
-    }
-    core->fetch.bad = 0;
-    progress->pieces |= (uint64_t)1 << (piece - progress->piece);
-    while ((progress->pieces & 1u) != 0) {
-        progress->pieces >>= 1;
-        progress->piece++;
-    }
-    return progress->piece >= core->fetch.file.pieces ? file_done(core) : tde_progress_store(core);
-}
-
-/* All blocks of the piece but possibly `block`, which is here now. */
-static bool is_piece_whole(const tde *core, uint32_t piece, uint32_t block)
-{
-    const tde_transfer *t = &core->transfer;
-    uint32_t first = piece * blocks_a_piece(core);
-    for (uint32_t i = first; i < first + blocks_a_piece(core) && i < t->blocks; i++) {
-        if (i != block && !tde_transfer_has(t, i)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static int wrong_piece(tde *core)
-{
-    tde_say(core, TDE_LOG_WARNING, slot_of(core)->name, "a piece does not match its digest");
-    core->fetch.step = TDE_STEP_FILE; /* begins again at what the journal has */
-    bad_content(core);
-    return TDE_CORRUPT;
-}
-
-static int store_file_block(tde *core, uint32_t block, const uint8_t *data, size_t size)
-{
-    const tde_slots_port *slots = &core->ports.slots;
-    tde_place place = tde_place_of(core, core->fetch.slot);
-    tde_object object = object_of(core, TDE_OBJECT_FILE);
-    const tde_file *file = &core->fetch.file;
-    uint32_t piece = block / blocks_a_piece(core);
-    uint64_t offset = (uint64_t)block * core->transfer.block_size;
-    uint64_t start = (uint64_t)piece * file->piece_size;
-    uint64_t length = file->size - start < file->piece_size ? file->size - start : file->piece_size;
-    uint8_t want[TDE_DIGEST_SIZE], digest[TDE_DIGEST_SIZE];
-    int rc = expected_digest(core, piece, want);
-    if (rc == TDE_OK && size == length) { /* a whole piece: look before it is written */
-        rc = tde_sha256(core, data, size, digest);
-        if (rc == TDE_OK && memcmp(digest, want, TDE_DIGEST_SIZE) != 0) {
-            return wrong_piece(core);
-        }
-    }
-    if (rc == TDE_OK) {
-        rc = slots->write(slots->context, &place, &object, offset, data, size);
-    }
-    if (rc != TDE_OK || !is_piece_whole(core, piece, block)) {
-        return rc;
-    }
-    if (size != length) {
-        rc = hash_object(core, &object, start, length, digest);
-        if (rc == TDE_OK && memcmp(digest, want, TDE_DIGEST_SIZE) != 0) {
-            return wrong_piece(core);
-        }
-    }
-    return rc == TDE_OK ? piece_done(core, piece) : rc;
-}
-
-int tde_fetch_store(tde *core, uint32_t block, const uint8_t *data, size_t size)
-{
-    const tde_slots_port *slots = &core->ports.slots;
-    uint64_t offset = (uint64_t)block * core->transfer.block_size;
-    int rc = TDE_OK;
-    if (core->transfer.sink == TDE_SINK_KEYSET || core->transfer.sink == TDE_SINK_ENVELOPE) {
-        memcpy(core->memory.message + offset, data, size);
-        return TDE_OK;
-    }
-    if (core->transfer.sink == TDE_SINK_TABLE) {
-        tde_place place = tde_place_of(core, core->fetch.slot);
-        tde_object object = object_of(core, TDE_OBJECT_TABLE);
-        rc = slots->write(slots->context, &place, &object, offset, data, size);
-    } else {
-        rc = store_file_block(core, block, data, size);
-    }
-    if (rc != TDE_OK && rc != TDE_CORRUPT) {
-        failed(core, rc);
-    }
-    return rc;
-}
-
-/* ---- Files ---------------------------------------------------------------------------------------------------------------- */
-
-static bool is_table_good(tde *core)
-{
-    const tde_file *file = &core->fetch.file;
-    tde_object table = object_of(core, TDE_OBJECT_TABLE);
-    uint8_t digest[TDE_DIGEST_SIZE];
-    return hash_object(core, &table, 0, (uint64_t)file->pieces * TDE_DIGEST_SIZE, digest) == TDE_OK
-           && memcmp(digest, file->table_digest, TDE_DIGEST_SIZE) == 0;
-}
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static void table_whole(tde *core)
 {
     const tde_slots_port *slots = &core->ports.slots;
     tde_place place = tde_place_of(core, core->fetch.slot);
-    tde_object table = object_of(core, TDE_OBJECT_TABLE);
+    tde_object table = tde_fetch_object(core, TDE_OBJECT_TABLE);
     tde_transfer_stop(core);
     core->fetch.step = TDE_STEP_FILE;
-    if (!is_table_good(core)) {
-        bad_content(core);
+    if (!tde_table_is_good(core)) {
+        tde_fetch_bad(core);
         return;
     }
     int rc = slots->sync(slots->context, &place, &table);
     if (rc != TDE_OK) {
-        failed(core, rc);
+        tde_fetch_failed(core, rc);
         return;
     }
-    pull_pieces(core);
+    tde_pull_pieces(core);
 }
 
 /* True when the file needs no pulling: it is empty, or held already. */
@@ -419,7 +248,7 @@ static bool got_without_pull(tde *core, int *rc_out)
     const tde_slots_port *slots = &core->ports.slots;
     const tde_file *file = &core->fetch.file;
     tde_place place = tde_place_of(core, core->fetch.slot);
-    tde_object object = object_of(core, TDE_OBJECT_FILE);
+    tde_object object = tde_fetch_object(core, TDE_OBJECT_FILE);
     *rc_out = TDE_OK;
     if (file->size == 0) {
         *rc_out = slots->write(slots->context, &place, &object, 0, "", 0);
@@ -429,8 +258,8 @@ static bool got_without_pull(tde *core, int *rc_out)
         return true;
     }
     bool begun = core->fetch.progress.piece != 0 || core->fetch.progress.pieces != 0;
-    return !begun && slots->reuse != NULL
-           && slots->reuse(slots->context, &place, &object, file->digest, file->size) == 1;
+    return !begun && slots->reuse != NULL &&
+           slots->reuse(slots->context, &place, &object, file->digest, file->size) == 1;
 }
 
 static void file_step(tde *core)
@@ -444,16 +273,16 @@ static void file_step(tde *core)
         return;
     }
     if (got_without_pull(core, &rc)) {
-        rc = rc == TDE_OK ? file_done(core) : rc;
+        rc = rc == TDE_OK ? tde_file_done(core) : rc;
         if (rc != TDE_OK) {
-            failed(core, rc);
+            tde_fetch_failed(core, rc);
         }
-    } else if (file->pieces > 1 && !is_table_good(core)) {
+    } else if (file->pieces > 1 && !tde_table_is_good(core)) {
         tde_transfer_start(core, TDE_SINK_TABLE, file->table_digest, (uint64_t)file->pieces * TDE_DIGEST_SIZE, 32768,
                            0);
         core->fetch.step = TDE_STEP_PULL;
     } else {
-        pull_pieces(core);
+        tde_pull_pieces(core);
     }
 }
 
@@ -463,8 +292,8 @@ void tde_fetch_whole(tde *core)
     switch (core->transfer.sink) {
     case TDE_SINK_KEYSET:
         tde_transfer_stop(core);
-        if (tde_sha256(core, core->memory.message, core->pending.keyset_size, digest) != TDE_OK
-            || memcmp(digest, core->pending.keyset_digest, TDE_DIGEST_SIZE) != 0) {
+        if (tde_sha256(core, core->memory.message, core->pending.keyset_size, digest) != TDE_OK ||
+            memcmp(digest, core->pending.keyset_digest, TDE_DIGEST_SIZE) != 0) {
             tde_directive_keyset_done(core, TDE_CORRUPT);
             break;
         }
@@ -495,7 +324,7 @@ void tde_fetch_refused(tde *core)
     }
 }
 
-/* ---- The step ------------------------------------------------------------------------------------------------------------- */
+/* ---- The step -------------------------------------------------------------------------------- */
 
 /* The journal speaks of this candidate, and the candidate's place is still there. */
 static bool can_resume(tde *core, uint32_t index)
@@ -504,9 +333,9 @@ static bool can_resume(tde *core, uint32_t index)
     tde_place place = tde_place_of(core, index);
     tde_object object = {TDE_OBJECT_ENVELOPE, ""};
     uint64_t size;
-    return tde_progress_load(core) == TDE_OK
-           && memcmp(core->fetch.progress.place, place.digest, sizeof core->fetch.progress.place) == 0
-           && slots->size(slots->context, &place, &object, &size) == TDE_OK;
+    return tde_progress_load(core) == TDE_OK &&
+           memcmp(core->fetch.progress.place, place.digest, sizeof core->fetch.progress.place) == 0 &&
+           slots->size(slots->context, &place, &object, &size) == TDE_OK;
 }
 
 void tde_fetch_begin(tde *core, uint32_t index)
@@ -584,8 +413,8 @@ void tde_fetch_step(tde *core, uint32_t index)
     if (is_over(core)) {
         return;
     }
-    if (core->transfer.sink != TDE_SINK_NONE && core->transfer.sink != TDE_SINK_ENVELOPE
-        && core->message_slot != index) {
+    if (core->transfer.sink != TDE_SINK_NONE && core->transfer.sink != TDE_SINK_ENVELOPE &&
+        core->message_slot != index) {
         tde_transfer_stop(core); /* another message took the memory, or the keys changed: check again */
     }
     if (core->transfer.sink == TDE_SINK_NONE) {
@@ -597,8 +426,8 @@ void tde_fetch_step(tde *core, uint32_t index)
         } else {
             file_step(core);
         }
-    } else if (core->connected && core->now >= fetch->progress_at
-               && core->record.slots[index].state == tidemark_DeviceState_STATE_FETCHING) {
+    } else if (core->connected && core->now >= fetch->progress_at &&
+               core->record.slots[index].state == tidemark_DeviceState_STATE_FETCHING) {
         fetch->progress_at = core->now + TDE_PROGRESS_EVERY_MS;
         tde_report_progress(core, index);
     }

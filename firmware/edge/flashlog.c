@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define MAGIC 0x6D656454u /* "Tdem" */
 
@@ -59,7 +59,9 @@ static int probe(tde *core, uint32_t at, uint32_t entry, uint32_t *sequence_out)
 
 int tde_log_open(tde *core, tde_log *log, uint32_t offset, uint32_t area, uint32_t payload)
 {
-    *log = (tde_log){.offset = offset, .area = area, .next = offset,
+    *log = (tde_log){.offset = offset,
+                     .area = area,
+                     .next = offset,
                      .entry = tde_round_up(TDE_LOG_HEADER + payload, core->ports.state.program_size)};
     for (uint32_t which = 0; which < 2; which++) {
         uint32_t start = offset + which * area;

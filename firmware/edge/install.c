@@ -2,13 +2,13 @@
  * install.c: from the last piece to a committed version, or back to the one before.
  *
  * VERIFYING reads every file back and compares whole digests, then runs the golden test; ACTIVATING switches; PROBATION
- * waits for the application to prove the version; ROLLING_BACK switches back. The record is written before the switch is
- * made, and each step can be repeated, so a boot in the middle of any of them simply does it again.
+ * waits for the application to prove the version; ROLLING_BACK switches back. The record is written before the switch
+ * is made, and each step can be repeated, so a boot in the middle of any of them simply does it again.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 tde_place tde_place_of(const tde *core, uint32_t index)
 {
@@ -23,10 +23,9 @@ void tde_tidy(tde *core, uint32_t index)
     const tde_slot *slot = &core->record.slots[index];
     uint8_t keep[3][TDE_DIGEST_SIZE];
     size_t count = 0;
-    bool resumable = slot->state == tidemark_DeviceState_STATE_REJECTED
-                     && (slot->reason == tidemark_Reason_REASON_DEADLINE
-                         || slot->reason == tidemark_Reason_REASON_EXPIRED
-                         || slot->reason == tidemark_Reason_REASON_BUDGET);
+    bool resumable = slot->state == tidemark_DeviceState_STATE_REJECTED &&
+                     (slot->reason == tidemark_Reason_REASON_DEADLINE ||
+                      slot->reason == tidemark_Reason_REASON_EXPIRED || slot->reason == tidemark_Reason_REASON_BUDGET);
     bool live = tde_machine_phase(slot->state) != TDE_PHASE_REST || resumable;
     if (!live && !tde_is_zero(slot->candidate) && tde_progress_drop(core, slot->candidate) != TDE_OK) {
         return;
@@ -71,7 +70,7 @@ static bool may_retry(tde *core, uint32_t index)
     return true;
 }
 
-/* ---- Verifying ----------------------------------------------------------------------------------------------------------- */
+/* ---- Verifying ------------------------------------------------------------------------------- */
 
 /* What was fetched is not what was signed: forget the progress too, then give up. */
 static void distrust(tde *core, uint32_t index, int reason)
@@ -192,7 +191,7 @@ static void verify_step(tde *core, uint32_t index)
     }
 }
 
-/* ---- Switching ----------------------------------------------------------------------------------------------------------- */
+/* ---- Switching ------------------------------------------------------------------------------- */
 
 static void reject(tde *core, uint32_t index, int reason)
 {
@@ -304,7 +303,8 @@ static void rolling_back_step(tde *core, uint32_t index)
 {
     const tde_slot *slot = &core->record.slots[index];
     if (activate(core, index, slot->running) != TDE_OK) {
-        core->trials[index].retry_at = core->now + TDE_RETRY_FIRST_MS; /* there is nothing better than to go on trying */
+        core->trials[index].retry_at =
+            core->now + TDE_RETRY_FIRST_MS; /* there is nothing better than to go on trying */
         return;
     }
     if (tde_move(core, index, tidemark_DeviceState_STATE_ROLLED_BACK, slot->reason) == TDE_OK) {
@@ -356,7 +356,8 @@ void tde_install_boot(tde *core, uint32_t index)
             (void)tde_record_store(core);
         }
     }
-    if (slot->state == tidemark_DeviceState_STATE_ACTIVATING || slot->state == tidemark_DeviceState_STATE_ROLLING_BACK) {
+    if (slot->state == tidemark_DeviceState_STATE_ACTIVATING ||
+        slot->state == tidemark_DeviceState_STATE_ROLLING_BACK) {
         return; /* the step does it again */
     }
     const uint8_t *want = tde_slot_current(slot);

@@ -1,8 +1,8 @@
 /*
  * machine.c: the table of device states: names, phases and the arrows between them.
  *
- * This is docs/device-core.md's picture as data: a state moves only along an arrow that is set here, and each move is one
- * durable write (record.c). REJECTED is final for a directive: it is never retried without a new one.
+ * This is docs/device-core.md's picture as data: a state moves only along an arrow that is set here, and each move is
+ * one durable write (record.c). REJECTED is final for a directive: it is never retried without a new one.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/edge/machine.h"
@@ -36,10 +36,12 @@ static const tde_state_row table[] = {
                                              TDE_PHASE_PREPARE},
     [tidemark_DeviceState_STATE_PAUSED] = {"PAUSED", S(FETCHING) | S(REJECTED) | DROP, TDE_PHASE_PREPARE},
     [tidemark_DeviceState_STATE_VERIFYING] = {"VERIFYING", S(STAGED) | S(ROLLING_BACK) | DROP, TDE_PHASE_PREPARE},
-    [tidemark_DeviceState_STATE_STAGED] = {"STAGED", S(WAIT_WINDOW) | S(WAIT_APPROVAL) | S(ACTIVATING) | DROP,
+    [tidemark_DeviceState_STATE_STAGED] = {"STAGED",
+                                           S(WAIT_WINDOW) | S(WAIT_APPROVAL) | S(ACTIVATING) | S(REJECTED) | DROP,
                                            TDE_PHASE_PREPARE},
-    [tidemark_DeviceState_STATE_WAIT_WINDOW] = {"WAIT_WINDOW", S(ACTIVATING) | DROP, TDE_PHASE_PREPARE},
-    [tidemark_DeviceState_STATE_WAIT_APPROVAL] = {"WAIT_APPROVAL", S(ACTIVATING) | DROP, TDE_PHASE_PREPARE},
+    [tidemark_DeviceState_STATE_WAIT_WINDOW] = {"WAIT_WINDOW", S(ACTIVATING) | S(REJECTED) | DROP, TDE_PHASE_PREPARE},
+    [tidemark_DeviceState_STATE_WAIT_APPROVAL] = {"WAIT_APPROVAL", S(ACTIVATING) | S(REJECTED) | DROP,
+                                                  TDE_PHASE_PREPARE},
     [tidemark_DeviceState_STATE_ACTIVATING] = {"ACTIVATING", S(PROBATION) | S(ROLLING_BACK), TDE_PHASE_SWITCHED},
     [tidemark_DeviceState_STATE_PROBATION] = {"PROBATION", S(COMMITTED) | S(ROLLING_BACK), TDE_PHASE_SWITCHED},
     [tidemark_DeviceState_STATE_COMMITTED] = {"COMMITTED", REST, TDE_PHASE_REST},

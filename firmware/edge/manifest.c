@@ -1,14 +1,14 @@
 /*
  * manifest.c: may this version run here? The signed manifest against the directive's goal, the device and the floors.
  *
- * A manifest lists every file with size and digest; what it does not list is never asked for. Everything is checked before
- * the first byte of content: signatures of the approvers, security counter, requirement, names, sizes.
+ * A manifest lists every file with size and digest; what it does not list is never asked for. Everything is checked
+ * before the first byte of content: signatures of the approvers, security counter, requirement, names, sizes.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <pb_decode.h>
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define MANIFEST_TYPE "application/vnd.tidemark.manifest.v1"
 #define SIZE_LIMIT ((uint64_t)1 << 40)
@@ -36,9 +36,9 @@ static uint32_t piece_size_of(uint64_t size)
 static bool is_sound(const tidemark_ManifestFile *file, const visit *v)
 {
     bool many = file->size > file->piece_size;
-    return file->size <= SIZE_LIMIT && tde_is_file_name(file->name) && strcmp(v->last_name, file->name) < 0
-           && (file->size == 0 || file->piece_size == piece_size_of(file->size))
-           && file->piece_table_digest.size == (many ? TDE_DIGEST_SIZE : 0);
+    return file->size <= SIZE_LIMIT && tde_is_file_name(file->name) && strcmp(v->last_name, file->name) < 0 &&
+           (file->size == 0 || file->piece_size == piece_size_of(file->size)) &&
+           file->piece_table_digest.size == (many ? TDE_DIGEST_SIZE : 0);
 }
 
 static void take(const tidemark_ManifestFile *file, visit *v)
@@ -153,8 +153,8 @@ int tde_manifest_check(tde *core, uint32_t index, size_t size)
     if (tde_signed_parse(core->memory.message, size, &parsed) != TDE_OK) {
         return tidemark_Reason_REASON_MALFORMED;
     }
-    if (tde_sha256(core, parsed.payload.data, parsed.payload.size, digest) != TDE_OK
-        || memcmp(digest, slot->candidate, TDE_DIGEST_SIZE) != 0) {
+    if (tde_sha256(core, parsed.payload.data, parsed.payload.size, digest) != TDE_OK ||
+        memcmp(digest, slot->candidate, TDE_DIGEST_SIZE) != 0) {
         return tidemark_Reason_REASON_HASH;
     }
     if (!tde_keyset_usable(core)) {

@@ -1,23 +1,23 @@
 /*
  * outbox.c: reports and windows, kept on flash until the server's receipt settles them.
  *
- * Sequences are dense and each message has the cell `sequence mod cells`: there is nothing to look up, and when the outbox
- * is full the newest message takes the place of the oldest. What a power cut tore was never sent; its sequence is used
- * again. Receipts move `settled` up; all messages above it are sent again in each session and by a back-off timer.
- * Cell: u32 magic, u32 body size, u64 sequence, u32 kind, u32 CRC of the body, u32 zero, u32 CRC of this header; body.
- * SPDX-License-Identifier: Apache-2.0
+ * Sequences are dense and each message has the cell `sequence mod cells`: there is nothing to look up, and when the
+ * outbox is full the newest message takes the place of the oldest. What a power cut tore was never sent; its sequence
+ * is used again. Receipts move `settled` up; all messages above it are sent again in each session and by a back-off
+ * timer. Cell: u32 magic, u32 body size, u64 sequence, u32 kind, u32 CRC of the body, u32 zero, u32 CRC of this header;
+ * body. SPDX-License-Identifier: Apache-2.0
  */
 #include <pb_decode.h>
 #include <pb_encode.h>
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define MAGIC 0x78656454u /* "Tdex" */
 #define HEADER 32u
 #define APPENDED 40u /* room for the fields that are appended when a message is kept */
 #define SEND_AGAIN_MS 200u
-#define SEND_STEP 4  /* messages a poll */
+#define SEND_STEP 4 /* messages a poll */
 
 typedef struct cell {
     uint32_t size, kind, crc;
@@ -43,8 +43,8 @@ static int read_cell(tde *core, uint32_t at, cell *out)
     out->sequence = tde_get64(raw + 8);
     out->kind = tde_get32(raw + 16);
     out->crc = tde_get32(raw + 20);
-    bool sound = out->size <= core->config.outbox_cell + APPENDED
-                 && (out->kind == TDE_UP_REPORT || out->kind == TDE_UP_WINDOW);
+    bool sound =
+        out->size <= core->config.outbox_cell + APPENDED && (out->kind == TDE_UP_REPORT || out->kind == TDE_UP_WINDOW);
     return sound ? TDE_OK : TDE_NOT_FOUND;
 }
 
@@ -92,12 +92,12 @@ static bool append_fields(tde *core, tde_uplink kind, uint8_t *at, size_t *size)
     pb_ostream_t out = pb_ostream_from_buffer(at + *size, APPENDED);
     bool ok;
     if (kind == TDE_UP_WINDOW) {
-        ok = put_field(&out, tidemark_Window_sequence_tag, core->outbox.next)
-             && put_field(&out, tidemark_Window_boot_id_tag, core->boot_id)
-             && put_field(&out, tidemark_Window_dropped_tag, core->outbox.dropped);
+        ok = put_field(&out, tidemark_Window_sequence_tag, core->outbox.next) &&
+             put_field(&out, tidemark_Window_boot_id_tag, core->boot_id) &&
+             put_field(&out, tidemark_Window_dropped_tag, core->outbox.dropped);
     } else {
-        ok = put_field(&out, tidemark_Report_sequence_tag, core->outbox.next)
-             && put_field(&out, tidemark_Report_boot_id_tag, core->boot_id);
+        ok = put_field(&out, tidemark_Report_sequence_tag, core->outbox.next) &&
+             put_field(&out, tidemark_Report_boot_id_tag, core->boot_id);
     }
     *size += out.bytes_written;
     return ok;
@@ -260,6 +260,8 @@ int tde_on_receipt(tde_core *public_core, const uint8_t *payload, size_t size)
 void tde_outbox_get_status(const tde_core *public_core, tde_outbox_status *out)
 {
     const tde_outbox *box = &tde_of_const(public_core)->outbox;
-    *out = (tde_outbox_status){.next = box->next, .settled = box->settled, .dropped = box->dropped,
+    *out = (tde_outbox_status){.next = box->next,
+                               .settled = box->settled,
+                               .dropped = box->dropped,
                                .kept = (uint32_t)(box->next - 1 - box->settled)};
 }

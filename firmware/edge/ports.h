@@ -20,13 +20,13 @@
 
 typedef enum tde_error {
     TDE_OK = 0,
-    TDE_AGAIN = -1,     /* not now; ask again later */
-    TDE_INVALID = -2,   /* the bytes or arguments make no sense */
-    TDE_LIMIT = -3,     /* larger than the memory or the count that was handed over */
-    TDE_NO_SPACE = -4,  /* the storage is full */
-    TDE_IO = -5,        /* the storage failed */
-    TDE_CORRUPT = -6,   /* a digest, checksum or signature does not match */
-    TDE_DENIED = -7,    /* understood and refused */
+    TDE_AGAIN = -1,    /* not now; ask again later */
+    TDE_INVALID = -2,  /* the bytes or arguments make no sense */
+    TDE_LIMIT = -3,    /* larger than the memory or the count that was handed over */
+    TDE_NO_SPACE = -4, /* the storage is full */
+    TDE_IO = -5,       /* the storage failed */
+    TDE_CORRUPT = -6,  /* a digest, checksum or signature does not match */
+    TDE_DENIED = -7,   /* understood and refused */
     TDE_NOT_FOUND = -8
 } tde_error;
 
@@ -36,8 +36,8 @@ typedef struct tde_bytes {
 } tde_bytes;
 
 /*
- * The durable state: NOR-like storage in one address range from 0 to size. Erased bytes read 0xFF. The core erases whole
- * multiples of erase_size, then programs each byte at most once until the next erase, in aligned multiples of
+ * The durable state: NOR-like storage in one address range from 0 to size. Erased bytes read 0xFF. The core erases
+ * whole multiples of erase_size, then programs each byte at most once until the next erase, in aligned multiples of
  * program_size. On Linux: one preallocated file (erase writes 0xFF).
  */
 typedef struct tde_state_port {
@@ -75,8 +75,8 @@ typedef struct tde_object {
  */
 typedef struct tde_slots_port {
     void *context;
-    /* Makes a place ready and checks that `size` bytes fit besides everything that is kept, before the first is written.
-     * What is already in the place stays (a transfer goes on there). TDE_NO_SPACE. */
+    /* Makes a place ready and checks that `size` bytes fit besides everything that is kept, before the first is
+     * written. What is already in the place stays (a transfer goes on there). TDE_NO_SPACE. */
     int (*begin)(void *context, const tde_place *place, uint64_t size);
     /* Writes at offset; the object appears with its first write, folders on the way are made. A write of zero bytes at
      * offset 0 makes an empty object. TDE_NO_SPACE, TDE_IO. */
@@ -89,8 +89,8 @@ typedef struct tde_slots_port {
     int (*sync)(void *context, const tde_place *place, const tde_object *object);
     /* Size of an object, to see that it has no more bytes than the manifest says; TDE_NOT_FOUND. */
     int (*size)(void *context, const tde_place *place, const tde_object *object, uint64_t *size_out);
-    /* If a file of this digest and size is already held in the slot, makes it `object` of `place` (link or copy, durable)
-     * and returns 1; else returns 0. The core verifies the digest of the result itself. May be NULL. */
+    /* If a file of this digest and size is already held in the slot, makes it `object` of `place` (link or copy,
+     * durable) and returns 1; else returns 0. The core verifies the digest of the result itself. May be NULL. */
     int (*reuse)(void *context, const tde_place *place, const tde_object *object, const uint8_t digest[TDE_DIGEST_SIZE],
                  uint64_t size);
     /* The content is complete and verified: sync all files and folders of the place; piece tables may go. */
@@ -101,19 +101,19 @@ typedef struct tde_slots_port {
     int (*current)(void *context, const char *slot, uint8_t digest_out[TDE_DIGEST_SIZE]);
     /* Removes every place of the slot whose digest is not among the `count` given. Idempotent. */
     int (*keep)(void *context, const char *slot, const uint8_t (*digests)[TDE_DIGEST_SIZE], size_t count);
-    /* Runs the bundle's golden test on the place, if it has one. 0: passed or none; TDE_AGAIN: still running, call again;
-     * TDE_DENIED: outputs differ. May be NULL. */
+    /* Runs the bundle's golden test on the place, if it has one. 0: passed or none; TDE_AGAIN: still running, call
+     * again; TDE_DENIED: outputs differ. May be NULL. */
     int (*self_test)(void *context, const tde_place *place);
     /* Free bytes for content, for the birth message; 0 if unknown. May be NULL. */
     uint64_t (*room)(void *context);
 } tde_slots_port;
 
 typedef enum tde_uplink {
-    TDE_UP_BIRTH, /* QoS 1 */
-    TDE_UP_DEATH, /* QoS 1, the will */
+    TDE_UP_BIRTH,  /* QoS 1 */
+    TDE_UP_DEATH,  /* QoS 1, the will */
     TDE_UP_REPORT, /* QoS 1 */
-    TDE_UP_GET,   /* QoS 0 */
-    TDE_UP_WINDOW /* QoS 1 */
+    TDE_UP_GET,    /* QoS 0 */
+    TDE_UP_WINDOW  /* QoS 1 */
 } tde_uplink;
 
 typedef enum tde_log_level { TDE_LOG_DEBUG, TDE_LOG_INFO, TDE_LOG_WARNING, TDE_LOG_ERROR } tde_log_level;
@@ -134,7 +134,8 @@ typedef struct tde_world_port {
     int (*hash_start)(void *context);
     int (*hash_update)(void *context, const void *data, size_t size);
     int (*hash_finish)(void *context, uint8_t digest[TDE_DIGEST_SIZE]);
-    /* ECDSA P-256 over a SHA-256 digest; 0 when it verifies, TDE_CORRUPT when not. Strict: 0 < r, s < n; point on curve. */
+    /* ECDSA P-256 over a SHA-256 digest; 0 when it verifies, TDE_CORRUPT when not. Strict: 0 < r, s < n; point on
+     * curve. */
     int (*verify)(void *context, const uint8_t public_key[TDE_PUBLIC_KEY_SIZE], const uint8_t digest[TDE_DIGEST_SIZE],
                   const uint8_t signature[TDE_SIGNATURE_SIZE]);
     /* HMAC-SHA-256 under the device's uplink key (which the core never sees). */

@@ -1,13 +1,13 @@
 /*
  * record.c: the one durable record that decides everything, and the small journal of a transfer's progress.
  *
- * An arrow of the state machine is one append of the whole record (flashlog.c). If that fails the record is read back, so
- * memory never says more than storage does. The layout is described once, by fields(), for both directions.
+ * An arrow of the state machine is one append of the whole record (flashlog.c). If that fails the record is read back,
+ * so memory never says more than storage does. The layout is described once, by fields(), for both directions.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define RECORD_FORMAT 1u
 
@@ -70,13 +70,13 @@ static void slot_fields(codec *c, tde_slot *slot)
     bytes(c, slot->candidate, TDE_DIGEST_SIZE);
     bytes(c, slot->envelope_digest, TDE_DIGEST_SIZE);
     uint32_t *const words[] = {&slot->envelope_size, &slot->counter_floor, &slot->counter_candidate,
-                               &slot->counter_min, &slot->seconds, &slot->inferences_min, &slot->errors_max,
-                               &slot->lease_seconds, &slot->window_seconds};
+                               &slot->counter_min,   &slot->seconds,       &slot->inferences_min,
+                               &slot->errors_max,    &slot->lease_seconds, &slot->window_seconds};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         u32(c, words[i]);
     }
-    uint64_t *const longs[] = {&slot->total_size, &slot->byte_budget, &slot->directive_sequence,
-                               &slot->not_after_ms, &slot->report_sequence};
+    uint64_t *const longs[] = {&slot->total_size, &slot->byte_budget, &slot->directive_sequence, &slot->not_after_ms,
+                               &slot->report_sequence};
     for (size_t i = 0; i < sizeof longs / sizeof longs[0]; i++) {
         u64(c, longs[i]);
     }

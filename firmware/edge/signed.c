@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define KEY_ID_SIZE 16
 #define TYPE_MAX 47
@@ -138,8 +138,8 @@ static int key_of(tde *core, const tde_keyset *set, uint8_t role, const uint8_t 
 {
     for (uint32_t i = 0; i < set->count; i++) {
         uint8_t digest[TDE_DIGEST_SIZE];
-        if (set->keys[i].role == role && tde_sha256(core, set->keys[i].bytes, TDE_PUBLIC_KEY_SIZE, digest) == TDE_OK
-            && memcmp(digest, key_id, KEY_ID_SIZE) == 0) {
+        if (set->keys[i].role == role && tde_sha256(core, set->keys[i].bytes, TDE_PUBLIC_KEY_SIZE, digest) == TDE_OK &&
+            memcmp(digest, key_id, KEY_ID_SIZE) == 0) {
             return (int)i;
         }
     }

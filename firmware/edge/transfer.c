@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define BLOCK_HEADER 12u
 #define SEND_AGAIN_MS 200u
@@ -26,8 +26,8 @@ void tde_transfer_start(tde *core, tde_sink sink, const uint8_t *digest, uint64_
                         uint32_t from_piece)
 {
     tde_transfer *t = &core->transfer;
-    *t = (tde_transfer){.sink = sink, .id = ++core->transfer_id, .size = size, .backoff_ms = TDE_RETRY_FIRST_MS,
-                        .ask_at = core->now};
+    *t = (tde_transfer){
+        .sink = sink, .id = ++core->transfer_id, .size = size, .backoff_ms = TDE_RETRY_FIRST_MS, .ask_at = core->now};
     memcpy(t->digest, digest, TDE_DIGEST_SIZE);
     t->block_size = choose_block_size(core, piece_size);
     t->blocks = (uint32_t)((size + t->block_size - 1) / t->block_size);

@@ -1,23 +1,23 @@
 /*
  * trust.c: the keyset that a device believes, how it is replaced, and the lowest time that it can be.
  *
- * A keyset is accepted when its own root threshold signed it and, if one is held already, that one's root threshold too.
- * Replacing all directors' keys is the cure for a stolen director: it also forgets how far that director had driven the
- * directive's sequence and the clock (the fast-forward attack). Only root can do this.
+ * A keyset is accepted when its own root threshold signed it and, if one is held already, that one's root threshold
+ * too. Replacing all directors' keys is the cure for a stolen director: it also forgets how far that director had
+ * driven the directive's sequence and the clock (the fast-forward attack). Only root can do this.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <pb_decode.h>
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 #define KEYSET_TYPE "application/vnd.tidemark.keyset.v1"
 
 uint64_t tde_now_signed(const tde *core)
 {
     uint64_t clock = core->ports.world.unix_ms(core->ports.world.context);
-    uint64_t floor = core->record.time_floor_ms > core->config.build_ms ? core->record.time_floor_ms
-                                                                        : core->config.build_ms;
+    uint64_t floor =
+        core->record.time_floor_ms > core->config.build_ms ? core->record.time_floor_ms : core->config.build_ms;
     return clock > floor ? clock : floor;
 }
 

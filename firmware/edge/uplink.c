@@ -8,7 +8,7 @@
 #include <pb_encode.h>
 #include <string.h>
 
-#include "firmware/edge/core.h"
+#include "firmware/edge/parts.h"
 
 static bool put_u64(pb_ostream_t *out, uint32_t tag, uint64_t value)
 {
@@ -86,8 +86,8 @@ static bool put_slots(tde *core, pb_ostream_t *out)
         state.previous_digest.size = tde_is_zero(slot->previous) ? 0 : TDE_DIGEST_SIZE;
         memcpy(state.previous_digest.bytes, slot->previous, TDE_DIGEST_SIZE);
         state.state = (tidemark_DeviceState)slot->state;
-        if (!pb_encode_tag(out, PB_WT_STRING, tidemark_Birth_slots_tag)
-            || !pb_encode_submessage(out, tidemark_SlotState_fields, &state)) {
+        if (!pb_encode_tag(out, PB_WT_STRING, tidemark_Birth_slots_tag) ||
+            !pb_encode_submessage(out, tidemark_SlotState_fields, &state)) {
             return false;
         }
     }
@@ -97,11 +97,11 @@ static bool put_slots(tde *core, pb_ostream_t *out)
 static bool put_device(tde *core, pb_ostream_t *out)
 {
     const tde_config *config = &core->config;
-    bool ok = put_text(out, tidemark_Birth_device_tag, config->device)
-              && put_u64(out, tidemark_Birth_boot_id_tag, core->boot_id)
-              && put_u64(out, tidemark_Birth_nonce_tag, core->nonce)
-              && put_text(out, tidemark_Birth_agent_tag, config->agent)
-              && put_text(out, tidemark_Birth_hardware_tag, config->hardware);
+    bool ok = put_text(out, tidemark_Birth_device_tag, config->device) &&
+              put_u64(out, tidemark_Birth_boot_id_tag, core->boot_id) &&
+              put_u64(out, tidemark_Birth_nonce_tag, core->nonce) &&
+              put_text(out, tidemark_Birth_agent_tag, config->agent) &&
+              put_text(out, tidemark_Birth_hardware_tag, config->hardware);
     for (size_t i = 0; ok && i < config->runtimes_count; i++) {
         ok = put_text(out, tidemark_Birth_runtimes_tag, config->runtimes[i]);
     }
@@ -115,15 +115,15 @@ int tde_send_birth(tde *core)
     uint32_t contact = core->record.contact_every_s != 0 ? core->record.contact_every_s : core->config.contact_every_s;
     size_t head;
     pb_ostream_t out = open_stream(core, TDE_UP_BIRTH, &head);
-    bool ok = put_device(core, &out)
-              && put_u64(&out, tidemark_Birth_storage_free_tag, slots->room != NULL ? slots->room(slots->context) : 0)
-              && put_u64(&out, tidemark_Birth_ram_bytes_tag, core->config.ram_bytes) && put_slots(core, &out)
-              && put_u64(&out, tidemark_Birth_directive_sequence_tag, core->record.directive_sequence)
-              && put_u64(&out, tidemark_Birth_keyset_version_tag, core->record.keyset.version)
-              && put_u64(&out, tidemark_Birth_clock_known_tag, clock != 0)
-              && put_u64(&out, tidemark_Birth_now_ms_tag, clock)
-              && put_u64(&out, tidemark_Birth_contact_every_s_tag, contact)
-              && put_bytes(&out, tidemark_Birth_checkpoint_tag, core->checkpoint.data, core->checkpoint.size);
+    bool ok = put_device(core, &out) &&
+              put_u64(&out, tidemark_Birth_storage_free_tag, slots->room != NULL ? slots->room(slots->context) : 0) &&
+              put_u64(&out, tidemark_Birth_ram_bytes_tag, core->config.ram_bytes) && put_slots(core, &out) &&
+              put_u64(&out, tidemark_Birth_directive_sequence_tag, core->record.directive_sequence) &&
+              put_u64(&out, tidemark_Birth_keyset_version_tag, core->record.keyset.version) &&
+              put_u64(&out, tidemark_Birth_clock_known_tag, clock != 0) &&
+              put_u64(&out, tidemark_Birth_now_ms_tag, clock) &&
+              put_u64(&out, tidemark_Birth_contact_every_s_tag, contact) &&
+              put_bytes(&out, tidemark_Birth_checkpoint_tag, core->checkpoint.data, core->checkpoint.size);
     return ok ? tde_seal_send(core, TDE_UP_BIRTH, head, out.bytes_written) : TDE_LIMIT;
 }
 
@@ -131,12 +131,12 @@ int tde_send_get(tde *core, const tde_transfer *transfer, uint64_t wanted, uint3
 {
     size_t head;
     pb_ostream_t out = open_stream(core, TDE_UP_GET, &head);
-    bool ok = put_u64(&out, tidemark_Get_transfer_tag, transfer->id)
-              && put_bytes(&out, tidemark_Get_digest_tag, transfer->digest, TDE_DIGEST_SIZE)
-              && put_u64(&out, tidemark_Get_block_size_tag, transfer->block_size)
-              && put_u64(&out, tidemark_Get_first_block_tag, transfer->base)
-              && pb_encode_tag(&out, PB_WT_64BIT, tidemark_Get_wanted_tag) && pb_encode_fixed64(&out, &wanted)
-              && put_u64(&out, tidemark_Get_credit_tag, credit);
+    bool ok = put_u64(&out, tidemark_Get_transfer_tag, transfer->id) &&
+              put_bytes(&out, tidemark_Get_digest_tag, transfer->digest, TDE_DIGEST_SIZE) &&
+              put_u64(&out, tidemark_Get_block_size_tag, transfer->block_size) &&
+              put_u64(&out, tidemark_Get_first_block_tag, transfer->base) &&
+              pb_encode_tag(&out, PB_WT_64BIT, tidemark_Get_wanted_tag) && pb_encode_fixed64(&out, &wanted) &&
+              put_u64(&out, tidemark_Get_credit_tag, credit);
     return ok ? tde_seal_send(core, TDE_UP_GET, head, out.bytes_written) : TDE_LIMIT;
 }
 
@@ -163,7 +163,7 @@ int tde_death(tde_core *public_core, char *topic, size_t topic_size, uint8_t *pa
     return TDE_OK;
 }
 
-/* ---- Reports --------------------------------------------------------------------------------------------------------- */
+/* ---- Reports --------------------------------------------------------------------------------- */
 
 typedef struct facts {
     uint64_t directive_sequence;
@@ -177,15 +177,14 @@ static bool put_report(tde *core, pb_ostream_t *out, const facts *of)
 {
     uint64_t clock = core->ports.world.unix_ms(core->ports.world.context);
     uint64_t elapsed = core->accepted_at != 0 ? core->now - core->accepted_at : 0;
-    return put_u64(out, tidemark_Report_directive_sequence_tag, of->directive_sequence)
-           && put_text(out, tidemark_Report_slot_tag, of->slot)
-           && (of->digest == NULL || put_digest(out, tidemark_Report_manifest_digest_tag, of->digest))
-           && put_u64(out, tidemark_Report_state_tag, (uint64_t)of->state)
-           && put_u64(out, tidemark_Report_reason_tag, (uint64_t)of->reason)
-           && put_u64(out, tidemark_Report_bytes_done_tag, of->done)
-           && put_u64(out, tidemark_Report_bytes_total_tag, of->total)
-           && put_u64(out, tidemark_Report_at_ms_tag, clock)
-           && put_u64(out, tidemark_Report_elapsed_ms_tag, elapsed > UINT32_MAX ? UINT32_MAX : elapsed);
+    return put_u64(out, tidemark_Report_directive_sequence_tag, of->directive_sequence) &&
+           put_text(out, tidemark_Report_slot_tag, of->slot) &&
+           (of->digest == NULL || put_digest(out, tidemark_Report_manifest_digest_tag, of->digest)) &&
+           put_u64(out, tidemark_Report_state_tag, (uint64_t)of->state) &&
+           put_u64(out, tidemark_Report_reason_tag, (uint64_t)of->reason) &&
+           put_u64(out, tidemark_Report_bytes_done_tag, of->done) &&
+           put_u64(out, tidemark_Report_bytes_total_tag, of->total) && put_u64(out, tidemark_Report_at_ms_tag, clock) &&
+           put_u64(out, tidemark_Report_elapsed_ms_tag, elapsed > UINT32_MAX ? UINT32_MAX : elapsed);
 }
 
 static int keep_report(tde *core, const facts *of)
@@ -200,9 +199,13 @@ static facts facts_of(const tde *core, uint32_t index, int state, int reason)
 {
     const tde_slot *slot = &core->record.slots[index];
     bool running = state == tidemark_DeviceState_STATE_COMMITTED;
-    return (facts){.directive_sequence = slot->directive_sequence, .slot = slot->name,
-                   .digest = running ? slot->running : slot->candidate, .state = state, .reason = reason,
-                   .done = tde_fetch_done(core, index), .total = slot->total_size};
+    return (facts){.directive_sequence = slot->directive_sequence,
+                   .slot = slot->name,
+                   .digest = running ? slot->running : slot->candidate,
+                   .state = state,
+                   .reason = reason,
+                   .done = tde_fetch_done(core, index),
+                   .total = slot->total_size};
 }
 
 int tde_report_slot(tde *core, uint32_t index, int state, int reason)
@@ -213,8 +216,8 @@ int tde_report_slot(tde *core, uint32_t index, int state, int reason)
 
 int tde_report_refusal(tde *core, uint64_t directive_sequence, int reason)
 {
-    facts of = {.directive_sequence = directive_sequence, .state = tidemark_DeviceState_STATE_REJECTED,
-                .reason = reason};
+    facts of = {
+        .directive_sequence = directive_sequence, .state = tidemark_DeviceState_STATE_REJECTED, .reason = reason};
     if (reason == tidemark_Reason_REASON_NONE) {
         of.state = tidemark_DeviceState_STATE_IDLE;
     }
@@ -238,8 +241,7 @@ static int missing_report(const tde *core)
     int first = -1;
     for (uint32_t i = 0; i < core->record.slots_count; i++) {
         uint64_t sequence = core->record.slots[i].report_sequence;
-        if (sequence >= core->outbox.next
-            && (first < 0 || sequence < core->record.slots[first].report_sequence)) {
+        if (sequence >= core->outbox.next && (first < 0 || sequence < core->record.slots[first].report_sequence)) {
             first = (int)i;
         }
     }

@@ -99,9 +99,9 @@ void tm_close(tm_client *client)
 static bool read_current(const tm_client *client, char digest[DIGEST_TEXT + 1])
 {
     char link[TM_PATH_MAX];
-    char target[DIGEST_TEXT + 2];
+    char target[DIGEST_TEXT + 2] = ""; /* readlink adds no NUL */
     snprintf(link, sizeof link, "%s/current", client->folder);
-    ssize_t length = readlink(link, target, sizeof target);
+    ssize_t length = readlink(link, target, sizeof target - 1);
     if (length != DIGEST_TEXT || strspn(target, "0123456789abcdef") < DIGEST_TEXT) {
         return false;
     }

@@ -1,0 +1,318 @@
+/*
+ * model_store.c: the rows of models and their tags.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "registry/registry_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NAMES_COMPARED_MAX 500 /* for "did you mean …?" */
+
+/* ---- finding ---- */
+
+static td_code read_names(td_db *db, int64_t project_id, const char **names, td_arena *arena, td_err *err)
+{
+    td_stmt *stmt;
+    bool row;
+    size_t count = 0;
+    TD_TRY(td_db_prepare(db, "SELECT name FROM model WHERE project_id = :project ORDER BY name LIMIT 500", &stmt, err));
+    td_bind_int(stmt, ":project", project_id);
+    TD_TRY(td_step(stmt, &row, err));
+    while (row) {
+        names[count] = td_arena_text(arena, td_column_text(stmt, "name"));
+        if (names[count] == NULL) {
+            td_reset(stmt);
+            return td_fail(err, TD_NOMEM, "no memory to read the models' names");
+        }
+        count++;
+        TD_TRY(td_step(stmt, &row, err));
+    }
+    names[count] = NULL;
+    return TD_OK;
+}
+
+static td_code no_such_model(td_db *db, int64_t project_id, const char *project, const char *name, td_err *err)
+{
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    const char *names[NAMES_COMPARED_MAX + 1];
+    TD_TRY(read_names(db, project_id, names, &arena, err));
+    const char *nearest = td_nearest(name, names);
+    if (nearest != NULL) {
+        return td_fail(err, TD_NOT_FOUND, "there is no model \"%s\" in project %s; did you mean \"%s\"?", name, project, nearest);
+    }
+    return td_fail(err, TD_NOT_FOUND, "there is no model \"%s\" in project %s (see `tidemark model list`)", name, project);
+}
+
+td_code td_registry__model_find(td_db *db, const char *project, const char *name, td_registry__model *out, td_err *err)
+{
+    td_stmt *stmt;
+    bool row;
+    int64_t project_id;
+    TD_TRY(td_project_find(db, project, &project_id, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT model_id, next_number, security_counter FROM model "
+                         "WHERE project_id = :project AND name = :name",
+                         &stmt, err));
+    td_bind_int(stmt, ":project", project_id);
+    td_bind_text(stmt, ":name", name);
+    TD_TRY(td_step(stmt, &row, err));
+    if (!row) {
+        return no_such_model(db, project_id, project, name, err);
+    }
+    *out = (td_registry__model){
+        .model_id = td_column_int(stmt, "model_id"),
+        .next_number = td_column_int(stmt, "next_number"),
+        .security_counter = td_column_int(stmt, "security_counter"),
+    };
+    td_reset(stmt);
+    return TD_OK;
+}
+
+/* ---- writing ---- */
+
+static td_code tag_remove(td_db *db, int64_t model_id, const char *key, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db, "DELETE FROM model_tag WHERE model_id = :model AND key = :key", &stmt, err));
+    td_bind_int(stmt, ":model", model_id);
+    td_bind_text(stmt, ":key", key);
+    return td_run(stmt, err);
+}
+
+static td_code tag_put(td_db *db, int64_t model_id, const char *key, const char *value, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db,
+                         "INSERT INTO model_tag (model_id, key, value) VALUES (:model, :key, :value) "
+                         "ON CONFLICT (model_id, key) DO UPDATE SET value = excluded.value",
+                         &stmt, err));
+    td_bind_int(stmt, ":model", model_id);
+    td_bind_text(stmt, ":key", key);
+    td_bind_text(stmt, ":value", value);
+    return td_run(stmt, err);
+}
+
+static td_code tags_write(td_db *db, int64_t model_id, const json_t *tags, td_err *err)
+{
+    const char *key;
+    json_t *value;
+    if (tags != NULL && (!json_is_object(tags) || json_object_size(tags) > TD_ENTRIES_MAX)) {
+        return td_fail(err, TD_INVALID, "tags must be an object of at most %d texts", TD_ENTRIES_MAX);
+    }
+    json_object_foreach((json_t *)tags, key, value)
+    {
+        TD_TRY(td_registry__key_check("tag", key, err));
+        if (json_is_null(value)) {
+            TD_TRY(tag_remove(db, model_id, key, err));
+        } else if (json_is_string(value)) {
+            TD_TRY(td_registry__text_check("tag's value", json_string_value(value), TD_TAG_VALUE_MAX, err));
+            TD_TRY(tag_put(db, model_id, key, json_string_value(value), err));
+        } else {
+            return td_fail(err, TD_INVALID, "tag \"%s\" must be text", key);
+        }
+    }
+    return TD_OK;
+}
+
+static td_code insert_row(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
+                          td_err *err)
+{
+    td_stmt *stmt;
+    int64_t project_id;
+    TD_TRY(td_project_find(db, project, &project_id, err));
+    TD_TRY(td_db_prepare(db,
+                         "INSERT INTO model (project_id, name, description, owner, created_ms) "
+                         "VALUES (:project, :name, :description, :owner, :now)",
+                         &stmt, err));
+    td_bind_int(stmt, ":project", project_id);
+    td_bind_text(stmt, ":name", options->name);
+    td_bind_text(stmt, ":description", options->description != NULL ? options->description : "");
+    td_bind_text(stmt, ":owner", actor->name);
+    td_bind_int(stmt, ":now", td_db_now_ms(db));
+    td_code code = td_run(stmt, err);
+    if (code == TD_CONFLICT) {
+        return td_fail(err, TD_CONFLICT, "model \"%s\" exists already in project %s; register a version of it, or choose another "
+                       "name", options->name, project);
+    }
+    return code;
+}
+
+static td_code record_model(td_db *db, const td_actor *actor, const char *action, const char *project,
+                            const td_model_options *options, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s*, s:O*}", "description", options->description, "tags",
+                                                       options->tags);
+    TD_TRY(td_registry__json_ok(after, err));
+    td_audit_entry entry = {.actor = actor, .action = action, .object_type = "model", .object_id = options->name,
+                            .project = project, .after = after};
+    return td_audit_append(db, &entry, NULL, err);
+}
+
+td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
+                                  td_err *err)
+{
+    TD_TRY(td_model_name_check(options->name, err));
+    TD_TRY(td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err));
+    TD_TRY(insert_row(db, actor, project, options, err));
+    TD_TRY(tags_write(db, td_db_last_id(db), options->tags, err));
+    return record_model(db, actor, "create.model", project, options, err);
+}
+
+td_code td_model_create(td_db *db, const td_actor *actor, const char *project, const td_model_options *options, td_err *err)
+{
+    TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));
+    return td_registry__model_insert(db, actor, project, options, err);
+}
+
+td_code td_model_update(td_db *db, const td_actor *actor, const char *project, const td_model_options *options, td_err *err)
+{
+    td_registry__model model;
+    td_stmt *stmt;
+    TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));
+    TD_TRY(td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err));
+    TD_TRY(td_registry__model_find(db, project, options->name, &model, err));
+    if (options->description != NULL) {
+        TD_TRY(td_db_prepare(db, "UPDATE model SET description = :description WHERE model_id = :model", &stmt, err));
+        td_bind_text(stmt, ":description", options->description);
+        td_bind_int(stmt, ":model", model.model_id);
+        TD_TRY(td_run(stmt, err));
+    }
+    TD_TRY(tags_write(db, model.model_id, options->tags, err));
+    return record_model(db, actor, "update.model", project, options, err);
+}
+
+/* ---- views ---- */
+
+/* Runs a statement of two columns, "key" (text) and "value" (text or integer), into an object. */
+static td_code pairs_json(td_stmt *stmt, bool integers, json_t **out, td_err *err)
+{
+    bool row;
+    TD_CLEANUP(td_json_done) json_t *object = json_object();
+    TD_TRY(td_step(stmt, &row, err));
+    while (row) {
+        json_t *value = integers ? json_integer(td_column_int(stmt, "value")) : json_string(td_column_text(stmt, "value"));
+        if (json_object_set_new(object, td_column_text(stmt, "key"), value) != 0) {
+            td_reset(stmt);
+            return td_registry__json_ok(NULL, err);
+        }
+        TD_TRY(td_step(stmt, &row, err));
+    }
+    TD_TRY(td_registry__json_ok(object, err));
+    *out = object;
+    object = NULL;
+    return TD_OK;
+}
+
+static td_code add_pairs(td_db *db, json_t *json, const char *name, const char *sql, int64_t model_id, bool integers,
+                         td_err *err)
+{
+    td_stmt *stmt;
+    json_t *pairs;
+    TD_TRY(td_db_prepare(db, sql, &stmt, err));
+    td_bind_int(stmt, ":model", model_id);
+    TD_TRY(pairs_json(stmt, integers, &pairs, err));
+    return json_object_set_new(json, name, pairs) == 0 ? TD_OK : td_registry__json_ok(NULL, err);
+}
+
+static const char tags_sql[] = "SELECT key, value FROM model_tag WHERE model_id = :model";
+static const char aliases_sql[] = "SELECT a.name AS key, v.number AS value FROM alias a JOIN version v ON v.version_id = "
+                                  "a.version_id WHERE a.model_id = :model";
+static const char states_sql[] = "SELECT state AS key, count(*) AS value FROM version WHERE model_id = :model GROUP BY state";
+
+static td_code add_details(td_db *db, int64_t model_id, json_t *json, td_err *err)
+{
+    TD_TRY(add_pairs(db, json, "tags", tags_sql, model_id, false, err));
+    TD_TRY(add_pairs(db, json, "aliases", aliases_sql, model_id, true, err));
+    return add_pairs(db, json, "versions", states_sql, model_id, true, err);
+}
+
+/* From a row with name, description, owner, created_ms, latest. */
+static json_t *row_json(td_stmt *stmt)
+{
+    int64_t latest = td_column_int(stmt, "latest");
+    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", td_column_text(stmt, "name"), "description",
+                     td_column_text(stmt, "description"), "owner", td_column_text(stmt, "owner"), "created_at",
+                     td_registry__json_time(td_column_int(stmt, "created_ms")), "latest_version",
+                     latest > 0 ? json_integer(latest) : json_null());
+}
+
+td_code td_model_json(td_db *db, const char *project, const char *name, json_t **out, td_err *err)
+{
+    td_registry__model model;
+    td_stmt *stmt;
+    TD_TRY(td_registry__model_find(db, project, name, &model, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v WHERE "
+                         "v.model_id = m.model_id) AS latest FROM model m WHERE m.model_id = :model",
+                         &stmt, err));
+    td_bind_int(stmt, ":model", model.model_id);
+    TD_TRY(td_step_one(stmt, err, "model \"%s\" is gone", name));
+    TD_CLEANUP(td_json_done) json_t *json = row_json(stmt);
+    td_reset(stmt);
+    TD_TRY(td_registry__json_ok(json, err));
+    TD_TRY(add_details(db, model.model_id, json, err));
+    *out = json;
+    json = NULL;
+    return TD_OK;
+}
+
+td_code td_registry__limit(const td_page *page, int64_t *limit_out, td_err *err)
+{
+    int64_t limit = page->limit != 0 ? page->limit : TD_LIST_LIMIT_DEFAULT;
+    if (limit < 1 || limit > TD_LIST_LIMIT_MAX) {
+        return td_fail(err, TD_INVALID, "limit is %lld; it must be 1 to %d", (long long)limit, TD_LIST_LIMIT_MAX);
+    }
+    *limit_out = limit;
+    return TD_OK;
+}
+
+/* Reads up to limit rows into `models`, their ids into ids; *more_out: at least one row is left. */
+static td_code read_page(td_stmt *stmt, int64_t limit, json_t *models, int64_t *ids, bool *more_out, td_err *err)
+{
+    bool row;
+    int64_t count = 0;
+    TD_TRY(td_step(stmt, &row, err));
+    while (row && count < limit) {
+        ids[count] = td_column_int(stmt, "model_id");
+        count++;
+        if (json_array_append_new(models, row_json(stmt)) != 0) {
+            td_reset(stmt);
+            return td_registry__json_ok(NULL, err);
+        }
+        TD_TRY(td_step(stmt, &row, err));
+    }
+    *more_out = row;
+    td_reset(stmt);
+    return TD_OK;
+}
+
+td_code td_model_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
+{
+    td_stmt *stmt;
+    int64_t project_id;
+    int64_t limit;
+    int64_t ids[TD_LIST_LIMIT_MAX];
+    bool more;
+    TD_TRY(td_registry__limit(page, &limit, err));
+    TD_TRY(td_project_find(db, project, &project_id, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT m.model_id, m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v "
+                         "WHERE v.model_id = m.model_id) AS latest FROM model m WHERE m.project_id = :project AND "
+                         "m.name > :after ORDER BY m.name LIMIT :limit",
+                         &stmt, err));
+    td_bind_int(stmt, ":project", project_id);
+    td_bind_text(stmt, ":after", page->cursor != NULL ? page->cursor : "");
+    td_bind_int(stmt, ":limit", limit + 1);
+    TD_CLEANUP(td_json_done) json_t *models = json_array();
+    TD_TRY(read_page(stmt, limit, models, ids, &more, err));
+    for (size_t i = 0; i < json_array_size(models); i++) {
+        TD_TRY(add_details(db, ids[i], json_array_get(models, i), err));
+    }
+    json_t *last = json_array_get(models, json_array_size(models) - 1);
+    json_t *answer = json_pack("{s:O, s:O*}", "models", models, "next_cursor", more ? json_object_get(last, "name") : NULL);
+    TD_TRY(td_registry__json_ok(answer, err));
+    *out = answer;
+    return TD_OK;
+}

@@ -1,0 +1,151 @@
+/*
+ * names.c: the grammar of names, and of the references that people write.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "registry/registry_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_lower(char c)
+{
+    return c >= 'a' && c <= 'z';
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_word(char c)
+{
+    return is_lower(c) || (c >= 'A' && c <= 'Z') || is_digit(c);
+}
+
+static bool is_inner(char c)
+{
+    return is_word(c) || c == '.' || c == '_' || c == '-';
+}
+
+td_code td_model_name_check(const char *name, td_err *err)
+{
+    size_t length = strnlen(name, TD_MODEL_NAME_MAX + 1);
+    bool good = length > 0 && length <= TD_MODEL_NAME_MAX && is_word(name[0]);
+    for (size_t i = 1; good && i < length; i++) {
+        good = is_inner(name[i]);
+    }
+    if (!good) {
+        return td_fail(err, TD_INVALID, "\"%.60s\" is no model name: 1 to %d of A-Z a-z 0-9 . _ - are allowed, beginning "
+                       "with a letter or digit", name, TD_MODEL_NAME_MAX);
+    }
+    return TD_OK;
+}
+
+td_code td_alias_name_check(const char *name, td_err *err)
+{
+    size_t length = strnlen(name, TD_ALIAS_NAME_MAX + 1);
+    bool good = length > 0 && length <= TD_ALIAS_NAME_MAX && is_lower(name[0]);
+    for (size_t i = 1; good && i < length; i++) {
+        good = is_lower(name[i]) || is_digit(name[i]) || name[i] == '.' || name[i] == '_' || name[i] == '-';
+    }
+    if (!good) {
+        return td_fail(err, TD_INVALID, "\"%.60s\" is no alias: 1 to %d of a-z 0-9 . _ - are allowed, beginning with a letter",
+                       name, TD_ALIAS_NAME_MAX);
+    }
+    return TD_OK;
+}
+
+td_code td_registry__key_check(const char *what, const char *key, td_err *err)
+{
+    size_t length = strnlen(key, TD_TAG_KEY_MAX + 1);
+    bool good = length > 0 && length <= TD_TAG_KEY_MAX;
+    for (size_t i = 0; good && i < length; i++) {
+        good = key[i] > 0x20 && key[i] < 0x7f;
+    }
+    if (!good) {
+        return td_fail(err, TD_INVALID, "\"%.60s\" is no name of a %s: 1 to %d printable characters without white space", key,
+                       what, TD_TAG_KEY_MAX);
+    }
+    return TD_OK;
+}
+
+td_code td_registry__text_check(const char *what, const char *text, size_t length_max, td_err *err)
+{
+    if (text != NULL && strnlen(text, length_max + 1) > length_max) {
+        return td_fail(err, TD_LIMIT, "the %s is longer than %zu bytes", what, length_max);
+    }
+    return TD_OK;
+}
+
+td_code td_registry__reason_check(const char *reason, td_err *err)
+{
+    if (reason == NULL || reason[strspn(reason, " \t\r\n")] == '\0') {
+        return td_fail(err, TD_INVALID, "a reason is needed here (--reason \"…\"): it becomes part of the audit log");
+    }
+    return td_registry__text_check("reason", reason, TD_REASON_MAX, err);
+}
+
+/* ---- references ---- */
+
+static td_code bad_reference(const char *text, td_err *err)
+{
+    return td_fail(err, TD_INVALID, "\"%.100s\" names no version; write MODEL/NUMBER (pump/3) or MODEL@ALIAS (pump@champion)",
+                   text);
+}
+
+static td_code parse_target(const char *text, const char *target, bool alias, td_registry__reference *ref, td_err *err)
+{
+    if (alias) {
+        TD_TRY(td_alias_name_check(target, err));
+        snprintf(ref->alias, sizeof ref->alias, "%s", target);
+        return TD_OK;
+    }
+    if (td_parse_int(target, "version", 1, UINT32_MAX, &ref->number, NULL) != TD_OK) {
+        return bad_reference(text, err);
+    }
+    return TD_OK;
+}
+
+td_code td_registry__reference_parse(const char *text, td_registry__reference *out, td_err *err)
+{
+    td_registry__reference ref = {.number = 0};
+    const char *start = strncmp(text, "models:/", 8) == 0 ? text + 8 : text;
+    const char *mark = strpbrk(start, "/@");
+    if (mark == NULL || mark == start || (size_t)(mark - start) > TD_MODEL_NAME_MAX) {
+        return bad_reference(text, err);
+    }
+    memcpy(ref.model, start, (size_t)(mark - start));
+    TD_TRY(td_model_name_check(ref.model, err));
+    bool alias = *mark == '@' || mark[1] == '@'; /* "pump/@champion" is what a path of the API spells */
+    TD_TRY(parse_target(text, mark + 1 + (*mark == '/' && alias), alias, &ref, err));
+    *out = ref;
+    return TD_OK;
+}
+
+/* ---- small JSON ---- */
+
+td_code td_registry__json_ok(const json_t *json, td_err *err)
+{
+    return json != NULL ? TD_OK : td_fail(err, TD_NOMEM, "no memory to build the answer");
+}
+
+json_t *td_registry__json_time(int64_t ms)
+{
+    char text[32];
+    if (ms == 0) {
+        return json_null();
+    }
+    td_format_time(ms, text);
+    return json_string(text);
+}
+
+json_t *td_registry__json_digest(const void *digest)
+{
+    char label[TD_DIGEST_LABEL_SIZE];
+    if (digest == NULL) {
+        return json_null();
+    }
+    td_digest_format(digest, label);
+    return json_string(label);
+}

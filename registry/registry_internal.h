@@ -1,0 +1,58 @@
+/*
+ * registry_internal.h: what the record files of the registry share: names, references, rows.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_REGISTRY_REGISTRY_INTERNAL_H
+#define TD_REGISTRY_REGISTRY_INTERNAL_H
+
+#include "access/access.h"
+#include "registry/registry.h"
+#include "registry/trust.h"
+
+#define TD_LABEL_SIZE (TD_MODEL_NAME_MAX + 24)
+#define TD_FACTS_BYTES_MAX ((size_t)1024 * 1024)
+
+typedef struct td_registry__model {
+    int64_t model_id, next_number, security_counter;
+} td_registry__model;
+
+/* What a reference says; alias "" when it names a number. */
+typedef struct td_registry__reference {
+    char model[TD_MODEL_NAME_MAX + 1];
+    char alias[TD_ALIAS_NAME_MAX + 1];
+    int64_t number;
+} td_registry__reference;
+
+td_code td_registry__reference_parse(const char *text, td_registry__reference *out, td_err *err);
+/* Keys of tags, metrics and parameters: 1 to TD_TAG_KEY_MAX printable characters without white space. */
+td_code td_registry__key_check(const char *what, const char *key, td_err *err);
+td_code td_registry__text_check(const char *what, const char *text, size_t length_max, td_err *err);
+td_code td_registry__reason_check(const char *reason, td_err *err);
+
+/* NOT_FOUND names the nearest model of the project. */
+td_code td_registry__model_find(td_db *db, const char *project, const char *name, td_registry__model *out, td_err *err);
+/* Inserts without asking for permission; the caller has. */
+td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
+                                  td_err *err);
+
+/* One version row of those that a reference may mean. */
+td_code td_registry__version_id(td_db *db, const char *project, const char *reference, int64_t *version_id_out, td_err *err);
+td_code td_registry__version_by_id(td_db *db, int64_t version_id, td_arena *arena, td_version *out, td_err *err);
+/* Finds a version that is still a draft; CONFLICT tells how to go on. */
+td_code td_registry__draft_find(td_db *db, const char *project, const char *reference, td_arena *arena, td_version *out,
+                                td_err *err);
+
+/* Writes {"key": value}: null removes. LIMIT: more than TD_ENTRIES_MAX. */
+td_code td_registry__tags_write(td_db *db, int64_t version_id, const json_t *tags, td_err *err);
+td_code td_registry__metrics_write(td_db *db, int64_t version_id, const json_t *metrics, td_err *err);
+td_code td_registry__params_write(td_db *db, int64_t version_id, const json_t *params, td_err *err);
+
+/* JSON that may fail for want of memory only. */
+/* The page's limit, default applied. INVALID. */
+td_code td_registry__limit(const td_page *page, int64_t *limit_out, td_err *err);
+td_code td_registry__json_ok(const json_t *json, td_err *err);
+json_t *td_registry__json_time(int64_t ms);                              /* null for 0 */
+json_t *td_registry__json_digest(const void *digest);                    /* null for NULL */
+
+#endif

@@ -40,10 +40,22 @@ void td_answer_done(td_answer *answer)
     *answer = (td_answer){.fd = -1};
 }
 
+/* Headers that the handler set already stay. */
+static void drop_body(td_answer *answer)
+{
+    td_answer kept = {.fd = -1, .header_count = answer->header_count};
+    memcpy(kept.headers, answer->headers, sizeof kept.headers);
+    td_answer_done(answer);
+    *answer = kept;
+}
+
 td_code td_answer_json(td_request *request, int status, json_t *json, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *owned = json;
-    td_answer_done(&request->answer);
+    if (!owned) {
+        return td_fail(err, TD_NOMEM, "no memory for the answer");
+    }
+    drop_body(&request->answer);
     TD_TRY(td_json_write(owned, &request->answer.body, err));
     td_str_add_char(&request->answer.body, '\n');
     TD_TRY(td_str_check(&request->answer.body, err));
@@ -55,7 +67,7 @@ td_code td_answer_json(td_request *request, int status, json_t *json, td_err *er
 td_code td_answer_bytes(td_request *request, int status, const char *content_type, td_str *body, td_err *err)
 {
     TD_TRY(td_str_check(body, err));
-    td_answer_done(&request->answer);
+    drop_body(&request->answer);
     request->answer.body = *body;
     *body = (td_str){0};
     request->answer.status = status;
@@ -65,7 +77,7 @@ td_code td_answer_bytes(td_request *request, int status, const char *content_typ
 
 void td_answer_file(td_request *request, int fd, uint64_t size, const char *content_type, const char *name)
 {
-    td_answer_done(&request->answer);
+    drop_body(&request->answer);
     request->answer.fd = fd;
     request->answer.fd_size = size;
     request->answer.ranges = true;
@@ -116,6 +128,12 @@ void td_answer_problem(td_request *request, const td_err *err)
 td_code td_request_write(td_request *request, td_write_fn fn, void *context, td_err *err)
 {
     return td_server_write(request->server, fn, context, err);
+}
+
+td_code td_request_refresh(td_request *request, td_err *err)
+{
+    td_db_read_end(request->db);
+    return td_db_read_begin(request->db, err);
 }
 
 const char *td_request_query(const td_request *request, const char *name, const char *fallback)

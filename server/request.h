@@ -80,6 +80,9 @@ void td_answer_problem_status(td_request *request, int status, const char *code,
 /* Runs fn on the writer's thread inside its savepoint and waits for COMMIT. */
 TD_MUST_USE td_code td_request_write(td_request *request, td_write_fn fn, void *context, td_err *err);
 
+/* From here on request->db sees what was written meanwhile. */
+TD_MUST_USE td_code td_request_refresh(td_request *request, td_err *err);
+
 /* Query values. Absent: the fallback. INVALID names the parameter. */
 TD_MUST_USE td_code td_request_query_int(td_request *request, const char *name, int64_t minimum, int64_t maximum,
                                          int64_t fallback, int64_t *out, td_err *err);

@@ -44,6 +44,9 @@ typedef struct td_registration {
     const char *runtimes[4];
     uint64_t ram_bytes;
     uint32_t security_counter;
+    /* Runs in the same transaction, after the version was written; or NULL. */
+    td_code (*also)(td_db *db, void *context, int64_t number, td_err *err);
+    void *also_context;
 } td_registration;
 
 typedef struct td_registered {

@@ -234,10 +234,13 @@ static td_code make_user(const init_job *maker, td_db *db, const char *name, boo
     return make_token_file(maker, db, name, err);
 }
 
-static td_code publish(td_db *db, td_content *content, const td_str *envelope, const td_key_owner *owner,
-                       const char *reason, td_err *err)
+static td_code publish(const init_job *maker, td_db *db, td_content *content, const td_str *envelope,
+                       const td_key_owner *owner, const char *reason, td_err *err)
 {
     uint8_t digest[TD_DIGEST_SIZE];
+    char path[4096];
+    TD_TRY(td_workspace_file(maker->path, TD_FILE_KEYSET, path, err));
+    TD_TRY(td_file_replace(path, envelope->data, envelope->size, 0644, err));
     TD_TRY(td_content_put_bytes(content, envelope->data, envelope->size, digest, err));
     return td_trust_publish(db, &td_actor_system, envelope->data, envelope->size, owner, reason, err);
 }
@@ -258,17 +261,20 @@ static td_code make_demo_users(init_job *maker, td_db *db, td_content *content, 
     TD_CLEANUP(td_str_done) td_str envelope = {0};
     TD_TRY(td_trust_draft(db, &change, maker->root, &envelope, err));
     td_key_owner owner = {id, "ben"};
-    return publish(db, content, &envelope, &owner, "profile demo: ben approves", err);
+    return publish(maker, db, content, &envelope, &owner, "profile demo: ben approves", err);
 }
 
 static td_code make_rows(init_job *maker, td_db *db, td_content *content, td_err *err)
 {
     uint8_t director[TD_P256_PUBLIC_SIZE];
     td_key_public(maker->director, director);
+    td_audit_entry entry = {.actor = &td_actor_system, .action = "init.workspace", .object_type = "workspace",
+                            .object_id = maker->profile};
+    TD_TRY(td_audit_append(db, &entry, NULL, err));
     TD_CLEANUP(td_str_done) td_str envelope = {0};
     uint32_t threshold = strcmp(maker->profile, "regulated") == 0 ? 2 : 1;
     TD_TRY(td_trust_draft_first(director, threshold, maker->root, &envelope, err));
-    TD_TRY(publish(db, content, &envelope, NULL, "first keyset of the workspace", err));
+    TD_TRY(publish(maker, db, content, &envelope, NULL, "first keyset of the workspace", err));
     return maker->demo ? make_demo_users(maker, db, content, err) : TD_OK;
 }
 

@@ -1,0 +1,180 @@
+/*
+ * routes_record.c: lineage, the audit log, and what happens as a feed.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "audit/log.h"
+#include "audit/verify.h"
+#include "core/base/fs.h"
+#include "lineage/lineage.h"
+#include "server/routes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EVENT_WAIT_MS_MAX 60000
+
+/* ---- lineage ------------------------------------------------------------------------------------------------------------------- */
+
+static td_code need_node(td_request *request, const char **out, td_err *err)
+{
+    *out = td_request_query(request, "node", NULL);
+    return *out ? TD_OK : td_fail(err, TD_INVALID, "?node= is missing: a version (pump/3) or kind:name (dataset:s3://…)");
+}
+
+static td_code get_lineage(td_request *request, td_err *err)
+{
+    const char *node;
+    int64_t depth;
+    td_lineage_direction direction;
+    json_t *graph;
+    TD_TRY(need_node(request, &node, err));
+    TD_TRY(td_request_query_int(request, "depth", 0, TD_LINEAGE_DEPTH_MAX, 0, &depth, err));
+    TD_TRY(td_lineage_direction_parse(td_request_query(request, "direction", "both"), &direction, err));
+    TD_TRY(td_lineage_show_json(request->db, request->project, node, direction, (int)depth, &graph, err));
+    return td_answer_json(request, 200, graph, err);
+}
+
+static td_code get_impact(td_request *request, td_err *err)
+{
+    const char *node;
+    json_t *impact;
+    TD_TRY(need_node(request, &node, err));
+    TD_TRY(td_lineage_impact_json(request->db, request->project, node, &impact, err));
+    return td_answer_json(request, 200, impact, err);
+}
+
+/* ---- audit --------------------------------------------------------------------------------------------------------------------- */
+
+static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
+{
+    int64_t limit;
+    *out = TD_AUDIT_QUERY_ALL;
+    TD_TRY(td_request_query_int(request, "after", -1, INT64_MAX, -1, &out->after, err));
+    TD_TRY(td_request_query_int(request, "limit", 1, TD_AUDIT_LIST_MAX, 100, &limit, err));
+    out->limit = (int)limit;
+    out->object = td_request_query(request, "object", NULL);
+    out->actor = td_request_query(request, "actor", NULL);
+    out->action = td_request_query(request, "action", NULL);
+    out->newest_first = strcmp(td_request_query(request, "order", "oldest"), "newest") == 0;
+    return TD_OK;
+}
+
+static td_code list_audit(td_request *request, td_err *err)
+{
+    td_audit_query query;
+    json_t *list;
+    TD_TRY(read_query(request, &query, err));
+    query.project = td_target_query(&request->target, "project"); /* absent: all of them, also what is of no project */
+    TD_TRY(td_audit_list_json(request->db, &query, &list, err));
+    return td_answer_json(request, 200, list, err);
+}
+
+static td_code get_checkpoint(td_request *request, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str note = {0};
+    TD_TRY(td_log_checkpoint_read(request->db, &note, err));
+    return td_answer_bytes(request, 200, "text/plain; charset=utf-8", &note, err);
+}
+
+static td_code get_record_proof(td_request *request, td_err *err)
+{
+    int64_t seq;
+    TD_TRY(td_parse_int(request->parameters[0], "seq", 0, INT64_MAX, &seq, err));
+    TD_CLEANUP(td_str_done) td_str proof = {0};
+    TD_TRY(td_log_proof_text(request->db, seq, &proof, err));
+    return td_answer_bytes(request, 200, "text/plain; charset=utf-8", &proof, err);
+}
+
+static td_code get_record(td_request *request, td_err *err)
+{
+    int64_t seq;
+    TD_TRY(td_parse_int(request->parameters[0], "seq", 0, INT64_MAX, &seq, err));
+    TD_CLEANUP(td_str_done) td_str record = {0};
+    TD_TRY(td_audit_record(request->db, seq, &record, err));
+    return td_answer_bytes(request, 200, "application/json", &record, err);
+}
+
+static td_code write_fd(void *context, const void *data, size_t size, td_err *err)
+{
+    return td_write_all(*(const int *)context, data, size, err);
+}
+
+static td_code record_export(td_db *db, void *context, td_err *err)
+{
+    const td_request *request = context;
+    td_audit_entry entry = {.actor = &request->actor, .action = "export.audit", .object_type = "audit", .object_id = "log"};
+    return td_audit_append(db, &entry, NULL, err);
+}
+
+/* The tar goes to a file without a name, which the answer then sends. */
+static td_code export_audit(td_request *request, td_err *err)
+{
+    const td_server *server = request->server;
+    char folder[4096];
+    TD_TRY(td_workspace_file(server->path, "run", folder, err));
+    TD_CLEANUP(td_close_fd) int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return td_fail_errno(err, errno, "a temporary file for the export");
+    }
+    td_audit_keys keys;
+    uint8_t room[TD_P256_PUBLIC_SIZE];
+    td_key_public(server->keys.log, room);
+    memcpy(keys.log, room, sizeof keys.log);
+    td_key_public(server->keys.submitter, room);
+    memcpy(keys.submitter, room, sizeof keys.submitter);
+    td_db_read_end(request->db); /* the export opens a read transaction of its own */
+    td_code code = td_audit_export(request->db, &keys, write_fd, &fd, err);
+    if (code == TD_OK) {
+        code = td_db_read_begin(request->db, err);
+    } else {
+        td_err ignored;
+        (void)!td_db_read_begin(request->db, &ignored);
+    }
+    TD_TRY(code);
+    TD_TRY(td_request_write(request, record_export, request, err));
+    struct stat facts;
+    if (fstat(fd, &facts) != 0) {
+        return td_fail_errno(err, errno, "the export's file");
+    }
+    td_answer_file(request, fd, (uint64_t)facts.st_size, "application/x-tar", "audit.tar");
+    fd = -1;
+    return TD_OK;
+}
+
+/* ---- events -------------------------------------------------------------------------------------------------------------------- */
+
+/* The audit records of the project from ?after= on; with none yet, waits up to ?wait_ms= for the next. */
+static td_code get_events(td_request *request, td_err *err)
+{
+    td_audit_query query;
+    int64_t wait_ms;
+    TD_TRY(read_query(request, &query, err));
+    TD_TRY(td_request_query_int(request, "wait_ms", 0, EVENT_WAIT_MS_MAX, 0, &wait_ms, err));
+    query.project = request->project;
+    TD_CLEANUP(td_json_done) json_t *list = NULL;
+    TD_TRY(td_audit_list_json(request->db, &query, &list, err));
+    int64_t until = request->started_ms + wait_ms;
+    bool empty = json_array_size(json_object_get(list, "records")) == 0;
+    if (empty && !request->expired && td_server_monotonic_ms(request->server) < until) {
+        request->answer.wait = true;
+        request->answer.wait_until_ms = until;
+        return TD_OK;
+    }
+    return td_answer_json(request, 200, json_incref(list), err);
+}
+
+const td_route td_routes_record[] = {
+    TD_GET("/api/v1/lineage", TD_MAY_READ, get_lineage, "The graph around ?node= (&direction=up|down|both &depth=)"),
+    TD_GET("/api/v1/lineage/impact", TD_MAY_READ, get_impact, "What ?node= reached: versions, bundles, devices"),
+    TD_GET("/api/v1/audit", TD_MAY_READ_AUDIT, list_audit, "Records (?after= &limit= &object= &actor= &action= &order=newest)"),
+    TD_GET("/api/v1/audit/checkpoint", TD_MAY_READ_AUDIT, get_checkpoint, "The newest signed checkpoint"),
+    TD_GET("/api/v1/audit/export", TD_MAY_EXPORT_AUDIT, export_audit, "The whole log as a tar that verifies offline"),
+    TD_GET("/api/v1/audit/records/{seq}", TD_MAY_READ_AUDIT, get_record, "Canonical bytes of one record"),
+    TD_GET("/api/v1/audit/records/{seq}/proof", TD_MAY_READ_AUDIT, get_record_proof, "Its proof of inclusion"),
+    TD_GET("/api/v1/events", TD_MAY_READ, get_events, "The project's records as a feed (?after= &wait_ms= long poll)"),
+    TD_ROUTES_END,
+};

@@ -1,0 +1,259 @@
+/*
+ * routes_version.c: the life of a version: register, submit, approve, reject, move; its manifest, files and bundle.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/routes.h"
+
+#include <string.h>
+
+#define PROOF_WAIT_MS 5000 /* for a checkpoint that covers the approval */
+
+static td_code answer_version(td_request *request, int status, const char *reference, td_err *err)
+{
+    json_t *version;
+    TD_TRY(td_request_refresh(request, err));
+    TD_TRY(td_version_json(request->db, request->project, reference, &version, err));
+    return td_answer_json(request, status, version, err);
+}
+
+static td_code register_version(td_request *request, td_err *err)
+{
+    td_case work = td_request_case(request);
+    td_registration registration;
+    td_registered registered;
+    TD_TRY(td_registration_read(&work, request->body, &registration, err));
+    registration.model = request->parameters[0];
+    TD_TRY(td_register(&work, &registration, &registered, err));
+    td_answer_header(request, "Location",
+                     td_request_text(request, "/api/v1/models/%s/versions/%lld", registration.model,
+                                     (long long)registered.number));
+    return td_answer_json(request, 201,
+                          json_pack("{s:s, s:I, s:s, s:o}", "model", registration.model, "version",
+                                    (json_int_t)registered.number, "state", "draft", "warnings", registered.warnings), err);
+}
+
+static td_code get_version(td_request *request, td_err *err)
+{
+    const char *reference;
+    json_t *version;
+    TD_TRY(td_request_reference(request, &reference, err));
+    TD_TRY(td_version_json(request->db, request->project, reference, &version, err));
+    return td_answer_json(request, 200, version, err);
+}
+
+typedef struct version_write {
+    td_request *request;
+    const char *reference, *reason;
+    td_version_state to;
+    td_version_edit edit;
+} version_write;
+
+/* ---- edit, submit, reject, move --------------------------------------------------------------------------------------------- */
+
+static td_code write_edit(td_db *db, void *context, td_err *err)
+{
+    const version_write *write = context;
+    return td_version_update(db, &write->request->actor, write->request->project, write->reference, &write->edit, err);
+}
+
+static td_code change_version(td_request *request, td_err *err)
+{
+    static const td_json_field fields[] = {
+        {.name = "description", .type = TD_JSON_STRING}, {.name = "metrics", .type = TD_JSON_OBJECT},
+        {.name = "params", .type = TD_JSON_OBJECT},      {.name = "tags", .type = TD_JSON_OBJECT},
+        {.name = NULL},
+    };
+    TD_TRY(td_request_check(request, fields, err));
+    version_write write = {.request = request};
+    write.edit = (td_version_edit){td_json_text(request->body, "description", NULL), json_object_get(request->body, "metrics"),
+                                   json_object_get(request->body, "params"), json_object_get(request->body, "tags")};
+    TD_TRY(td_request_reference(request, &write.reference, err));
+    TD_TRY(td_request_write(request, write_edit, &write, err));
+    return answer_version(request, 200, write.reference, err);
+}
+
+static td_code submit_version(td_request *request, td_err *err)
+{
+    const char *reference, *reason;
+    td_case work = td_request_case(request);
+    TD_TRY(td_request_reason(request, false, &reason, err));
+    TD_TRY(td_request_reference(request, &reference, err));
+    TD_TRY(td_submit(&work, reference, reason, err));
+    return answer_version(request, 200, reference, err);
+}
+
+static td_code write_reject(td_db *db, void *context, td_err *err)
+{
+    const version_write *write = context;
+    return td_version_reject(db, &write->request->actor, write->request->project, write->reference, write->reason, err);
+}
+
+static td_code reject_version(td_request *request, td_err *err)
+{
+    version_write write = {.request = request};
+    TD_TRY(td_request_reason(request, true, &write.reason, err));
+    TD_TRY(td_request_reference(request, &write.reference, err));
+    TD_TRY(td_request_write(request, write_reject, &write, err));
+    return answer_version(request, 200, write.reference, err);
+}
+
+static td_code write_move(td_db *db, void *context, td_err *err)
+{
+    const version_write *write = context;
+    return td_version_move(db, &write->request->actor, write->request->project, write->reference, write->to, write->reason,
+                           err);
+}
+
+static td_code move_version(td_request *request, td_err *err)
+{
+    static const char *const states[] = {"deprecated", "retired", NULL};
+    static const td_json_field fields[] = {
+        {.name = "to", .type = TD_JSON_STRING, .required = true, .choices = states},
+        {.name = "reason", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = TD_REASON_BODY_MAX},
+        {.name = NULL},
+    };
+    TD_TRY(td_request_check(request, fields, err));
+    version_write write = {.request = request, .reason = td_json_text(request->body, "reason", "")};
+    int to;
+    TD_TRY(td_states_parse(&td_version_states, td_json_text(request->body, "to", ""), &to, err));
+    write.to = (td_version_state)to;
+    TD_TRY(td_request_reference(request, &write.reference, err));
+    TD_TRY(td_request_write(request, write_move, &write, err));
+    return answer_version(request, 200, write.reference, err);
+}
+
+/* ---- approval ---------------------------------------------------------------------------------------------------------------- */
+
+static td_code approve_version(td_request *request, td_err *err)
+{
+    static const td_json_field fields[] = {
+        {.name = "key_id", .type = TD_JSON_STRING, .required = true, .minimum = 32, .maximum = 32},
+        {.name = "signature", .type = TD_JSON_STRING, .required = true, .minimum = 128, .maximum = 128},
+        {.name = "reason", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = TD_REASON_BODY_MAX},
+        {.name = NULL},
+    };
+    TD_TRY(td_request_check(request, fields, err));
+    const char *reference, *key = td_json_text(request->body, "key_id", ""),
+                           *signature = td_json_text(request->body, "signature", "");
+    td_approval approval = {.reason = td_json_text(request->body, "reason", "")};
+    TD_TRY(td_hex_decode(key, strlen(key), approval.key_id, sizeof approval.key_id, err));
+    TD_TRY(td_hex_decode(signature, strlen(signature), approval.signature, sizeof approval.signature, err));
+    TD_TRY(td_request_reference(request, &reference, err));
+    td_case work = td_request_case(request);
+    td_version_state state;
+    TD_TRY(td_approve(&work, reference, &approval, &state, err));
+    return answer_version(request, 201, reference, err);
+}
+
+/* The bytes that an approver signs, exactly; what they say is in X-Manifest-Digest and the version's JSON. */
+static td_code get_manifest(td_request *request, td_err *err)
+{
+    const char *reference;
+    td_version version;
+    TD_TRY(td_request_reference(request, &reference, err));
+    TD_TRY(td_version_find(request->db, request->project, reference, &request->arena, &version, err));
+    if (!version.manifest) {
+        return td_fail(err, TD_CONFLICT, "version %s is a draft and has no manifest yet; submit it first", version.label);
+    }
+    if (strcmp(td_request_query(request, "form", "bytes"), "json") == 0) {
+        json_t *json;
+        TD_TRY(td_manifest_json(version.manifest, version.manifest_size, &json, err));
+        return td_answer_json(request, 200, json, err);
+    }
+    TD_CLEANUP(td_str_done) td_str bytes = {0};
+    td_str_append(&bytes, version.manifest, version.manifest_size);
+    char label[TD_DIGEST_LABEL_SIZE];
+    td_digest_format(version.manifest_digest, label);
+    TD_TRY(td_answer_bytes(request, 200, TD_MANIFEST_TYPE, &bytes, err));
+    td_answer_header(request, "X-Manifest-Digest", label);
+    return TD_OK;
+}
+
+/* ---- files and bundle ---------------------------------------------------------------------------------------------------------- */
+
+static const char *base_name(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash ? slash + 1 : name;
+}
+
+/* By its full name ("model/pump.onnx") or, if only one file has it, by its last part. */
+static const td_version_file *find_file(const td_version_file *files, size_t count, const char *name)
+{
+    const td_version_file *found = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(files[i].name, name) == 0) {
+            return &files[i];
+        }
+        if (strcmp(base_name(files[i].name), name) == 0) {
+            found = found ? NULL : &files[i];
+        }
+    }
+    return found;
+}
+
+static td_code get_file(td_request *request, td_err *err)
+{
+    const char *reference, *name = request->parameters[2];
+    td_version version;
+    td_version_file *files;
+    size_t count;
+    TD_TRY(td_request_reference(request, &reference, err));
+    TD_TRY(td_version_find(request->db, request->project, reference, &request->arena, &version, err));
+    TD_TRY(td_version_files(request->db, version.version_id, &request->arena, &files, &count, err));
+    const td_version_file *file = find_file(files, count, name);
+    if (!file) {
+        return td_fail(err, TD_NOT_FOUND, "version %s has no file \"%.100s\"", version.label, name);
+    }
+    int fd;
+    uint64_t size;
+    TD_TRY(td_content_get(request->server->content, file->digest, &fd, &size, err));
+    td_answer_file(request, fd, size, "application/octet-stream", base_name(file->name));
+    char label[TD_DIGEST_LABEL_SIZE];
+    td_digest_format(file->digest, label);
+    td_answer_header(request, "X-Content-Digest", label);
+    return TD_OK;
+}
+
+static td_code get_bundle(td_request *request, td_err *err)
+{
+    const char *reference;
+    td_version version;
+    td_case work = td_request_case(request);
+    TD_TRY(td_request_reference(request, &reference, err));
+    TD_TRY(td_version_find(request->db, request->project, reference, &request->arena, &version, err));
+    uint8_t digest[TD_DIGEST_SIZE];
+    uint64_t size;
+    int fd;
+    td_code code = td_export_version(&work, &version, digest, &size, err);
+    if (code == TD_BUSY && !request->expired) { /* the approval's proof comes with the next checkpoint */
+        request->answer.wait = true;
+        request->answer.wait_until_ms = request->started_ms + PROOF_WAIT_MS;
+        return TD_OK;
+    }
+    TD_TRY(code);
+    TD_TRY(td_content_get(request->server->content, digest, &fd, &size, err));
+    td_answer_file(request, fd, size, "application/x-tar",
+                   td_request_text(request, "%s-%lld.tidemark.tar", version.model, (long long)version.number));
+    char label[TD_DIGEST_LABEL_SIZE];
+    td_digest_format(digest, label);
+    td_answer_header(request, "X-Content-Digest", label);
+    return TD_OK;
+}
+
+#define VERSION "/api/v1/models/{model}/versions/{version}"
+
+const td_route td_routes_version[] = {
+    TD_SEND("POST", "/api/v1/models/{model}/versions", TD_MAY_REGISTER, register_version, "Register a version"),
+    TD_GET(VERSION, TD_MAY_READ, get_version, "One version, by number or @alias"),
+    TD_SEND("PATCH", VERSION, TD_MAY_REGISTER, change_version, "Edit a draft"),
+    TD_SEND("POST", VERSION "/submit", TD_MAY_REGISTER, submit_version, "Pack and freeze"),
+    TD_GET(VERSION "/manifest", TD_MAY_READ, get_manifest, "The bytes that approvers sign (?form=json for people)"),
+    TD_SEND("POST", VERSION "/approvals", TD_MAY_APPROVE, approve_version, "Approve by a signature"),
+    TD_SEND("POST", VERSION "/reject", TD_MAY_APPROVE, reject_version, "Turn down"),
+    TD_SEND("POST", VERSION "/move", TD_MAY_MANAGE_ALIAS, move_version, "Deprecate or retire"),
+    TD_GET(VERSION "/files/{name...}", TD_MAY_READ, get_file, "One file"),
+    TD_GET(VERSION "/bundle", TD_MAY_READ, get_bundle, "Bundle and what proves it, as one tar"),
+    TD_ROUTES_END,
+};

@@ -27,10 +27,10 @@ TD_MUST_USE td_code td_audit_export(td_db *db, const td_audit_keys *keys, td_aud
 
 typedef struct td_audit_verify_options {
     const char *vkey; /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
-                       * only: *verdict.trusted stays false) */
-    const char
-        *older_checkpoint; /* text of a checkpoint kept from earlier, or NULL: the log must be an extension of it */
-    bool signatures;       /* verify each leaf's own signature too (slow) */
+                       * only: verdict.trusted stays false), or no signature check for a database */
+    const char *older_checkpoint; /* text of a checkpoint kept from earlier, or NULL: the log must extend it */
+    bool signatures;              /* verify each leaf's own signature too (slow) */
+    const uint8_t *submitter;     /* verify_db with `signatures`: the submitter's public key, 32 bytes */
 } td_audit_verify_options;
 
 typedef struct td_audit_verdict {

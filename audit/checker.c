@@ -1,0 +1,141 @@
+/*
+ * checker.c: each record against its leaf, each leaf into the tree, the tree against what was signed.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "audit/checker.h"
+#include "audit/leaf.h"
+#include "audit/note.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* An older checkpoint is the caller's own memory: it is believed, its signature is checked where there is a key. */
+static td_code read_older(td_checker *checker, const td_audit_verify_options *options, td_err *err)
+{
+    const char *text = options->older_checkpoint;
+    char origin[TD_LOG_ORIGIN_MAX];
+    td_code code = options->vkey != NULL
+                       ? td_log_checkpoint_check(text, strlen(text), options->vkey, &checker->older, err)
+                       : td_checkpoint_parse(text, strlen(text), origin, &checker->older, err);
+    return code == TD_OK ? TD_OK : td_wrap(err, "the older checkpoint");
+}
+
+td_code td_checker_init(td_checker *checker, const td_audit_verify_options *options, td_err *err)
+{
+    memset(checker, 0, sizeof *checker);
+    checker->older.size = -1;
+    if (options->older_checkpoint != NULL) {
+        TD_TRY(read_older(checker, options, err));
+    }
+    return td_rules_new(&checker->rules, err);
+}
+
+void td_checker_done(td_checker *checker)
+{
+    td_rules_free(&checker->rules);
+}
+
+static td_code name_record(const td_checker *checker, const char *body, size_t size, td_err *err)
+{
+    char name[160];
+    td_record__name(checker->next, body, size, name);
+    return td_wrap(err, "%s", name);
+}
+
+static td_code check_older(const td_checker *checker, td_err *err)
+{
+    uint8_t root[TD_DIGEST_SIZE];
+    if (checker->range.size != checker->older.size) {
+        return TD_OK;
+    }
+    td_merkle_root(&checker->range, root);
+    if (memcmp(root, checker->older.hash, sizeof root) != 0) {
+        return td_fail(err, TD_CORRUPT,
+                       "the first %lld records are not those of the older checkpoint: history was rewritten",
+                       (long long)checker->older.size);
+    }
+    return TD_OK;
+}
+
+static td_code take_leaf(td_checker *checker, const char *body, size_t size, const uint8_t *leaf, td_err *err)
+{
+    uint8_t hash[TD_DIGEST_SIZE];
+    if (body != NULL) {
+        td_leaf_checksum(body, size, hash);
+        if (memcmp(hash, leaf, sizeof hash) != 0) {
+            return td_fail(err, TD_CORRUPT, "its text was changed: it does not fit its leaf in the log");
+        }
+    }
+    if (checker->submitter != NULL) {
+        TD_TRY(td_leaf_verify(leaf, checker->submitter, err));
+    }
+    td_merkle_leaf(leaf, TD_LOG_LEAF_SIZE, hash);
+    return td_merkle_append(&checker->range, hash, checker->visit, checker->visit_context, err);
+}
+
+/* The record's own number, form and claims. */
+static td_code take_body(td_checker *checker, const char *body, size_t size, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *record = NULL;
+    if (td_json_parse(body, size, "record", &record, err) != TD_OK) {
+        return name_record(checker, NULL, 0, err);
+    }
+    if (td_json_int(record, "v", 0) != 1 || td_json_int(record, "seq", -1) != checker->next) {
+        (void)td_fail(err, TD_CORRUPT, "it calls itself version %lld, number %lld",
+                      (long long)td_json_int(record, "v", 0), (long long)td_json_int(record, "seq", -1));
+        return name_record(checker, body, size, err);
+    }
+    const char *time = td_json_text(record, "time", "");
+    if (checker->verdict.records == 0) {
+        snprintf(checker->verdict.first_time, sizeof checker->verdict.first_time, "%s", time);
+    }
+    snprintf(checker->verdict.last_time, sizeof checker->verdict.last_time, "%s", time);
+    checker->verdict.records++;
+    return td_rules_follow(checker->rules, checker->next, record, err);
+}
+
+td_code td_checker_take(td_checker *checker, const char *body, size_t size, const uint8_t *leaf, td_err *err)
+{
+    if (leaf == NULL) {
+        checker->verdict.pending++;
+    } else if (take_leaf(checker, body, size, leaf, err) != TD_OK) {
+        return name_record(checker, body, size, err);
+    }
+    if (body != NULL) {
+        TD_TRY(take_body(checker, body, size, err));
+    } else {
+        checker->verdict.erased++;
+        td_rules_erased(checker->rules, checker->next);
+    }
+    checker->next++;
+    return leaf != NULL ? check_older(checker, err) : TD_OK;
+}
+
+td_code td_checker_root(const td_checker *checker, const td_log_root *root, td_err *err)
+{
+    uint8_t hash[TD_DIGEST_SIZE];
+    td_merkle_root(&checker->range, hash);
+    if (checker->range.size != root->size || memcmp(hash, root->hash, sizeof hash) != 0) {
+        return td_fail(err, TD_CORRUPT,
+                       "the %lld leaves do not add up to the signed checkpoint of %lld: a leaf was changed",
+                       (long long)checker->range.size, (long long)root->size);
+    }
+    return TD_OK;
+}
+
+td_code td_checker_finish(td_checker *checker, td_err *err)
+{
+    if (checker->older.size > checker->range.size) {
+        return td_fail(err, TD_CORRUPT, "the log has %lld records, fewer than the %lld of the older checkpoint",
+                       (long long)checker->range.size, (long long)checker->older.size);
+    }
+    if (checker->older.size == 0 && checker->range.size >= 0) {
+        uint8_t empty[TD_DIGEST_SIZE];
+        td_sha256_of("", 0, empty);
+        if (memcmp(empty, checker->older.hash, sizeof empty) != 0) {
+            return td_fail(err, TD_CORRUPT, "the older checkpoint of no records has a wrong root");
+        }
+    }
+    return td_rules_finish(checker->rules, err);
+}

@@ -1,0 +1,42 @@
+/*
+ * checker.h: one pass over the log, record by record, in constant memory: what both verifiers share.
+ *
+ * Private to audit. No code is shared with the writer but hashing and the shape of a leaf.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_AUDIT_CHECKER_H
+#define TD_AUDIT_CHECKER_H
+
+#include "audit/internal.h"
+#include "audit/verify.h"
+
+typedef struct td_rules td_rules;
+TD_MUST_USE td_code td_rules_new(td_rules **out, td_err *err);
+void td_rules_free(td_rules **rules);
+/* The record's own claims against those before it. CORRUPT. */
+TD_MUST_USE td_code td_rules_follow(td_rules *rules, int64_t seq, const json_t *record, td_err *err);
+void td_rules_erased(td_rules *rules, int64_t seq);
+/* CORRUPT: a body is missing and no erase.record names it. */
+TD_MUST_USE td_code td_rules_finish(const td_rules *rules, td_err *err);
+
+typedef struct td_checker {
+    td_merkle_range range;
+    td_rules *rules;
+    const uint8_t *submitter; /* verify signatures with it; NULL: do not */
+    td_log_root older;        /* size < 0: none */
+    td_merkle_visit visit;    /* told of the tree's nodes as they are recomputed, or NULL */
+    void *visit_context;
+    int64_t next; /* number of the next record */
+    td_audit_verdict verdict;
+} td_checker;
+
+TD_MUST_USE td_code td_checker_init(td_checker *checker, const td_audit_verify_options *options, td_err *err);
+void td_checker_done(td_checker *checker); /* TD_CLEANUP */
+/* The next record; body NULL: erased; leaf NULL: not in the tree yet. */
+TD_MUST_USE td_code td_checker_take(td_checker *checker, const char *body, size_t size, const uint8_t *leaf,
+                                    td_err *err);
+/* The whole tree against a signed root. */
+TD_MUST_USE td_code td_checker_root(const td_checker *checker, const td_log_root *root, td_err *err);
+TD_MUST_USE td_code td_checker_finish(td_checker *checker, td_err *err);
+
+#endif

@@ -45,7 +45,6 @@ td_code td_broker_config_text(const td_server *server, int port, td_str *out, td
                     "set_tcp_nodelay true\n"
                     "log_dest stderr\n"
                     "log_type error\n"
-                    "log_type warning\n"
                     "connection_messages false\n");
     return td_str_check(out, err);
 }

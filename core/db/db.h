@@ -86,7 +86,7 @@ TD_MUST_USE td_code td_db_savepoint(td_db *db, td_err *err);
 TD_MUST_USE td_code td_db_release(td_db *db, td_err *err);
 void td_db_rollback_to(td_db *db);
 
-/* A read transaction: everything until td_db_read_end sees one state. */
+/* A read transaction: everything until td_db_read_end sees one state. One inside another sees the outer one's state. */
 TD_MUST_USE td_code td_db_read_begin(td_db *db, td_err *err);
 void td_db_read_end(td_db *db);
 

@@ -26,6 +26,7 @@ struct td_db {
     td_db_mode mode;
     int lock_fd; /* the lock file of a writing connection, or -1 */
     int depth;   /* open savepoints of closures */
+    int reads;   /* read transactions inside each other */
     bool in_txn;
     void (*on_prepare)(void *context, const char *sql);
     void *on_prepare_context;

@@ -73,10 +73,17 @@ void td_db_rollback_to(td_db *db)
 
 td_code td_db_read_begin(td_db *db, td_err *err)
 {
-    return td_db_exec(db, "BEGIN", err);
+    if (db->reads == 0) {
+        TD_TRY(td_db_exec(db, "BEGIN", err));
+    }
+    db->reads++;
+    return TD_OK;
 }
 
 void td_db_read_end(td_db *db)
 {
+    if (db->reads == 0 || --db->reads > 0) {
+        return;
+    }
     (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }

@@ -156,13 +156,20 @@ td_code td_request_query_int(td_request *request, const char *name, int64_t mini
     return TD_OK;
 }
 
-/* The validator's message quotes the key it is about: `request body: unknown key "vesion"; …`. */
+/* The validator's messages have the form `request body: files[0].name: is missing` or `request body: unknown key "vesion"; …`. */
 static void note_field(td_request *request, const char *text)
 {
-    const char *open = strchr(text, '"');
-    const char *close = open ? strchr(open + 1, '"') : NULL;
-    if (close && (size_t)(close - open) <= sizeof request->field) {
-        snprintf(request->field, sizeof request->field, "%.*s", (int)(close - open - 1), open + 1);
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_.[]";
+    const char *start = strstr(text, ": ");
+    start = start ? start + 2 : text;
+    size_t length = strspn(start, alphabet);
+    if (length == 0 || start[length] != ':') {
+        start = strchr(text, '"');
+        start = start ? start + 1 : "";
+        length = strcspn(start, "\"");
+    }
+    if (length && length < sizeof request->field) {
+        snprintf(request->field, sizeof request->field, "%.*s", (int)length, start);
     }
 }
 

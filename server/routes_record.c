@@ -126,15 +126,7 @@ static td_code export_audit(td_request *request, td_err *err)
     memcpy(keys.log, room, sizeof keys.log);
     td_key_public(server->keys.submitter, room);
     memcpy(keys.submitter, room, sizeof keys.submitter);
-    td_db_read_end(request->db); /* the export opens a read transaction of its own */
-    td_code code = td_audit_export(request->db, &keys, write_fd, &fd, err);
-    if (code == TD_OK) {
-        code = td_db_read_begin(request->db, err);
-    } else {
-        td_err ignored;
-        (void)!td_db_read_begin(request->db, &ignored);
-    }
-    TD_TRY(code);
+    TD_TRY(td_audit_export(request->db, &keys, write_fd, &fd, err));
     TD_TRY(td_request_write(request, record_export, request, err));
     struct stat facts;
     if (fstat(fd, &facts) != 0) {

@@ -44,7 +44,7 @@ TD_MUST_USE td_code td_rollout_preview_json(td_db *db, const char *project, cons
 /* {"rollouts":[…]}, newest first, at most 200. state NULL: all. */
 TD_MUST_USE td_code td_rollout_list_json(td_db *db, const char *project, const char *state, json_t **out, td_err *err);
 /* {"id","model","version","state","why","to","waves":[{"number","share","state","devices","issued","reached","committed",
- * "failed","in_progress","unreached","cancelled",…}],"devices":[{"device","wave","state","reason","bytes_done",…}],…}.
+ * "issued","working","committed","failed",…}],"counts":{as a wave},"devices":[{"device","wave","state","step","reason",…}],…}.
  * NOT_FOUND. */
 TD_MUST_USE td_code td_rollout_json(td_db *db, const char *project, const char *id, json_t **out, td_err *err);
 

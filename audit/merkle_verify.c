@@ -97,11 +97,11 @@ static bool verify_growth(const td_log_root *old_root, const td_log_root *new_ro
 
 bool td_merkle_verify_consistency(const td_log_root *old_root, const td_log_root *new_root, const td_log_proof *proof)
 {
-    if (proof->count > TD_LOG_PROOF_MAX || old_root->size < 0 || old_root->size > new_root->size) {
-        return false;
+    if (proof->count > TD_LOG_PROOF_MAX || old_root->size <= 0 || old_root->size > new_root->size) {
+        return false; /* nothing is proven of an empty tree */
     }
     if (old_root->size == new_root->size) {
         return proof->count == 0 && same(old_root->hash, new_root->hash);
     }
-    return old_root->size > 0 && verify_growth(old_root, new_root, proof);
+    return verify_growth(old_root, new_root, proof);
 }

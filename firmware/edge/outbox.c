@@ -48,6 +48,23 @@ static int read_cell(tde *core, uint32_t at, cell *out)
     return sound ? TDE_OK : TDE_NOT_FOUND;
 }
 
+/* A torn message may have a whole header: look at the body too. */
+static int check_body(tde *core, uint32_t at, const cell *header)
+{
+    const tde_state_port *state = &core->ports.state;
+    uint8_t chunk[64];
+    uint32_t crc = 0;
+    for (uint32_t done = 0; done < header->size;) {
+        uint32_t take = header->size - done < sizeof chunk ? header->size - done : (uint32_t)sizeof chunk;
+        if (state->read(state->context, at + HEADER + done, chunk, take) != TDE_OK) {
+            return TDE_IO;
+        }
+        crc = tde_crc32(crc, chunk, take);
+        done += take;
+    }
+    return crc == header->crc ? TDE_OK : TDE_NOT_FOUND;
+}
+
 int tde_outbox_open(tde *core, uint32_t offset, uint32_t size)
 {
     tde_outbox *box = &core->outbox;
@@ -60,10 +77,14 @@ int tde_outbox_open(tde *core, uint32_t offset, uint32_t size)
     for (uint32_t i = 0; i < box->cells; i++) {
         cell header;
         int rc = read_cell(core, offset + i * unit, &header);
+        bool newer = rc == TDE_OK && header.sequence % box->cells == i && header.sequence >= box->next;
+        if (newer) {
+            rc = check_body(core, offset + i * unit, &header);
+        }
         if (rc == TDE_IO) {
             return rc;
         }
-        if (rc == TDE_OK && header.sequence % box->cells == i && header.sequence >= box->next) {
+        if (newer && rc == TDE_OK) {
             box->next = header.sequence + 1;
         }
     }

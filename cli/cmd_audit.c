@@ -1,0 +1,200 @@
+/*
+ * cmd_audit.c: tidemark audit: read the log, take it away, and check it with the server switched off.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cli/commands.h"
+
+#include <string.h>
+
+#include "audit/verify.h"
+#include "core/base/fs.h"
+#include "core/crypto/crypto.h"
+
+#define NOTE_MAX TD_LOG_NOTE_MAX
+
+/* Records of no project (users, keys) are in the list unless --project was said. */
+static const char *audit_path(td_cli *cli)
+{
+    const char *path = td_cli_path(cli, "audit", NULL);
+    return td_cli_value(cli, "project") != NULL ? path : td_cli_text(cli, "%.*s", (int)strcspn(path, "?"), path);
+}
+
+static void print_records(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {
+        {"seq", "SEQ", TD_CELL_NUMBER},       {"time", "TIME", TD_CELL_TIME},      {"actor.id", "WHO", TD_CELL_TEXT},
+        {"action", "ACTION", TD_CELL_TEXT},   {"object.id", "OBJECT", TD_CELL_TEXT}, {"outcome", "OUTCOME", TD_CELL_STATE},
+        {"reason", "REASON", TD_CELL_TEXT},   {0},
+    };
+    td_print_table(cli, columns, td_json_list(answer, "records"), "No records.");
+}
+
+static td_code run_list(td_cli *cli, td_err *err)
+{
+    static const char *const filters[] = {"after", "limit", "object", "actor", "action"};
+    const char *path = audit_path(cli);
+    for (size_t i = 0; i < TD_COUNT_OF(filters); i++) {
+        path = td_cli_query(cli, path, filters[i], td_cli_value(cli, filters[i]));
+    }
+    path = td_cli_query(cli, path, "order", td_cli_has(cli, "newest") ? "newest" : NULL);
+    return td_cli_show(cli, path, print_records, err);
+}
+
+static td_code run_export(td_cli *cli, td_err *err)
+{
+    const char *file = td_cli_value(cli, "out") == NULL ? "audit.tar" : td_cli_value(cli, "out");
+    TD_TRY(td_cli_download(cli, td_cli_path(cli, "audit", "export", NULL), file, NULL, err));
+    if (cli->json) {
+        TD_CLEANUP(td_json_done) json_t *answer = json_pack("{s:s}", "file", file);
+        td_print_json(cli, answer);
+    } else {
+        td_print_line(cli, "Wrote %s. Check it anywhere: tidemark audit verify %s --key FILE", file, file);
+    }
+    return TD_OK;
+}
+
+static td_code run_checkpoint(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str note = {0};
+    TD_TRY(td_cli_fetch(cli, td_cli_path(cli, "audit", "checkpoint", NULL), NOTE_MAX, &note, err));
+    if (cli->json) {
+        TD_CLEANUP(td_json_done) json_t *answer = json_pack("{s:s}", "checkpoint", td_str_text(&note));
+        td_print_json(cli, answer);
+    } else {
+        (void)fputs(td_str_text(&note), cli->out);
+    }
+    return TD_OK;
+}
+
+static td_code run_proof(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str proof = {0};
+    int64_t seq;
+    TD_TRY(td_parse_int(cli->arguments[0], "the record's number", 0, INT64_MAX, &seq, err));
+    TD_TRY(td_cli_fetch(cli, td_cli_path(cli, "audit", "records", cli->arguments[0], "proof", NULL), 1 << 20, &proof, err));
+    (void)fputs(td_str_text(&proof), cli->out);
+    return TD_OK;
+}
+
+/* ---- verify ---- */
+
+/* --key takes the key's text, or a file that holds it. */
+static td_code read_key(td_cli *cli, const char **out, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    const char *key = td_cli_value(cli, "key");
+    *out = key;
+    if (key == NULL || !td_path_exists(key)) {
+        return TD_OK;
+    }
+    TD_TRY(td_file_read(key, NOTE_MAX, &text, err));
+    *out = td_cli_text(cli, "%.*s", (int)strcspn(td_str_text(&text), "\r\n"), td_str_text(&text));
+    return TD_OK;
+}
+
+static td_code read_older(td_cli *cli, const char **out, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    const char *file = td_cli_value(cli, "older");
+    if (file == NULL) {
+        *out = NULL;
+        return TD_OK;
+    }
+    TD_TRY(td_file_read(file, NOTE_MAX, &text, err));
+    *out = td_cli_text(cli, "%s", td_str_text(&text));
+    return TD_OK;
+}
+
+static json_t *verdict_json(const td_audit_verdict *verdict)
+{
+    char root[TD_DIGEST_TEXT];
+    td_hex_encode(verdict->root.hash, TD_DIGEST_SIZE, root);
+    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "size", (json_int_t)verdict->root.size, "root", root, "records",
+                     (json_int_t)verdict->records, "erased", (json_int_t)verdict->erased, "pending",
+                     (json_int_t)verdict->pending, "trusted", verdict->trusted, "first_at", verdict->first_time, "last_at",
+                     verdict->last_time);
+}
+
+static void print_verdict(td_cli *cli, const json_t *verdict)
+{
+    static const td_column_spec fields[] = {
+        {"records", "records", TD_CELL_NUMBER}, {"erased", "bodies erased", TD_CELL_NUMBER},
+        {"pending", "not yet under a checkpoint", TD_CELL_NUMBER},
+        {"size", "tree", TD_CELL_NUMBER},       {"root", "root", TD_CELL_TEXT},
+        {"first_at", "from", TD_CELL_TIME},     {"last_at", "to", TD_CELL_TIME},
+        {0},
+    };
+    td_print_line(cli, "%sVerified%s: no record was changed, removed or put in between.", td_tint_code(cli, TD_TINT_GOOD),
+                  td_tint_code(cli, TD_TINT_NONE));
+    td_print_fields(cli, fields, verdict);
+    if (!json_is_true(json_object_get(verdict, "trusted"))) {
+        td_print_line(cli, "%sThe key came from the log itself%s: this shows that it agrees with itself, not whose it is. Keep "
+                           "the log's key elsewhere and give it with --key.",
+                      td_tint_code(cli, TD_TINT_WARN), td_tint_code(cli, TD_TINT_NONE));
+    }
+}
+
+/* A live database is verified through a reading connection; the server may run. */
+static td_code verify_database(const char *path, const td_audit_verify_options *options, td_audit_verdict *out, td_err *err)
+{
+    td_db *db;
+    TD_TRY(td_db_open(path, TD_DB_READ, &td_clock_system, &db, err));
+    td_code code = td_audit_verify_db(db, options, out, err);
+    td_db_close(db);
+    return code;
+}
+
+static td_code run_verify(td_cli *cli, td_err *err)
+{
+    td_audit_verdict verdict;
+    td_audit_verify_options options = {.signatures = td_cli_has(cli, "signatures")};
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(read_key(cli, &options.vkey, err));
+    TD_TRY(read_older(cli, &options.older_checkpoint, err));
+    if (cli->argument_count == 0) {
+        TD_TRY(verify_database(td_cli_text(cli, "%s/tidemark.db", cli->workspace), &options, &verdict, err));
+    } else {
+        TD_TRY(td_audit_verify_export(cli->arguments[0], &options, &verdict, err));
+    }
+    TD_CLEANUP(td_json_done) json_t *answer = verdict_json(&verdict);
+    TD_TRY(td_cli_need(answer, err));
+    td_cli_present(cli, answer, print_verdict);
+    return TD_OK;
+}
+
+static const td_cli_option list_options[] = {
+    {"after", 0, "SEQ", "only later records", false},
+    {"limit", 'n', "N", "at most so many (default 100)", false},
+    {"newest", 0, NULL, "newest first", false},
+    {"object", 0, "ID", "pump/3, or version:pump/3", false},
+    {"actor", 0, "NAME", "who did it", false},
+    {"action", 0, "ACTION", "approve.version", false},
+    {0},
+};
+static const td_cli_option export_options[] = {
+    {"out", 'o', "FILE", "default: audit.tar", false},
+    {0},
+};
+static const td_cli_option verify_options[] = {
+    {"key", 0, "KEY", "the log's key as you know it: its text, or a file with it", false},
+    {"older", 0, "FILE", "a checkpoint kept from earlier: the log must be an extension of it", false},
+    {"signatures", 0, NULL, "check each leaf's own signature too (slow)", false},
+    {0},
+};
+
+const td_cli_command td_cli_audit_commands[] = {
+    {"audit", "list", "", 0, 0, "List audit records", NULL, "tidemark audit list --object pump/3", list_options, run_list},
+    {"audit", "verify", "[EXPORT]", 0, 1, "Verify an export, or the workspace's database; no server is asked",
+     "The whole Merkle tree is computed again, the checkpoint's signature checked, every record held against its leaf, and the "
+     "records against each other: numbers without gaps, nobody approved his own version, nothing was rolled out before it was "
+     "approved.",
+     "tidemark audit verify audit.tar --key log.vkey\ntidemark audit verify --workspace ./tidemark-workspace", verify_options,
+     run_verify},
+    {"audit", "export", "", 0, 0, "Download the whole log as one tar that verifies offline", NULL,
+     "tidemark audit export --out audit.tar", export_options, run_export},
+    {"audit", "checkpoint", "", 0, 0, "Print the newest signed checkpoint: keep it elsewhere", NULL, NULL, NULL,
+     run_checkpoint},
+    {"audit", "proof", "SEQ", 1, 1, "Print the proof that a record is in the log", NULL, NULL, NULL, run_proof},
+    {0},
+};

@@ -1,0 +1,205 @@
+/*
+ * cmd_version.c: tidemark version: show, list, submit, approve, reject, move, tag.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cli/commands.h"
+
+#include <string.h>
+
+#include "registry/registry.h"
+
+/* ---- show ---- */
+
+static void print_names(td_cli *cli, const json_t *values, const char *title)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    for (size_t i = 0; i < json_array_size(values); i++) {
+        const json_t *value = json_array_get(values, i);
+        const json_t *shape = json_object_get(value, "shape");
+        td_str_addf(&text, "%s%s %s", i > 0 ? ", " : "", td_json_text(value, "name", "?"),
+                    td_json_text(value, "type", ""));
+        for (size_t d = 0; d < json_array_size(shape); d++) {
+            td_str_add(&text, d == 0 ? "[" : ", ");
+            td_cell_add(&text, json_array_get(shape, d), TD_CELL_TEXT);
+        }
+        td_str_add(&text, json_array_size(shape) > 0 ? "]" : "");
+    }
+    if (text.size > 0) {
+        (void)fprintf(cli->out, "%s%-16s%s  %s\n", td_tint_code(cli, TD_TINT_FAINT), title,
+                      td_tint_code(cli, TD_TINT_NONE), td_str_text(&text));
+    }
+}
+
+static void print_facts(td_cli *cli, const json_t *facts)
+{
+    static const td_column_spec fields[] = {
+        {"ir_version", "IR version", TD_CELL_NUMBER},   {"opsets", "opset", TD_CELL_TEXT},
+        {"producer", "producer", TD_CELL_TEXT},         {"operators", "operators", TD_CELL_TEXT},
+        {"parameters", "parameters", TD_CELL_NUMBER},   {"parameter_count", "parameters", TD_CELL_NUMBER},
+        {0},
+    };
+    if (facts == NULL || json_is_null(facts)) {
+        return;
+    }
+    td_print_title(cli, "Model file");
+    print_names(cli, json_object_get(facts, "inputs"), "inputs");
+    print_names(cli, json_object_get(facts, "outputs"), "outputs");
+    td_print_fields(cli, fields, facts);
+}
+
+static void print_version(td_cli *cli, const json_t *version)
+{
+    static const td_column_spec fields[] = {
+        {"model", "model", TD_CELL_TEXT},          {"version", "version", TD_CELL_NUMBER},
+        {"state", "state", TD_CELL_STATE},         {"description", "description", TD_CELL_TEXT},
+        {"format", "format", TD_CELL_TEXT},        {"created_by", "registered by", TD_CELL_TEXT},
+        {"created_at", "registered", TD_CELL_TIME}, {"submitted_at", "submitted", TD_CELL_TIME},
+        {"decided_at", "decided", TD_CELL_TIME},   {"parent", "parent", TD_CELL_TEXT},
+        {"cause", "cause", TD_CELL_TEXT},          {"aliases", "aliases", TD_CELL_LIST},
+        {"metrics", "metrics", TD_CELL_PAIRS},     {"params", "parameters", TD_CELL_PAIRS},
+        {"tags", "tags", TD_CELL_PAIRS},           {"content_id", "content id", TD_CELL_TEXT},
+        {"bundle_size", "bundle", TD_CELL_BYTES},  {"security_counter", "security counter", TD_CELL_NUMBER},
+        {0},
+    };
+    static const td_column_spec files[] = {{"name", "FILE", TD_CELL_TEXT},
+                                           {"role", "ROLE", TD_CELL_TEXT},
+                                           {"size", "SIZE", TD_CELL_BYTES},
+                                           {"digest", "SHA-256", TD_CELL_DIGEST},
+                                           {0}};
+    static const td_column_spec approvals[] = {{"user", "APPROVED BY", TD_CELL_TEXT},
+                                               {"at", "AT", TD_CELL_TIME},
+                                               {"key_id", "KEY", TD_CELL_DIGEST},
+                                               {"reason", "REASON", TD_CELL_TEXT},
+                                               {0}};
+    td_print_fields(cli, fields, version);
+    print_facts(cli, json_object_get(version, "facts"));
+    (void)fputc('\n', cli->out);
+    td_print_table(cli, files, td_json_list(version, "files"), "No files.");
+    if (json_array_size(td_json_list(version, "approvals")) > 0) {
+        (void)fputc('\n', cli->out);
+        td_print_table(cli, approvals, td_json_list(version, "approvals"), "");
+    }
+}
+
+static td_code run_show(td_cli *cli, td_err *err)
+{
+    const char *model, *version;
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    return td_cli_show(cli, td_cli_path(cli, "models", model, "versions", version, NULL), print_version, err);
+}
+
+/* ---- list ---- */
+
+static void print_list(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {
+        {"version", "VERSION", TD_CELL_NUMBER}, {"state", "STATE", TD_CELL_STATE},
+        {"created_by", "BY", TD_CELL_TEXT},     {"created_at", "CREATED", TD_CELL_TIME},
+        {"aliases", "ALIASES", TD_CELL_LIST},   {"metrics", "METRICS", TD_CELL_PAIRS},
+        {"tags", "TAGS", TD_CELL_PAIRS},        {0},
+    };
+    td_print_table(cli, columns, td_json_list(answer, "versions"), "No versions.");
+}
+
+static td_code run_list(td_cli *cli, td_err *err)
+{
+    TD_TRY(td_model_name_check(cli->arguments[0], err));
+    const char *path = td_cli_path(cli, "models", cli->arguments[0], "versions", NULL);
+    path = td_cli_query(cli, path, "limit", td_cli_value(cli, "limit"));
+    return td_cli_show(cli, td_cli_query(cli, path, "cursor", td_cli_value(cli, "cursor")), print_list, err);
+}
+
+/* ---- moves ---- */
+
+static td_code run_submit(td_cli *cli, td_err *err)
+{
+    const char *model, *version;
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    const char *reason = td_cli_value(cli, "reason");
+    json_t *body = json_object();
+    if (reason != NULL) {
+        (void)json_object_set_new(body, "reason", json_string(reason));
+    }
+    return td_cli_send(cli, "POST", td_cli_path(cli, "models", model, "versions", version, "submit", NULL), body,
+                       td_cli_text(cli, "Submitted %s: its files are fixed and packed. Next, by somebody else: tidemark "
+                                        "version approve %s --reason TEXT",
+                                   cli->arguments[0], cli->arguments[0]),
+                       err);
+}
+
+static td_code run_reject(td_cli *cli, td_err *err)
+{
+    const char *model, *version, *reason;
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    TD_TRY(td_cli_reason(cli, &reason, err));
+    return td_cli_send(cli, "POST", td_cli_path(cli, "models", model, "versions", version, "reject", NULL),
+                       json_pack("{s:s}", "reason", reason), td_cli_text(cli, "Rejected %s.", cli->arguments[0]), err);
+}
+
+static td_code run_move(td_cli *cli, td_err *err)
+{
+    const char *model, *version, *reason;
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    TD_TRY(td_cli_reason(cli, &reason, err));
+    return td_cli_send(cli, "POST", td_cli_path(cli, "models", model, "versions", version, "move", NULL),
+                       json_pack("{s:s, s:s}", "to", cli->arguments[1], "reason", reason),
+                       td_cli_text(cli, "%s is %s now.", cli->arguments[0], cli->arguments[1]), err);
+}
+
+static td_code run_tag(td_cli *cli, td_err *err)
+{
+    const char *model, *version, *key, *value;
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    if (td_cli_has(cli, "delete")) {
+        const char *path = td_cli_path(cli, "models", model, "versions", version, "tags", cli->arguments[1], NULL);
+        return td_cli_send(cli, "DELETE", path, json_object(), td_cli_text(cli, "Removed tag %s.", cli->arguments[1]), err);
+    }
+    TD_TRY(td_cli_pair(cli, "tag", cli->arguments[1], &key, &value, err));
+    return td_cli_send(cli, "PUT", td_cli_path(cli, "models", model, "versions", version, "tags", key, NULL),
+                       json_pack("{s:s}", "value", value), td_cli_text(cli, "Set tag %s.", key), err);
+}
+
+static const td_cli_option reason_options[] = {
+    {"reason", 0, "TEXT", "goes into the audit log", false},
+    {0},
+};
+static const td_cli_option approve_options[] = {
+    {"reason", 0, "TEXT", "goes into the audit log; needed", false},
+    {"key", 0, "FILE", "the private key (default: $TIDEMARK_KEY_FILE, or the one of --as)", false},
+    {"yes", 'y', NULL, "do not ask before signing", false},
+    {0},
+};
+static const td_cli_option list_options[] = {
+    {"limit", 0, "N", "at most so many", false},
+    {"cursor", 0, "TEXT", "go on after the page before", false},
+    {0},
+};
+static const td_cli_option tag_options[] = {
+    {"delete", 0, NULL, "remove the tag", false},
+    {0},
+};
+
+const td_cli_command td_cli_version_commands[] = {
+    {"version", "show", "VERSION", 1, 1, "Show a version: files, facts, metrics, approvals",
+     "A version is written MODEL/NUMBER (pump/3) or MODEL@ALIAS (pump@champion).", "tidemark version show pump/3", NULL,
+     run_show},
+    {"version", "list", "MODEL", 1, 1, "List the versions of a model", NULL, NULL, list_options, run_list},
+    {"version", "submit", "VERSION", 1, 1, "Freeze a draft, pack it and put it up for approval",
+     "From then on nothing in the version changes. The server packs one reproducible bundle and fixes its manifest, which is "
+     "what approvers sign.",
+     "tidemark version submit pump/3", reason_options, run_submit},
+    {"version", "approve", "VERSION", 1, 1, "Check and sign a submitted version with your own key",
+     "The manifest is fetched, shown and checked against the version's files; then it is signed here, with your key, which "
+     "never leaves this machine, and only the signature is sent. Devices check it themselves. Whoever registered or edited a "
+     "version cannot approve it, service accounts cannot either.",
+     "tidemark version approve pump/3 --key ~/.config/tidemark/key.pem --reason 'passed the bench'", approve_options,
+     td_cli_approve},
+    {"version", "reject", "VERSION", 1, 1, "Turn a submitted version down", NULL,
+     "tidemark version reject pump/3 --reason 'recall too low'", reason_options, run_reject},
+    {"version", "move", "VERSION STATE", 2, 2, "Move an approved version to deprecated, or a deprecated one to retired",
+     NULL, "tidemark version move pump/1 deprecated --reason 'replaced by pump/2'", reason_options, run_move},
+    {"version", "tag", "VERSION NAME=VALUE", 2, 2, "Set or remove a tag of a draft", NULL,
+     "tidemark version tag pump/3 team=vibration\ntidemark version tag pump/3 team --delete", tag_options, run_tag},
+    {0},
+};

@@ -1,0 +1,64 @@
+/*
+ * commands.h: the rows of the table of commands, a list a file, and what the commands share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_CLI_COMMANDS_H
+#define TD_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+#include "cli/http.h"
+#include "cli/output.h"
+
+extern const td_cli_command td_cli_init_commands[];
+extern const td_cli_command td_cli_status_commands[];
+extern const td_cli_command td_cli_model_commands[];
+extern const td_cli_command td_cli_version_commands[];
+extern const td_cli_command td_cli_alias_commands[];
+extern const td_cli_command td_cli_bundle_commands[];
+extern const td_cli_command td_cli_device_commands[];
+extern const td_cli_command td_cli_rollout_commands[];
+extern const td_cli_command td_cli_monitor_commands[];
+extern const td_cli_command td_cli_pipeline_commands[];
+extern const td_cli_command td_cli_worker_commands[];
+extern const td_cli_command td_cli_lineage_commands[];
+extern const td_cli_command td_cli_audit_commands[];
+extern const td_cli_command td_cli_user_commands[];
+extern const td_cli_command td_cli_event_commands[];
+extern const td_cli_command td_cli_help_commands[];
+
+/* Functions of commands that live in files of their own. */
+TD_MUST_USE td_code td_cli_register(td_cli *cli, td_err *err); /* register.c */
+TD_MUST_USE td_code td_cli_approve(td_cli *cli, td_err *err);  /* approve.c */
+
+/* GET path; with --json prints the answer, else calls `print`. */
+typedef void (*td_cli_printer)(td_cli *cli, const json_t *answer);
+TD_MUST_USE td_code td_cli_show(td_cli *cli, const char *path, td_cli_printer print, td_err *err);
+/* The same for an answer that is there already (borrowed). */
+void td_cli_present(td_cli *cli, const json_t *answer, td_cli_printer print);
+/* A POST (or other method) with a body that is taken over; prints the answer with --json, else the sentence. */
+TD_MUST_USE td_code td_cli_send(td_cli *cli, const char *method, const char *path, json_t *body, const char *sentence,
+                                td_err *err);
+
+/* Value of --reason, or INVALID with the reason why one is needed. */
+TD_MUST_USE td_code td_cli_reason(const td_cli *cli, const char **out, td_err *err);
+/* Raises NOMEM unless the tree is there. */
+TD_MUST_USE td_code td_cli_need(const json_t *json, td_err *err);
+
+/* The spec of a model to register, from model.yaml or from flags (spec.c): see docs/cli.md. Paths are relative to `folder`. */
+TD_MUST_USE td_code td_spec_check(const json_t *spec, const char *name, const td_yaml_lines *lines, td_err *err);
+/* The columns of a reference CSV that follow from its header: prediction, score, label, group where there are such columns. */
+TD_MUST_USE td_code td_spec_guess_columns(const char *header, json_t *columns, td_err *err);
+/* "name@file", "name=uri@file", "name=uri@sha256:…" → {"name","uri"?,"digest"}. Hashes the file. */
+TD_MUST_USE td_code td_spec_dataset(const char *text, json_t **out, td_err *err);
+/* "repository@commit" → {"repository","commit"}. */
+TD_MUST_USE td_code td_spec_code(const char *text, json_t **out, td_err *err);
+
+/* A sentence for an audit record as the events feed gives it: "ana registered pump/1"; static or in the arena. tint_out: its
+ * colour. NULL: not worth a line. */
+const char *td_event_sentence(td_cli *cli, const json_t *record, td_tint *tint_out);
+
+/* ASCII tree of a lineage answer, from its node upwards to the sources (lineage_tree.c). */
+TD_MUST_USE td_code td_lineage_tree(const json_t *answer, bool down, td_str *out, td_err *err);
+
+#endif

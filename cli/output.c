@@ -1,0 +1,295 @@
+/*
+ * output.c: tables whose columns are as wide as their content, and nothing cleverer.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cli/output.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/clock.h"
+
+#define COLUMNS_MAX 24
+#define PATH_MAX_KEYS 128
+
+const char *td_tint_code(const td_cli *cli, td_tint tint)
+{
+    static const char *const codes[] = {[TD_TINT_NONE] = "\x1b[0m",   [TD_TINT_GOOD] = "\x1b[32m",
+                                        [TD_TINT_BAD] = "\x1b[31m",   [TD_TINT_WARN] = "\x1b[33m",
+                                        [TD_TINT_FAINT] = "\x1b[2m",  [TD_TINT_STRONG] = "\x1b[1m"};
+    return cli->color ? codes[tint] : "";
+}
+
+td_tint td_state_tint(const char *state)
+{
+    static const char *const good[] = {"approved", "online", "finished", "passed", "ok", "committed", "registered",
+                                       "resolved", "done", "running", "active", NULL};
+    static const char *const bad[] = {"rejected", "failed", "firing", "aborted", "aborting", "reverted", "reverting",
+                                      "rolled_back", "revoked", "denied", NULL};
+    static const char *const warn[] = {"pending", "paused", "acknowledged", "deprecated", "unproven", "unreached",
+                                       "waiting", "soaking", "drift", "warn", NULL};
+    static const struct {
+        const char *const *names;
+        td_tint tint;
+    } lists[] = {{good, TD_TINT_GOOD}, {bad, TD_TINT_BAD}, {warn, TD_TINT_WARN}};
+    for (size_t i = 0; i < TD_COUNT_OF(lists); i++) {
+        for (const char *const *name = lists[i].names; *name != NULL; name++) {
+            if (strcasecmp(*name, state) == 0) {
+                return lists[i].tint;
+            }
+        }
+    }
+    return TD_TINT_NONE;
+}
+
+const json_t *td_json_at(const json_t *object, const char *path)
+{
+    char key[PATH_MAX_KEYS];
+    while (object != NULL) {
+        size_t length = strcspn(path, ".");
+        if (length >= sizeof key) {
+            return NULL;
+        }
+        memcpy(key, path, length);
+        key[length] = '\0';
+        object = json_object_get(object, key);
+        if (path[length] == '\0') {
+            return object;
+        }
+        path += length + 1;
+    }
+    return NULL;
+}
+
+const json_t *td_json_list(const json_t *answer, const char *key)
+{
+    static json_t *empty;
+    const json_t *list = json_is_array(answer) ? answer : json_object_get(answer, key);
+    if (json_is_array(list)) {
+        return list;
+    }
+    if (empty == NULL) {
+        empty = json_array();
+    }
+    return empty;
+}
+
+void td_format_local(const char *rfc3339, char out[32])
+{
+    int64_t ms;
+    struct tm local;
+    if (td_parse_time(rfc3339, &ms, NULL) != TD_OK) {
+        (void)snprintf(out, 32, "%.31s", rfc3339);
+        return;
+    }
+    time_t seconds = (time_t)(ms / 1000);
+    if (localtime_r(&seconds, &local) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M:%S", &local) == 0) {
+        (void)snprintf(out, 32, "%.31s", rfc3339);
+    }
+}
+
+static void add_number(td_str *out, double value)
+{
+    if (value == floor(value) && fabs(value) < 1e15) {
+        td_str_addf(out, "%.0f", value);
+    } else {
+        td_str_addf(out, "%.4f", value);
+    }
+}
+
+/* Text of a value as it is; control characters (which could steer a terminal) become '?'. */
+static void add_plain(td_str *out, const json_t *value)
+{
+    if (json_is_string(value)) {
+        for (const char *c = json_string_value(value); *c != '\0'; c++) {
+            td_str_add_char(out, (unsigned char)*c < 0x20 || *c == 0x7F ? '?' : *c);
+        }
+    } else if (json_is_number(value)) {
+        add_number(out, json_number_value(value));
+    } else if (json_is_boolean(value)) {
+        td_str_add(out, json_is_true(value) ? "yes" : "no");
+    } else if (json_is_object(value) || json_is_array(value)) {
+        char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
+        td_str_add(out, text == NULL ? "" : text);
+        free(text);
+    }
+}
+
+static void add_pairs(td_str *out, const json_t *value, bool with_values)
+{
+    const char *key;
+    json_t *item;
+    bool first = true;
+    if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, key, item)
+        {
+            td_str_addf(out, "%s%s", first ? "" : ", ", key);
+            if (with_values) {
+                td_str_add(out, "=");
+                add_plain(out, item);
+            }
+            first = false;
+        }
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        td_str_add(out, i > 0 ? ", " : "");
+        add_plain(out, json_array_get(value, i));
+    }
+}
+
+void td_cell_add(td_str *out, const json_t *value, td_cell cell)
+{
+    char text[32];
+    const char *string = json_string_value(value);
+    if (value == NULL || json_is_null(value)) {
+        return;
+    }
+    if (cell == TD_CELL_TIME && string != NULL) {
+        td_format_local(string, text);
+        td_str_add(out, text);
+    } else if (cell == TD_CELL_DIGEST && string != NULL) {
+        td_str_addf(out, "%.12s", strncmp(string, "sha256:", 7) == 0 ? string + 7 : string);
+    } else if (cell == TD_CELL_BYTES && json_is_number(value)) {
+        td_format_bytes((uint64_t)fmax(0, json_number_value(value)), text);
+        td_str_add(out, text);
+    } else if (cell == TD_CELL_SHARE && json_is_number(value)) {
+        td_str_addf(out, "%.1f %%", 100 * json_number_value(value));
+    } else if (cell == TD_CELL_LIST || cell == TD_CELL_PAIRS) {
+        add_pairs(out, value, cell == TD_CELL_PAIRS);
+    } else {
+        add_plain(out, value);
+    }
+}
+
+/* Columns on the screen: continuation bytes of UTF-8 take none. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+    for (; *text != '\0'; text++) {
+        width += ((unsigned char)*text & 0xC0) != 0x80;
+    }
+    return width;
+}
+
+static bool to_the_right(td_cell cell)
+{
+    return cell == TD_CELL_NUMBER || cell == TD_CELL_BYTES || cell == TD_CELL_SHARE;
+}
+
+static void print_padded(td_cli *cli, const char *text, size_t width, bool right, bool last)
+{
+    size_t gap = width > width_of(text) ? width - width_of(text) : 0;
+    if (right) {
+        (void)fprintf(cli->out, "%*s%s", (int)gap, "", text);
+    } else {
+        (void)fprintf(cli->out, "%s%*s", text, last ? 0 : (int)gap, "");
+    }
+    (void)fputs(last ? "" : "  ", cli->out);
+}
+
+static size_t column_count(const td_column_spec *columns)
+{
+    size_t count = 0;
+    while (count < COLUMNS_MAX && columns[count].key != NULL) {
+        count++;
+    }
+    return count;
+}
+
+static void measure(const td_column_spec *columns, size_t count, const json_t *rows, size_t *widths)
+{
+    td_str text = {0};
+    for (size_t c = 0; c < count; c++) {
+        widths[c] = width_of(columns[c].title);
+        for (size_t r = 0; r < json_array_size(rows); r++) {
+            td_str_clear(&text);
+            td_cell_add(&text, td_json_at(json_array_get(rows, r), columns[c].key), columns[c].cell);
+            size_t width = width_of(td_str_text(&text));
+            widths[c] = width > widths[c] ? width : widths[c];
+        }
+    }
+    td_str_done(&text);
+}
+
+static void print_row(td_cli *cli, const td_column_spec *columns, size_t count, const json_t *row, const size_t *widths)
+{
+    td_str text = {0};
+    for (size_t c = 0; c < count; c++) {
+        td_str_clear(&text);
+        td_cell_add(&text, td_json_at(row, columns[c].key), columns[c].cell);
+        td_tint tint = columns[c].cell == TD_CELL_STATE ? td_state_tint(td_str_text(&text)) : TD_TINT_NONE;
+        (void)fputs(tint != TD_TINT_NONE ? td_tint_code(cli, tint) : "", cli->out);
+        print_padded(cli, td_str_text(&text), widths[c], to_the_right(columns[c].cell), c + 1 == count);
+        (void)fputs(tint != TD_TINT_NONE ? td_tint_code(cli, TD_TINT_NONE) : "", cli->out);
+    }
+    (void)fputc('\n', cli->out);
+    td_str_done(&text);
+}
+
+void td_print_table(td_cli *cli, const td_column_spec *columns, const json_t *rows, const char *empty)
+{
+    size_t widths[COLUMNS_MAX];
+    size_t count = column_count(columns);
+    if (json_array_size(rows) == 0) {
+        (void)fprintf(cli->out, "%s\n", empty);
+        return;
+    }
+    measure(columns, count, rows, widths);
+    (void)fputs(td_tint_code(cli, TD_TINT_FAINT), cli->out);
+    for (size_t c = 0; c < count; c++) {
+        print_padded(cli, columns[c].title, widths[c], to_the_right(columns[c].cell), c + 1 == count);
+    }
+    (void)fputs(td_tint_code(cli, TD_TINT_NONE), cli->out);
+    (void)fputc('\n', cli->out);
+    for (size_t r = 0; r < json_array_size(rows); r++) {
+        print_row(cli, columns, count, json_array_get(rows, r), widths);
+    }
+}
+
+void td_print_fields(td_cli *cli, const td_column_spec *columns, const json_t *object)
+{
+    size_t width = 0;
+    td_str text = {0};
+    for (const td_column_spec *c = columns; c->key != NULL; c++) {
+        width = strlen(c->title) > width ? strlen(c->title) : width;
+    }
+    for (const td_column_spec *c = columns; c->key != NULL; c++) {
+        td_str_clear(&text);
+        td_cell_add(&text, td_json_at(object, c->key), c->cell);
+        if (text.size == 0) {
+            continue;
+        }
+        td_tint tint = c->cell == TD_CELL_STATE ? td_state_tint(td_str_text(&text)) : TD_TINT_NONE;
+        (void)fprintf(cli->out, "%s%-*s%s  ", td_tint_code(cli, TD_TINT_FAINT), (int)width, c->title,
+                      td_tint_code(cli, TD_TINT_NONE));
+        (void)fprintf(cli->out, "%s%s%s\n", tint != TD_TINT_NONE ? td_tint_code(cli, tint) : "", td_str_text(&text),
+                      tint != TD_TINT_NONE ? td_tint_code(cli, TD_TINT_NONE) : "");
+    }
+    td_str_done(&text);
+}
+
+void td_print_json(td_cli *cli, const json_t *json)
+{
+    char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    (void)fprintf(cli->out, "%s\n", text == NULL ? "null" : text);
+    free(text);
+}
+
+void td_print_line(td_cli *cli, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vfprintf(cli->out, format, args);
+    va_end(args);
+    (void)fputc('\n', cli->out);
+}
+
+void td_print_title(td_cli *cli, const char *title)
+{
+    (void)fprintf(cli->out, "\n%s%s%s\n", td_tint_code(cli, TD_TINT_STRONG), title, td_tint_code(cli, TD_TINT_NONE));
+}

@@ -1,0 +1,43 @@
+/*
+ * run.c: from argv to an exit code: parse, run, print what went wrong once.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* Problems go to standard error; with --json as an object, so that programs can read them. */
+static void print_problem(const td_cli *cli, td_code code, const td_err *err)
+{
+    const char *text = err->text[0] != '\0' ? err->text : td_code_lookup(code)->name;
+    if (!cli->json) {
+        (void)fprintf(stderr, "tidemark: %s\n", text);
+        return;
+    }
+    TD_CLEANUP(td_json_done) json_t *problem = json_pack("{s:s, s:s}", "code", td_code_lookup(code)->name, "detail", text);
+    TD_CLEANUP(td_str_done) td_str line = {0};
+    if (problem != NULL && td_json_write(problem, &line, NULL) == TD_OK) {
+        (void)fprintf(stderr, "%s\n", td_str_text(&line));
+    }
+}
+
+int td_cli_main(int argc, char **argv)
+{
+    td_cli cli = {.out = stdout};
+    td_err err = {0};
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed pager is an error of writing, below */
+    td_code code = td_cli_parse(&cli, argc, argv, &err);
+    if (code == TD_OK && cli.command != NULL) {
+        code = cli.command->run(&cli, &err);
+    }
+    if (fflush(stdout) != 0 && code == TD_OK) {
+        code = td_fail(&err, TD_IO, "standard output: cannot be written");
+    }
+    if (code != TD_OK) {
+        print_problem(&cli, code, &err);
+    }
+    td_cli_done(&cli);
+    return td_code_lookup(code)->exit_code;
+}

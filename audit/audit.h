@@ -53,10 +53,10 @@ extern const td_migration td_audit_migrations[];
 #define TD_AUDIT_LIST_MAX 1000                  /* records a td_audit_list_json */
 
 /* Appends one record inside the caller's transaction; *seq_out (may be NULL) is its gap-free number from 0 (= leaf
- * index). links that the offline verifier follows: on create.rollout and issue.directive {"version":"pump/3"}; on
- * approve.version
- * {"approval":…}. INVALID: unknown action (with the nearest known one), missing reason, reals in before/after/links.
- * LIMIT. */
+ * index). The offline verifier follows these claims (audit/rules.c): approve.version has the manifest's digest as the
+ * object's; create.rollout has after.model_version (or links.version) "pump/3"; issue.directive has after.goals
+ * [{manifest:"sha256:..."}]. INVALID: unknown action (with the nearest known one), missing reason, reals in
+ * before/after/links. LIMIT. */
 TD_MUST_USE td_code td_audit_append(td_db *db, const td_audit_entry *entry, int64_t *seq_out, td_err *err);
 
 /* What to list. Zeroed text filters are off; `after` is exclusive, so start with TD_AUDIT_QUERY_ALL. */

@@ -11,18 +11,20 @@
 #include <string.h>
 
 struct td_rules {
-    json_t *versions; /* "project/pump/3" → {"registrar", "registered", "editors":{…}, "approvers":{…}} */
-    json_t *erased;   /* "17" → true, until an erase.record names it */
+    json_t *manifests; /* digests of approved manifests → true */
+    json_t *versions;  /* "project/pump/3" → {"registrar", "registered", "editors":{…}, "approvers":{…}} */
+    json_t *erased;    /* "17" → true, until an erase.record names it */
 };
 
 td_code td_rules_new(td_rules **out, td_err *err)
 {
     td_rules *rules = calloc(1, sizeof *rules);
     if (rules != NULL) {
+        rules->manifests = json_object();
         rules->versions = json_object();
         rules->erased = json_object();
     }
-    if (rules == NULL || rules->versions == NULL || rules->erased == NULL) {
+    if (rules == NULL || rules->manifests == NULL || rules->versions == NULL || rules->erased == NULL) {
         td_rules_free(&rules);
         return td_fail(err, TD_NOMEM, "no memory to verify the log");
     }
@@ -33,6 +35,7 @@ td_code td_rules_new(td_rules **out, td_err *err)
 void td_rules_free(td_rules **rules)
 {
     if (rules != NULL && *rules != NULL) {
+        json_decref((*rules)->manifests);
         json_decref((*rules)->versions);
         json_decref((*rules)->erased);
         free(*rules);
@@ -44,7 +47,9 @@ void td_rules_free(td_rules **rules)
 typedef struct claim {
     int64_t seq;
     const char *action, *actor, *object;
-    const char *version; /* links.version, or NULL */
+    const char *version; /* links.version or after.facts.model_version, or NULL */
+    const char *digest;  /* of the object, or NULL */
+    const json_t *goals; /* after.facts.goals of a directive, or NULL */
     char key[512];       /* project/version */
 } claim;
 
@@ -88,10 +93,12 @@ static td_code on_approve(td_rules *rules, const claim *said, td_err *err)
         return broken(said, err, "four-eyes is broken: the approver also edited it: ", said->actor);
     }
     json_t *approvers = json_object_get(version, "approvers");
-    return json_object_set_new(approvers, said->actor, json_true()) == 0 ? TD_OK : no_memory(err);
+    bool good = json_object_set_new(approvers, said->actor, json_true()) == 0 &&
+                (said->digest == NULL || json_object_set_new(rules->manifests, said->digest, json_true()) == 0);
+    return good ? TD_OK : no_memory(err);
 }
 
-/* A roll-out or directive that names its version. */
+/* A roll-out that names its version. */
 static td_code on_deploy(td_rules *rules, const claim *said, td_err *err)
 {
     const json_t *version = json_object_get(rules->versions, said->key);
@@ -104,6 +111,19 @@ static td_code on_deploy(td_rules *rules, const claim *said, td_err *err)
     return TD_OK;
 }
 
+/* Each slot of a directive names the manifest that the device is to run: an approver must have signed that very one.
+ */
+static td_code on_directive(td_rules *rules, const claim *said, td_err *err)
+{
+    for (size_t i = 0; i < json_array_size(said->goals); i++) {
+        const char *manifest = td_json_text(json_array_get(said->goals, i), "manifest", "");
+        if (json_object_get(rules->manifests, manifest) == NULL) {
+            return broken(said, err, "it orders a device to run a manifest that nobody had approved: ", manifest);
+        }
+    }
+    return TD_OK;
+}
+
 static void read_claim(int64_t seq, const json_t *record, claim *out)
 {
     const json_t *object = json_object_get(record, "object");
@@ -111,7 +131,11 @@ static void read_claim(int64_t seq, const json_t *record, claim *out)
     out->action = td_json_text(record, "action", "");
     out->actor = td_json_text(json_object_get(record, "actor"), "id", "");
     out->object = td_json_text(object, "id", "");
-    out->version = td_json_text(json_object_get(record, "links"), "version", NULL);
+    const json_t *facts = json_object_get(json_object_get(record, "after"), "facts");
+    out->digest = td_json_text(object, "digest", NULL);
+    out->goals = json_object_get(facts, "goals");
+    out->version =
+        td_json_text(json_object_get(record, "links"), "version", td_json_text(facts, "model_version", NULL));
     bool is_version = strcmp(td_json_text(object, "type", ""), "version") == 0;
     snprintf(out->key, sizeof out->key, "%s/%s", td_json_text(record, "project", ""),
              is_version             ? out->object
@@ -135,9 +159,11 @@ td_code td_rules_follow(td_rules *rules, int64_t seq, const json_t *record, td_e
     if (strcmp(said.action, "approve.version") == 0) {
         return on_approve(rules, &said, err);
     }
-    if (said.version != NULL &&
-        (strcmp(said.action, "create.rollout") == 0 || strcmp(said.action, "issue.directive") == 0)) {
+    if (strcmp(said.action, "create.rollout") == 0 && said.version != NULL) {
         return on_deploy(rules, &said, err);
+    }
+    if (strcmp(said.action, "issue.directive") == 0) {
+        return on_directive(rules, &said, err);
     }
     if (strcmp(said.action, "erase.record") == 0) {
         (void)json_object_del(rules->erased, said.object);

@@ -306,6 +306,47 @@ static void rules__unapproved_version_rolled_out(void **state)
     expect_rule(f, "record 1 (create.rollout r-1): it deploys a version that nobody had approved: pump/1");
 }
 
+static td_code append_directive(fixture *f, uint8_t first, td_err *err)
+{
+    uint8_t digest[TD_DIGEST_SIZE] = {first};
+    char text[TD_DIGEST_TEXT];
+    td_actor ben = {.kind = TD_ACTOR_USER, .name = "ben"};
+    td_audit_entry approval = {.actor = &ben,
+                               .action = "approve.version",
+                               .object_type = "version",
+                               .object_id = "pump/1",
+                               .digest = (const uint8_t[TD_DIGEST_SIZE]){0xaa},
+                               .reason = "good"};
+    td_hex_encode(digest, sizeof digest, text);
+    TD_CLEANUP(td_json_done)
+    json_t *after =
+        json_pack("{s:[{s:s, s:o}]}", "goals", "slot", "main", "manifest", json_sprintf("sha256:%s", text));
+    td_audit_entry directive = {.actor = &td_actor_system,
+                                .action = "issue.directive",
+                                .object_type = "device",
+                                .object_id = "pump-07",
+                                .after = after};
+    TD_CLEANUP(td_txn_done) td_txn txn = {0};
+    TD_TRY(td_txn_begin(f->db, &txn, err));
+    TD_TRY(td_audit_append(f->db, &approval, NULL, err));
+    TD_TRY(td_audit_append(f->db, &directive, NULL, err));
+    return td_txn_commit(&txn, err);
+}
+
+static void rules__directive_for_an_unapproved_manifest(void **state)
+{
+    fixture *f = *state;
+    td_err err = {.code = TD_OK};
+    td_audit_verdict verdict;
+    (void)fixture_append(f, "ana", "register.version", "version", "pump/1");
+    assert_int_equal(append_directive(f, 0xaa, &err), TD_OK);
+    fixture_seal(f);
+    assert_int_equal(verify_db(f, &verdict, &err), TD_OK);
+    assert_int_equal(append_directive(f, 0xbb, &err), TD_OK);
+    expect_rule(f,
+                "record 4 (issue.directive pump-07): it orders a device to run a manifest that nobody had approved");
+}
+
 static void rules__unknown_version_approved(void **state)
 {
     fixture *f = *state;
@@ -429,6 +470,7 @@ int main(void)
         WITH_LOG(rules__own_version_approved),
         WITH_LOG(rules__edited_version_approved),
         WITH_LOG(rules__unapproved_version_rolled_out),
+        WITH_LOG(rules__directive_for_an_unapproved_manifest),
         WITH_LOG(rules__unknown_version_approved),
         WITH_LOG(rules__erasure_is_accounted_for),
         WITH_LOG(export__any_changed_or_missing_byte_is_noticed),

@@ -28,7 +28,7 @@
 #define TDE_CLOCK_SLACK_MS 86400000u /* a signed time may run ahead of our own clock by a day, not more */
 #define TDE_POLL_LAST_MS 60000u
 
-/* ---- Durable --------------------------------------------------------------------------------- */
+/* ---- Durable ---- */
 
 typedef struct tde_key {
     uint8_t role; /* tidemark_Role */
@@ -85,7 +85,7 @@ typedef struct tde_progress {
     uint64_t sequence; /* of the directive whose budget that is */
 } tde_progress;
 
-/* ---- Of this boot ---------------------------------------------------------------------------- */
+/* ---- Of this boot ---- */
 
 typedef struct tde_log {
     uint32_t offset;   /* of the first of two areas */

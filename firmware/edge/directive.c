@@ -4,7 +4,8 @@
  * A directive is believed when the director's threshold signed it for this device, with a sequence above the last, and
  * it is fresh by the clock, by the time floor, or by this boot's nonce. It is taken on at a safe point in one durable
  * write. The same directive again is nothing new; it is retained at the broker, so what a power cut takes away comes
- * again. SPDX-License-Identifier: Apache-2.0
+ * again.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include <pb_decode.h>
 #include <string.h>
@@ -124,7 +125,7 @@ int tde_on_directive(tde_core *public_core, const uint8_t *payload, size_t size)
     return TDE_OK;
 }
 
-/* ---- Taking it on ---------------------------------------------------------------------------- */
+/* ---- Taking it on ---- */
 
 static const tidemark_Goal *goal_of(const tidemark_Directive *d, const char *slot)
 {

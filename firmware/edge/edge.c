@@ -117,7 +117,7 @@ int tde_start(tde_core *public_core, const tde_config *config, const tde_memory 
     return TDE_OK;
 }
 
-/* ---- The loop -------------------------------------------------------------------------------- */
+/* ---- The loop ---- */
 
 static bool is_fetching(int state)
 {
@@ -254,7 +254,7 @@ void tde_set_hold(tde_core *core, uint32_t hold)
     tde_of(core)->hold = hold;
 }
 
-/* ---- Applications ---------------------------------------------------------------------------- */
+/* ---- Applications ---- */
 
 int tde_slot_attached(tde_core *public_core, const char *name)
 {

@@ -75,7 +75,7 @@ uint32_t tde_state_size(uint32_t erase_size, uint32_t program_size, uint32_t out
  */
 int tde_start(tde_core *core, const tde_config *config, const tde_memory *memory, const tde_ports *ports);
 
-/* ---- Trust ----------------------------------------------------------------------------------- */
+/* ---- Trust ---- */
 
 /* Pins the first keyset (a SignedMessage, as fetched and checked at enrolment). Needs its own root threshold; and the
  * birth keys' threshold if tde_trust_birth() came before. A second call with the same or an older version is TDE_DENIED
@@ -85,7 +85,7 @@ int tde_trust_pin(tde_core *core, const uint8_t *message, size_t size);
 int tde_trust_birth(tde_core *core, const uint8_t (*roots)[TDE_PUBLIC_KEY_SIZE], size_t count, uint32_t threshold);
 uint32_t tde_keyset_version(const tde_core *core); /* 0: none yet */
 
-/* ---- The loop -------------------------------------------------------------------------------- */
+/* ---- The loop ---- */
 
 /* One bounded step. Returns milliseconds until it wants to be called again: 0 at once; at most 60000. Call it also
  * after each tde_on_*() and tde_slot_*(). */
@@ -114,7 +114,7 @@ void tde_set_checkpoint(tde_core *core, const uint8_t *text, size_t size);
 #define TDE_HOLD_ACTIVATE 2u
 void tde_set_hold(tde_core *core, uint32_t hold);
 
-/* ---- Outbox ---------------------------------------------------------------------------------- */
+/* ---- Outbox ---- */
 
 /* Keeps an encoded Window durably until the server's receipt settles it. The message must leave sequence, oldest_kept,
  * boot_id and dropped unset: the core appends them. The oldest message is dropped (and counted) when the outbox is
@@ -129,7 +129,7 @@ typedef struct tde_outbox_status {
 } tde_outbox_status;
 void tde_outbox_get_status(const tde_core *core, tde_outbox_status *out);
 
-/* ---- Applications and slots ------------------------------------------------------------------ */
+/* ---- Applications and slots ---- */
 
 /* An application has attached to the slot (durable the first time; a slot that never saw one commits as "unproven").
  * It may come before any directive names the slot. TDE_INVALID: not a name; TDE_LIMIT: too many slots. */

@@ -3,7 +3,8 @@
  *
  * Nothing is asked for that the signed manifest does not list, and nothing before there is room for all of it. A piece
  * is verified on arrival, made durable in the slot, and only then marked in the journal, so that a power cut costs at
- * most the piece that was on its way. Files that the slot holds already are reused. SPDX-License-Identifier: Apache-2.0
+ * most the piece that was on its way. Files that the slot holds already are reused.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include <string.h>
 
@@ -102,7 +103,7 @@ uint64_t tde_fetch_done(const tde *core, uint32_t index)
     return file->before + (part < file->size ? part : file->size);
 }
 
-/* ---- The signed manifest --------------------------------------------------------------------- */
+/* ---- The signed manifest ---- */
 
 int tde_envelope_load(tde *core, uint32_t index, int *reason_out)
 {
@@ -221,7 +222,7 @@ static void envelope_whole(tde *core)
     }
 }
 
-/* ---- Files ----------------------------------------------------------------------------------- */
+/* ---- Files ---- */
 
 static void table_whole(tde *core)
 {
@@ -324,7 +325,7 @@ void tde_fetch_refused(tde *core)
     }
 }
 
-/* ---- The step -------------------------------------------------------------------------------- */
+/* ---- The step ---- */
 
 /* The journal speaks of this candidate, and the candidate's place is still there. */
 static bool can_resume(tde *core, uint32_t index)

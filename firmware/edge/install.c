@@ -70,7 +70,7 @@ static bool may_retry(tde *core, uint32_t index)
     return true;
 }
 
-/* ---- Verifying ------------------------------------------------------------------------------- */
+/* ---- Verifying ---- */
 
 /* What was fetched is not what was signed: forget the progress too, then give up. */
 static void distrust(tde *core, uint32_t index, int reason)
@@ -191,7 +191,7 @@ static void verify_step(tde *core, uint32_t index)
     }
 }
 
-/* ---- Switching ------------------------------------------------------------------------------- */
+/* ---- Switching ---- */
 
 static void reject(tde *core, uint32_t index, int reason)
 {

@@ -5,7 +5,8 @@
  * outbox is full the newest message takes the place of the oldest. What a power cut tore was never sent; its sequence
  * is used again. Receipts move `settled` up; all messages above it are sent again in each session and by a back-off
  * timer. Cell: u32 magic, u32 body size, u64 sequence, u32 kind, u32 CRC of the body, u32 zero, u32 CRC of this header;
- * body. SPDX-License-Identifier: Apache-2.0
+ * body.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include <pb_decode.h>
 #include <pb_encode.h>

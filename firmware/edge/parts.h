@@ -7,7 +7,7 @@
 
 #include "firmware/edge/core.h"
 
-/* ---- bytes.c --------------------------------------------------------------------------------- */
+/* ---- bytes.c ---- */
 
 void tde_put32(uint8_t *at, uint32_t value);
 void tde_put64(uint8_t *at, uint64_t value);
@@ -19,7 +19,7 @@ bool tde_is_slot_name(const char *name);
 bool tde_is_file_name(const char *name);
 uint32_t tde_round_up(uint32_t value, uint32_t unit);
 
-/* ---- flashlog.c: two areas of fixed entries; the newest valid one counts --------------------- */
+/* ---- flashlog.c: two areas of fixed entries; the newest valid one counts ---- */
 
 #define TDE_LOG_HEADER 16u
 int tde_log_open(tde *core, tde_log *log, uint32_t offset, uint32_t area, uint32_t payload);
@@ -28,7 +28,7 @@ int tde_log_read(tde *core, const tde_log *log, void *payload, size_t size);
 /* Appends. `entry` has log->entry bytes: payload at TDE_LOG_HEADER, the rest is filled in here. */
 int tde_log_append(tde *core, tde_log *log, uint8_t *entry);
 
-/* ---- record.c: the durable record and the arrows --------------------------------------------- */
+/* ---- record.c: the durable record and the arrows ---- */
 
 #define TDE_RECORD_SIZE (1128u + 337u * TDE_SLOTS_MAX) /* bytes, as fields() in record.c lays them out */
 int tde_record_load(tde *core);
@@ -47,7 +47,7 @@ int tde_slot_find(const tde *core, const char *name); /* index or TDE_NOT_FOUND 
 const uint8_t *tde_slot_current(const tde_slot *slot);
 void tde_say(tde *core, tde_log_level level, const char *slot, const char *text);
 
-/* ---- signed.c: signed messages --------------------------------------------------------------- */
+/* ---- signed.c: signed messages ---- */
 
 typedef struct tde_signature {
     const uint8_t *key_id; /* 16 bytes */
@@ -65,14 +65,14 @@ int tde_signed_parse(const uint8_t *message, size_t size, tde_signed *out);
 int tde_signed_check(tde *core, const tde_signed *message, const char *type, const tde_keyset *set, uint8_t role);
 int tde_sha256(tde *core, const uint8_t *data, size_t size, uint8_t digest[TDE_DIGEST_SIZE]);
 
-/* ---- trust.c: keysets and time --------------------------------------------------------------- */
+/* ---- trust.c: keysets and time ---- */
 
 int tde_keyset_install(tde *core, const uint8_t *message, size_t size);
 uint64_t tde_now_signed(const tde *core); /* best lower bound of the time: clock or floor */
 void tde_time_seen(tde *core, uint64_t signed_ms);
 bool tde_keyset_usable(const tde *core); /* held and not expired */
 
-/* ---- manifest.c ------------------------------------------------------------------------------ */
+/* ---- manifest.c ---- */
 
 /* Checks the signed manifest in memory.message (size bytes) against slot's goal; sets core->manifest and message_slot.
  * Returns 0 or the tidemark_Reason of refusal. */
@@ -80,14 +80,14 @@ int tde_manifest_check(tde *core, uint32_t slot, size_t size);
 /* The index-th file that a device needs, from core->manifest; TDE_NOT_FOUND behind the last. */
 int tde_manifest_file(const tde *core, uint32_t index, tde_file *out);
 
-/* ---- directive.c ----------------------------------------------------------------------------- */
+/* ---- directive.c ---- */
 
 /* Takes the waiting directive on when it can be; true while a keyset has to come first. */
 bool tde_directive_step(tde *core);
 int tde_slot_add(tde *core, const char *name); /* index or TDE_LIMIT; in memory only */
 void tde_directive_keyset_done(tde *core, int result);
 
-/* ---- transfer.c: pulling one content object -------------------------------------------------- */
+/* ---- transfer.c: pulling one content object ---- */
 
 void tde_transfer_start(tde *core, tde_sink sink, const uint8_t *digest, uint64_t size, uint32_t piece_size,
                         uint32_t from_piece);
@@ -96,7 +96,7 @@ void tde_transfer_step(tde *core);
 int tde_transfer_block(tde *core, const uint8_t *payload, size_t size);
 bool tde_transfer_has(const tde_transfer *transfer, uint32_t block);
 
-/* ---- fetch.c: what is pulled, in which order, and where it goes ------------------------------ */
+/* ---- fetch.c: what is pulled, in which order, and where it goes ---- */
 
 void tde_fetch_step(tde *core, uint32_t slot);
 void tde_fetch_begin(tde *core, uint32_t slot); /* makes slot the one that is worked on; reads the journal */
@@ -118,14 +118,14 @@ void tde_pull_pieces(tde *core);
 bool tde_table_is_good(tde *core);
 int tde_file_done(tde *core);
 
-/* ---- install.c: from verified to committed or back ------------------------------------------- */
+/* ---- install.c: from verified to committed or back ---- */
 
 void tde_install_step(tde *core, uint32_t slot);
 void tde_install_boot(tde *core, uint32_t slot);
 void tde_tidy(tde *core, uint32_t slot);
 tde_place tde_place_of(const tde *core, uint32_t slot);
 
-/* ---- outbox.c, uplink.c ---------------------------------------------------------------------- */
+/* ---- outbox.c, uplink.c ---- */
 
 int tde_outbox_open(tde *core, uint32_t offset, uint32_t size);
 /* Where to put a message that tde_outbox_keep() then keeps: it appends sequence and boot, and takes the next sequence.

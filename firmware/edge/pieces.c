@@ -2,8 +2,8 @@
  * pieces.c: the pieces of one file: which are asked for, how each is checked, when it counts.
  *
  * A piece that comes in one block is verified before it is written; one of several blocks is read back and verified
- * when its last block is here. Then it is synced, and only then marked in the journal. SPDX-License-Identifier:
- * Apache-2.0
+ * when its last block is here. Then it is synced, and only then marked in the journal.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include <string.h>
 

@@ -163,7 +163,7 @@ int tde_death(tde_core *public_core, char *topic, size_t topic_size, uint8_t *pa
     return TDE_OK;
 }
 
-/* ---- Reports --------------------------------------------------------------------------------- */
+/* ---- Reports ---- */
 
 typedef struct facts {
     uint64_t directive_sequence;

@@ -3,8 +3,8 @@
  *
  * Every operation that changes storage is counted; at the chosen one the power goes: nothing of it, half of it or all
  * of it has happened, and slot data that was not synced is gone. The run then jumps back to sim_run's caller, which
- * boots again. The server is scripted in this process and signs real messages with real keys. SPDX-License-Identifier:
- * Apache-2.0
+ * boots again. The server is scripted in this process and signs real messages with real keys.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SIM_H
 #define SIM_H
@@ -192,7 +192,11 @@ sim_content *sim_add_content(sim *s, const uint8_t *bytes, size_t size);
 size_t sim_sign(const char *type, const uint8_t *payload, size_t size, td_key *const *signers, size_t count,
                 uint8_t *out);
 void sim_deliver(sim *s, int kind, const uint8_t *bytes, size_t size);
-/* For sim.c: an uplink arrives. */
+/* Between the files of the simulator. */
+void sim_wire_ports(sim *s);
+void sim_drop_object(sim_object *object);
+void sim_drop_place(sim_place *place);
+void sim_grow(uint8_t **bytes, size_t *size, size_t to);
 void sim_server_take(sim *s, tde_uplink kind, const char *topic, const uint8_t *payload, size_t size);
 
 #endif

@@ -16,20 +16,21 @@ CREATE TABLE monitor_signal (
     state         TEXT    NOT NULL CHECK (state IN ('ok', 'pending', 'firing', 'acknowledged', 'resolved')),
     severity      TEXT    NOT NULL CHECK (severity IN ('none', 'warning', 'alert')), -- of the newest test
     history       INTEGER NOT NULL, -- newest tests as bits, 1 = breach, lowest bit newest
-    tests         INTEGER NOT NULL, -- how many there were
     clear_count   INTEGER NOT NULL, -- clear tests in a row
-    from_ms       INTEGER NOT NULL, -- start of what is not tested yet (thin data is carried forward)
     tested_ms     INTEGER NOT NULL, -- end of the newest test
     since_ms      INTEGER NOT NULL, -- when the state was entered
-    evidence      BLOB    NOT NULL, -- e-detector: logarithms of its processes, or empty
+    evidence      BLOB,             -- e-detector: logarithms of its processes
     report        TEXT    NOT NULL, -- newest test as JSON
     alert_id      INTEGER,          -- the open or last alert
     PRIMARY KEY (version_key, signal, feature)
 ) STRICT;
 
 CREATE TABLE monitor_evaluated (
-    version_key INTEGER PRIMARY KEY REFERENCES monitor_version (version_key),
-    until_ms    INTEGER NOT NULL -- buckets that end at or before this were looked at
+    version_key       INTEGER PRIMARY KEY REFERENCES monitor_version (version_key),
+    until_ms          INTEGER NOT NULL, -- buckets that end at or before this were looked at
+    from_observations INTEGER NOT NULL, -- since when observations, labels, groups wait to be tested: thin data
+    from_labels       INTEGER NOT NULL, -- is carried forward
+    from_groups       INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE alert (

@@ -45,6 +45,7 @@ bool td_pool_push(td_pool *pool, td_call *call);
 void td_pool_wake(td_pool *pool);
 /* Parked calls whose time has come are asked for the last time; returns ms until the next one, at most `most`. */
 int td_pool_tick(td_pool *pool, int most);
+size_t td_pool_parked(td_pool *pool);
 
 /* ---- what a worker does with a call (http_call.c) ---- */
 

@@ -46,6 +46,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
         return NULL;
     }
     call->listener = context;
+    atomic_fetch_add(&call->listener->server->calls, 1);
     call->connection = connection;
     call->request.server = call->listener->server;
     call->request.answer.fd = -1;
@@ -73,6 +74,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (!call) {
         return;
     }
+    atomic_fetch_sub(&listener->server->calls, 1);
     td_content_put_free(&call->put);
     td_str_done(&call->body);
     td_answer_done(&call->request.answer);

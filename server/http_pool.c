@@ -208,3 +208,14 @@ int td_pool_tick(td_pool *pool, int most)
     requeue(pool, due);
     return next - now < 1 ? 1 : (int)(next - now);
 }
+
+size_t td_pool_parked(td_pool *pool)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (const td_call *call = pool->parked; call; call = call->next_parked) {
+        count++;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}

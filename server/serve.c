@@ -24,11 +24,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WRITER_QUEUE_MAX 4096
 #define WRITER_GROUP_MAX 256
 #define CALLS_WAITING_MAX 1024
+#define ANSWERS_OUT_MS 500
 
 int64_t td_server_monotonic_ms(const td_server *server)
 {
@@ -164,6 +166,21 @@ static void notify_ready(void)
     }
 }
 
+static td_code write_life_record(td_db *db, void *context, td_err *err)
+{
+    td_audit_entry entry = {.actor = &td_actor_system, .action = context, .object_type = "server", .object_id = TD_VERSION};
+    return td_audit_append(db, &entry, NULL, err);
+}
+
+/* A start without a stop before it was a crash: the log shows it. */
+static void record_life(td_server *server, const char *action)
+{
+    td_err err = {0};
+    if (td_server_write(server, write_life_record, (void *)(uintptr_t)action, &err) != TD_OK) {
+        td_log_err(TD_LOG_ERROR, "server", action, &err);
+    }
+}
+
 static td_code start(td_server *server, const td_server_options *options, td_err *err)
 {
     TD_TRY(td_router_check(&td_server_router, err));
@@ -184,19 +201,32 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     td_link *link = NULL;
     TD_TRY(td_link_start(server, server->broker ? td_broker_port(server->broker) : 0, &link, err));
     atomic_store(&server->link_slot, link);
-    return td_scheduler_start(server, &server->scheduler, err);
+    TD_TRY(td_scheduler_start(server, &server->scheduler, err));
+    record_life(server, "start.server");
+    return TD_OK;
 }
 
 /* ---- stop ------------------------------------------------------------------------------------------------------------------ */
 
+/* Answers that are ready get a moment to go out. */
+static void let_answers_out(const td_server *server)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    for (int i = 0; i < ANSWERS_OUT_MS / 2 && atomic_load(&server->calls) > 0; i++) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 static void stop(td_server *server)
 {
+    bool was_up = server->scheduler != NULL;
     atomic_store(&server->stopping, true);
     td_listener_quiesce(server->api);
     td_listener_quiesce(server->device);
     td_listener_quiesce(server->admin);
     td_scheduler_stop(&server->scheduler);
     td_pool_stop(server->pool);
+    let_answers_out(server);
     td_listener_stop(&server->api);
     td_listener_stop(&server->device);
     td_listener_stop(&server->admin);
@@ -205,6 +235,9 @@ static void stop(td_server *server)
     td_broker_stop(&server->broker);
     if (server->denials && server->writer) {
         td_denials_flush(server->denials, server, td_now_ms(server->clock), true);
+    }
+    if (was_up) {
+        record_life(server, "stop.server");
     }
     td_sequencer_stop(server->sequencer);
     td_writer_stop(server->writer);

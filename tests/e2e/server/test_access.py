@@ -1,0 +1,157 @@
+"""Who may do what: every method on every route as nobody, with an expired token, and as each role.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+import re
+
+import harness
+
+# The permission table once more, written by hand from the design: the test would be worth nothing if it asked the server.
+MAY = {
+    "viewer": {"read"},
+    "data-scientist": {"read", "register", "manage_alias", "set_monitor", "handle_alert", "start_run"},
+    "trainer": {"read", "register", "work"},
+    "approver": {"read", "approve", "define_gate", "read_audit"},
+    "operator": {"read", "roll_out", "manage_device", "manage_alias", "handle_alert"},
+    "auditor": {"read", "read_audit", "export_audit"},
+    "admin": {"read", "manage_user", "define_pipeline", "define_gate", "read_audit"},
+}
+# The routes that need no login on the API's listener. A new one here is a decision, not an accident.
+PUBLIC = {("GET", "/healthz")}
+# Any good token; the handler asks further.
+LOGIN = {("GET", "/api/v1/routes"), ("POST", "/api/v1/users/{user}/tokens"), ("POST", "/api/v1/tokens/{token}/revoke")}
+
+
+class Matrix(harness.ServerTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.routes = [route for route in cls.server.call("GET", "/api/v1/routes").json["routes"] if "api" in route["listener"]
+                      or route["listener"] == "all"]
+        cls.tokens = {}
+        for role in MAY:
+            name = "only-" + role
+            answer = cls.server.admin("POST", "/api/v1/users", {"name": name, "roles": [role], "reason": "test"})
+            assert answer.status == 201, answer
+            cls.tokens[role] = cls.server.admin("POST", f"/api/v1/users/{name}/tokens", {"label": "test"}).json["token"]
+
+    def walk(self, token):
+        """(route, answer) of every route, with values that name nothing."""
+        for route in self.routes:
+            path = re.sub(r"\{[a-z.]+\}", "1", route["path"])
+            headers = {"Authorization": "Bearer " + token} if token else {}
+            body = None if route["method"] == "GET" else b"" if route["body"] == "stream" else {}
+            yield route, self.server.call(route["method"], path, body, None, headers)
+
+    def test_the_table_has_no_hole(self):
+        self.assertGreater(len(self.routes), 60)
+        for route in self.routes:
+            key = (route["method"], route["path"])
+            if key in PUBLIC:
+                self.assertEqual(route["permission"], "public", key)
+            elif key in LOGIN:
+                self.assertEqual(route["permission"], "login", key)
+            else:
+                self.assertIn(route["permission"], set().union(*MAY.values()), key)
+
+    def test_nobody_and_bad_tokens(self):
+        for token in (None, "tmk_" + "0" * 64, "tmk_", "", "x" * 10000, self.tokens["admin"][:-1]):
+            for route, answer in self.walk(token):
+                if (route["method"], route["path"]) in PUBLIC:
+                    continue
+                self.assertIn(answer.status, (401, 431), (route, answer))
+                if answer.status == 401:
+                    self.assertEqual(answer.json["code"], "unauthenticated")
+                    self.assertIn("Bearer", answer.headers["WWW-Authenticate"])
+
+    def test_other_ways_to_log_in_do_not_exist(self):
+        import base64
+        token = self.tokens["admin"]
+        basic = base64.b64encode(f"admin:{token}".encode()).decode()
+        for headers in ({"Authorization": token}, {"Authorization": "Basic " + basic}, {"Cookie": "token=" + token}):
+            self.check(self.server.call("GET", "/api/v1/models", None, None, headers), 401, "unauthenticated")
+        self.check(self.server.call("GET", "/api/v1/models?token=" + token, None, None), 401, "unauthenticated")
+
+    def test_expired_and_revoked_tokens(self):
+        short = self.server.admin("POST", "/api/v1/users/only-viewer/tokens", {"lifetime": "1s"}).json["token"]
+        headers = {"Authorization": "Bearer " + short}
+        harness.wait_for("the token to expire", lambda: self.server.call("GET", "/api/v1/models", None, None, headers).status == 401)
+        for route, answer in self.walk(short):
+            if (route["method"], route["path"]) not in PUBLIC:
+                self.assertEqual(answer.status, 401, (route, answer))
+        made = self.server.admin("POST", "/api/v1/users/only-viewer/tokens", {}).json
+        headers = {"Authorization": "Bearer " + made["token"]}
+        self.assertEqual(self.server.call("GET", "/api/v1/models", None, None, headers).status, 200)
+        answer = self.server.admin("POST", f"/api/v1/tokens/{made['id']}/revoke", {"reason": "test"})
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(self.server.call("GET", "/api/v1/models", None, None, headers).status, 401)
+
+    def test_each_role_may_what_the_design_says_and_no_more(self):
+        for role, allowed in MAY.items():
+            for route, answer in self.walk(self.tokens[role]):
+                if route["permission"] in ("public", "login"):
+                    continue
+                if route["permission"] in allowed:
+                    self.assertNotIn(answer.status, (401, 403, 405, 500), (role, route, answer))
+                else:
+                    self.assertEqual(answer.status, 403, (role, route, answer))
+                    self.assertIn(route["permission"], answer.json["detail"])
+
+    def test_another_project_is_closed(self):
+        for role in MAY:
+            answer = self.server.call("GET", "/api/v1/models?project=other", None, None,
+                                      {"Authorization": "Bearer " + self.tokens[role]})
+            self.assertEqual(answer.status, 403, (role, answer))
+
+    def test_a_restricted_token_cannot_widen_itself(self):
+        server = self.server
+        server.admin("POST", "/api/v1/users", {"name": "wide", "roles": ["viewer", "admin"], "reason": "test"})
+        narrow = server.admin("POST", "/api/v1/users/wide/tokens", {"roles": ["viewer"]}).json["token"]
+        headers = {"Authorization": "Bearer " + narrow}
+        self.assertEqual(server.call("GET", "/api/v1/users", None, None, headers).status, 403)
+        self.assertEqual(server.call("POST", "/api/v1/users/wide/tokens", {"roles": ["admin"]}, None, headers).status, 403)
+        wider = server.call("POST", "/api/v1/users/wide/tokens", {}, None, headers).json["token"]
+        self.assertEqual(server.call("GET", "/api/v1/users", None, None, {"Authorization": "Bearer " + wider}).status, 403)
+
+    def test_somebody_elses_token_is_not_made(self):
+        headers = {"Authorization": "Bearer " + self.tokens["viewer"]}
+        self.check(self.server.call("POST", "/api/v1/users/ben/tokens", {}, None, headers), 403, "denied")
+
+    def test_refusals_are_recorded(self):
+        self.server.call("GET", "/api/v1/users", None, None, {"Authorization": "Bearer " + self.tokens["viewer"]})
+
+        def recorded():
+            records = self.server.call("GET", "/api/v1/audit?action=deny.access&limit=1000", None, "ben").json["records"]
+            return [record for record in records if record["actor"]["id"] == "only-viewer"]
+        harness.wait_for("a record of the refusal", recorded)
+
+
+class Users(harness.ServerTest):
+    profile = "team"
+
+    def test_the_first_user_comes_by_the_admin_socket(self):
+        server = self.server
+        self.assertNotIn("eva", [user["name"] for user in server.admin("GET", "/api/v1/users").json["users"]])
+        answer = server.admin("POST", "/api/v1/users", {"name": "eva", "roles": ["approver"], "reason": "first"})
+        self.assertEqual(answer.status, 201, answer)
+        token = server.admin("POST", "/api/v1/users/eva/tokens", {}).json["token"]
+        headers = {"Authorization": "Bearer " + token}
+        self.assertEqual(server.call("GET", "/api/v1/models", None, None, headers).status, 200)
+        self.check(server.admin("POST", "/api/v1/users", {"name": "eva"}), 409, "conflict")
+        self.check(server.admin("POST", "/api/v1/users", {"name": "Eva!"}), 400, "invalid")
+        self.check(server.admin("POST", "/api/v1/users", {"name": "x", "roles": ["aprover"]}), 400, "invalid", 'mean "approver"')
+
+    def test_an_approvers_key_waits_for_root_outside_demo(self):
+        server = self.server
+        server.admin("POST", "/api/v1/users", {"name": "kim", "roles": ["approver"], "reason": "test"})
+        key = harness.make_key(server.folder + "/kim.pem")
+        answer = server.admin("POST", "/api/v1/users/kim/keys", {"public_key": harness.public_pem(key)})
+        self.assertEqual(answer.status, 202, answer)
+        self.assertTrue(answer.json["draft"])
+        self.assertEqual(server.admin("GET", "/api/v1/keyset").json["version"], 1)
+        self.check(server.admin("POST", "/api/v1/keysets", {"keyset": answer.json["draft"], "user": "kim", "reason": "x"}), 422,
+                   "corrupt")
+
+
+if __name__ == "__main__":
+    harness.main()

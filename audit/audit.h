@@ -3,8 +3,9 @@
  *
  * A record is canonical JSON (RFC 8785); its leaf (Sigsum form) enters an RFC 6962 Merkle tree whose signed
  * checkpoints anyone can verify. Every writing function of every module ends in td_audit_append on the same
- * connection, so that there is no action without a record and no record without an action. Threads: td_audit_append
- * runs where the writing connection lives; the rest says so itself. SPDX-License-Identifier: Apache-2.0
+ * connection, so that there is no action without a record and no record without an action.
+ * Threads: td_audit_append runs where the writing connection lives; the rest says so itself.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_AUDIT_AUDIT_H
 #define TD_AUDIT_AUDIT_H

@@ -177,9 +177,9 @@ static td_code add_listed(td_stmt *stmt, json_t *records, int64_t *last, td_err 
     json_t *record = NULL;
     if (body == NULL) {
         record = json_pack("{s:I, s:b}", "seq", (json_int_t)seq, "erased", 1);
-    } else if (td_json_parse(body, strlen(body), "audit record", &record, err) != TD_OK) {
-        (void)td_wrap(err, "record %lld", (long long)seq);
-        return td_fail(err, TD_CORRUPT, "%s; run: tidemark audit verify", err->text);
+    } else if (td_json_parse(body, strlen(body), "audit record", &record, NULL) != TD_OK) {
+        return td_fail(err, TD_CORRUPT, "record %lld of the log is not JSON; run: tidemark audit verify",
+                       (long long)seq);
     }
     *last = seq > *last ? seq : *last;
     return record != NULL && json_array_append_new(records, record) == 0

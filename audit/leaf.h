@@ -3,7 +3,9 @@
  *
  * 128 bytes: checksum = SHA-256(SHA-256(record)), the submitter's Ed25519 signature over "sigsum.org/v1/tree-leaf"
  * NUL checksum, and SHA-256 of the submitter's public key. Ed25519 is deterministic, so the same record gives the
- * same leaf. Private to audit. SPDX-License-Identifier: Apache-2.0
+ * same leaf.
+ * Private to audit.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_AUDIT_LEAF_H
 #define TD_AUDIT_LEAF_H

@@ -2,8 +2,8 @@
  * record.c: one record of the log: what it must have, and its canonical bytes.
  *
  * A record is canonical JSON, so that its digest does not depend on who prints it; it holds no reals and a random
- * salt, so that a short record cannot be guessed from its digest after its body was erased. SPDX-License-Identifier:
- * Apache-2.0
+ * salt, so that a short record cannot be guessed from its digest after its body was erased.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "audit/internal.h"
 

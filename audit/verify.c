@@ -54,8 +54,8 @@ static td_code check_root(const source *from, const td_checker *checker, const t
     return code;
 }
 
-static td_code verify_source(const source *from, const td_audit_verify_options *options, td_audit_verdict *out,
-                             td_err *err)
+static td_code verify_whole(const source *from, const td_audit_verify_options *options, td_audit_verdict *out,
+                            td_err *err)
 {
     TD_CLEANUP(td_export_close) td_export_reader *reader = NULL;
     TD_CLEANUP(td_checker_done) td_checker checker = {.rules = NULL};
@@ -77,6 +77,14 @@ static td_code verify_source(const source *from, const td_audit_verify_options *
     checker.verdict.trusted = options->vkey != NULL;
     *out = checker.verdict;
     return TD_OK;
+}
+
+/* What goes wrong is named step by step, which needs an error object even if the caller has none. */
+static td_code verify_source(const source *from, const td_audit_verify_options *options, td_audit_verdict *out,
+                             td_err *err)
+{
+    td_err own = {.code = TD_OK};
+    return verify_whole(from, options, out, err != NULL ? err : &own);
 }
 
 td_code td_audit_verify_export(const char *path, const td_audit_verify_options *options, td_audit_verdict *out,

@@ -4,7 +4,9 @@
  * An export is one tar of plain files: records (one canonical JSON a line), leaves, the signed checkpoint and the
  * public keys. The verifier streams it once: signature of the checkpoint, each record against its leaf, all leaves
  * against the root, and the rules that the records themselves must obey (numbers without gaps, four-eyes, no roll-out
- * before approval). Errors name the record and its index. Threads: any. SPDX-License-Identifier: Apache-2.0
+ * before approval). Errors name the record and its index.
+ * Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_AUDIT_VERIFY_H
 #define TD_AUDIT_VERIFY_H

@@ -164,6 +164,8 @@ static td_code verify_in_transaction(db_check *job, td_audit_verdict *out, td_er
 td_code td_audit_verify_db(td_db *db, const td_audit_verify_options *options, td_audit_verdict *out, td_err *err)
 {
     db_check job = {.db = db, .options = options};
+    td_err own = {.code = TD_OK};
+    err = err != NULL ? err : &own; /* what goes wrong is named step by step */
     if (options->signatures && options->submitter == NULL) {
         return td_fail(err, TD_INVALID, "verifying the leaves' signatures needs the submitter's public key");
     }

@@ -1,5 +1,6 @@
 -- The log: records, the leaves that stand for them, the tree's nodes, the signed checkpoints.
 -- Everything is only ever added; the triggers stop bugs, only the tree stops attackers.
+-- SPDX-License-Identifier: Apache-2.0
 
 CREATE TABLE audit_record (
   seq INTEGER PRIMARY KEY,    -- gap-free from 0: the index of the leaf

@@ -4,7 +4,8 @@
  * Bulk SHA-256, Ed25519 and the server's own P-256 signing go through libcrypto; P-256 verification, X.509 and
  * requests through mbedTLS (2.28 or 3.6). PSA 2.28 is not thread-safe: one process-wide mutex is held around every
  * PSA call. P-256 signatures are raw r‖s (64 bytes) everywhere but where a format demands DER; verification is
- * strict. Threads: everything here may be called from any thread; a td_sha256 belongs to one.
+ * strict.
+ * Threads: everything here may be called from any thread; a td_sha256 belongs to one.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_CRYPTO_CRYPTO_H

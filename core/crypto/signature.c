@@ -2,8 +2,8 @@
  * signature.c: the two encodings of a P-256 signature, what DSSE signs, and Ed25519 verification.
  *
  * The DER reader is strict: shortest lengths, shortest non-negative integers, nothing after the sequence. Lax readers
- * (mbedTLS' own, for one) accept nine signatures of Wycheproof's set that they must refuse. SPDX-License-Identifier:
- * Apache-2.0
+ * (mbedTLS' own, for one) accept nine signatures of Wycheproof's set that they must refuse.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/crypto/crypto.h"
 

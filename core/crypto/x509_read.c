@@ -99,8 +99,9 @@ td_code td_x509_read_request(const char *pem, size_t size, uint8_t public_key_ou
     mbedtls_x509_csr_free(&csr);
     td_mbed__unlock();
     TD_TRY(code);
-    if (td_mbed__verify_digest(public_key, digest, signature, err) != TD_OK) {
-        return td_wrap(err, "the certificate request of \"%s\" is not signed with its own key", name);
+    code = td_mbed__verify_digest(public_key, digest, signature, err);
+    if (code != TD_OK) {
+        return td_fail(err, code, "the certificate request of \"%s\" is not signed with its own key", name);
     }
     memcpy(public_key_out, public_key, sizeof public_key);
     memcpy(common_name_out, name, sizeof name);

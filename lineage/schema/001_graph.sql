@@ -1,4 +1,5 @@
 -- The lineage graph: an adjacency table with indexes both ways. Nothing is removed; an edge that ceased to hold is ended.
+-- SPDX-License-Identifier: Apache-2.0
 
 CREATE TABLE lineage_node (
   node_id INTEGER PRIMARY KEY,

@@ -137,6 +137,17 @@ static void show_manifest(td_cli *cli, const td_manifest *manifest, const json_t
     }
 }
 
+/* The server and the devices enforce it; here it only saves the way. */
+static td_code check_person(td_cli *cli, const json_t *version, td_err *err)
+{
+    const char *name = td_cli_as(cli), *registrar = td_json_text(version, "created_by", "");
+    if (name != NULL && strcmp(name, registrar) == 0) {
+        return td_fail(err, TD_DENIED, "%s registered %s and cannot approve it: an approver is always somebody else", name,
+                       td_json_text(version, "label", "it"));
+    }
+    return TD_OK;
+}
+
 /* Asks on a terminal; without one, or with --yes, goes ahead. */
 static td_code confirm(td_cli *cli, td_err *err)
 {
@@ -177,8 +188,9 @@ td_code td_cli_approve(td_cli *cli, td_err *err)
     TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &number, err));
     TD_TRY(td_cli_reason(cli, &reason, err));
     TD_TRY(td_crypto_setup(err));
-    TD_TRY(read_key(cli, &key, err));
     TD_TRY(td_cli_call(cli, "GET", td_cli_path(cli, "models", model, "versions", number, NULL), NULL, &version, err));
+    TD_TRY(check_person(cli, version, err));
+    TD_TRY(read_key(cli, &key, err));
     number = td_cli_text(cli, "%lld", (long long)td_json_int(version, "version", 0)); /* an alias may move meanwhile */
     TD_TRY(fetch_manifest(cli, model, number, &bytes, err));
     TD_TRY(check_manifest(cli, &bytes, version, &manifest, err));

@@ -46,7 +46,7 @@ static void print_inspection(td_cli *cli, const json_t *answer)
         {"manifest.project", "project", TD_CELL_TEXT},    {"manifest.format", "format", TD_CELL_TEXT},
         {"manifest.digest", "content id", TD_CELL_TEXT},  {"manifest.created_at", "created", TD_CELL_TIME},
         {"manifest.security_counter", "security counter", TD_CELL_NUMBER},
-        {"manifest.runtimes", "runtimes", TD_CELL_LIST},  {"attest", "beside it", TD_CELL_LIST},
+        {"manifest.runtimes", "runtimes", TD_CELL_LIST},  {"attest", "attest/", TD_CELL_LIST},
         {0},
     };
     static const td_column_spec files[] = {{"name", "FILE", TD_CELL_TEXT},

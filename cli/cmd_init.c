@@ -90,7 +90,7 @@ static td_code run_serve(td_cli *cli, td_err *err)
 
 static void print_profile(td_cli *cli, const json_t *status)
 {
-    td_print_line(cli, "profile %s: %s", td_json_text(status, "profile", "?"), td_json_text(status, "profile_worth", ""));
+    td_print_line(cli, "%s", td_json_text(status, "profile_worth", td_json_text(status, "profile", "?")));
 }
 
 static td_code run_profile_show(td_cli *cli, td_err *err)

@@ -46,7 +46,7 @@ static void print_versions(td_cli *cli, const json_t *answer)
     static const td_column_spec columns[] = {
         {"version", "VERSION", TD_CELL_NUMBER}, {"state", "STATE", TD_CELL_STATE},
         {"created_by", "BY", TD_CELL_TEXT},     {"created_at", "CREATED", TD_CELL_TIME},
-        {"aliases", "ALIASES", TD_CELL_LIST},   {"metrics", "METRICS", TD_CELL_PAIRS},
+        {"aliases", "ALIASES", TD_CELL_LIST},   {"metrics", "METRICS", TD_CELL_BRIEF},
         {0},
     };
     (void)fputc('\n', cli->out);

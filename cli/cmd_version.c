@@ -26,7 +26,7 @@ static void print_names(td_cli *cli, const json_t *values, const char *title)
         td_str_add(&text, json_array_size(shape) > 0 ? "]" : "");
     }
     if (text.size > 0) {
-        (void)fprintf(cli->out, "%s%-16s%s  %s\n", td_tint_code(cli, TD_TINT_FAINT), title,
+        (void)fprintf(cli->out, "%s%-10s%s  %s\n", td_tint_code(cli, TD_TINT_FAINT), title,
                       td_tint_code(cli, TD_TINT_NONE), td_str_text(&text));
     }
 }
@@ -34,10 +34,9 @@ static void print_names(td_cli *cli, const json_t *values, const char *title)
 static void print_facts(td_cli *cli, const json_t *facts)
 {
     static const td_column_spec fields[] = {
-        {"ir_version", "IR version", TD_CELL_NUMBER},   {"opsets", "opset", TD_CELL_TEXT},
-        {"producer", "producer", TD_CELL_TEXT},         {"operators", "operators", TD_CELL_TEXT},
-        {"parameters", "parameters", TD_CELL_NUMBER},   {"parameter_count", "parameters", TD_CELL_NUMBER},
-        {0},
+        {"ir_version", "IR version", TD_CELL_NUMBER}, {"opsets", "opset", TD_CELL_PAIRS},
+        {"producer", "producer", TD_CELL_TEXT},       {"operators", "operators", TD_CELL_LIST},
+        {"parameters", "parameters", TD_CELL_NUMBER}, {0},
     };
     if (facts == NULL || json_is_null(facts)) {
         return;
@@ -96,7 +95,7 @@ static void print_list(td_cli *cli, const json_t *answer)
     static const td_column_spec columns[] = {
         {"version", "VERSION", TD_CELL_NUMBER}, {"state", "STATE", TD_CELL_STATE},
         {"created_by", "BY", TD_CELL_TEXT},     {"created_at", "CREATED", TD_CELL_TIME},
-        {"aliases", "ALIASES", TD_CELL_LIST},   {"metrics", "METRICS", TD_CELL_PAIRS},
+        {"aliases", "ALIASES", TD_CELL_LIST},   {"metrics", "METRICS", TD_CELL_BRIEF},
         {"tags", "TAGS", TD_CELL_PAIRS},        {0},
     };
     td_print_table(cli, columns, td_json_list(answer, "versions"), "No versions.");

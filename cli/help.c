@@ -131,6 +131,38 @@ static void add_usage(const td_cli_command *c, td_str *out)
                 *c->arguments == '\0' ? "" : " ", c->arguments, " [--OPTION...]");
 }
 
+/* One line of the table; a long one is continued, as a shell would take it, before an option. */
+static void add_example(td_str *out, const char *line, size_t length)
+{
+    size_t column = 2;
+    td_str_add(out, "  ");
+    while (length > 0) {
+        const char *next = length > 1 ? memmem(line + 1, length - 1, " --", 3) : NULL;
+        size_t part = next == NULL ? length : (size_t)(next - line);
+        if (column > 2 && column + part > WIDTH - 2) {
+            td_str_add(out, " \\\n     ");
+            column = 5;
+        }
+        td_str_append(out, line, part);
+        column += part;
+        line += part;
+        length -= part;
+    }
+    td_str_add(out, "\n");
+}
+
+/* Only their names: `tidemark help` explains them. */
+static void add_common(td_str *out)
+{
+    TD_CLEANUP(td_str_done) td_str names = {0};
+    td_str_add(&names, "Options of every command (tidemark help):");
+    for (const td_cli_option *option = td_cli_common_options; option->name != NULL; option++) {
+        td_str_addf(&names, " --%s%s", option->name, option[1].name != NULL ? "," : "");
+    }
+    td_str_add(out, "\n");
+    add_wrapped(out, td_str_text(&names), 0, 2);
+}
+
 void td_cli_help_command(const td_cli_command *c, td_str *out)
 {
     td_str_add(out, "Usage: ");
@@ -140,12 +172,12 @@ void td_cli_help_command(const td_cli_command *c, td_str *out)
         add_paragraphs(c->text, out);
     }
     add_options("Options", c->options, out);
-    add_options("Options of every command", td_cli_common_options, out);
+    add_common(out);
     if (c->examples != NULL) {
         td_str_add(out, "\nExamples:\n");
         for (const char *line = c->examples; *line != '\0';) {
             size_t length = strcspn(line, "\n");
-            td_str_addf(out, "  %.*s\n", (int)length, line);
+            add_example(out, line, length);
             line += length;
             line += *line == '\n';
         }

@@ -119,7 +119,32 @@ static void add_plain(td_str *out, const json_t *value)
     }
 }
 
-static void add_pairs(td_str *out, const json_t *value, bool with_values)
+/* A list inside a pair is joined by '+'. */
+static void add_value(td_str *out, const json_t *value)
+{
+    if (!json_is_array(value)) {
+        add_plain(out, value);
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        td_str_add(out, i > 0 ? "+" : "");
+        add_plain(out, json_array_get(value, i));
+    }
+}
+
+/* What an object in a list is called. */
+static void add_item(td_str *out, const json_t *item)
+{
+    static const char *const keys[] = {"name", "user", "device", "version", "key_id", "alert", "run", "node"};
+    for (size_t i = 0; json_is_object(item) && i < TD_COUNT_OF(keys); i++) {
+        const json_t *name = json_object_get(item, keys[i]);
+        if (json_is_string(name)) {
+            item = name;
+        }
+    }
+    add_plain(out, item);
+}
+
+static void add_pairs(td_str *out, const json_t *value, bool with_values, size_t most)
 {
     const char *key;
     json_t *item;
@@ -127,10 +152,14 @@ static void add_pairs(td_str *out, const json_t *value, bool with_values)
     if (json_is_object(value)) {
         json_object_foreach((json_t *)value, key, item)
         {
+            if (most-- == 0) {
+                td_str_add(out, ", …");
+                break;
+            }
             td_str_addf(out, "%s%s", first ? "" : ", ", key);
             if (with_values) {
                 td_str_add(out, "=");
-                add_plain(out, item);
+                add_value(out, item);
             }
             first = false;
         }
@@ -138,7 +167,7 @@ static void add_pairs(td_str *out, const json_t *value, bool with_values)
     }
     for (size_t i = 0; i < json_array_size(value); i++) {
         td_str_add(out, i > 0 ? ", " : "");
-        add_plain(out, json_array_get(value, i));
+        add_item(out, json_array_get(value, i));
     }
 }
 
@@ -159,8 +188,8 @@ void td_cell_add(td_str *out, const json_t *value, td_cell cell)
         td_str_add(out, text);
     } else if (cell == TD_CELL_SHARE && json_is_number(value)) {
         td_str_addf(out, "%.1f %%", 100 * json_number_value(value));
-    } else if (cell == TD_CELL_LIST || cell == TD_CELL_PAIRS) {
-        add_pairs(out, value, cell == TD_CELL_PAIRS);
+    } else if (cell == TD_CELL_LIST || cell == TD_CELL_PAIRS || cell == TD_CELL_BRIEF) {
+        add_pairs(out, value, cell != TD_CELL_LIST, cell == TD_CELL_BRIEF ? 3 : SIZE_MAX);
     } else {
         add_plain(out, value);
     }
@@ -261,7 +290,7 @@ void td_print_fields(td_cli *cli, const td_column_spec *columns, const json_t *o
     for (const td_column_spec *c = columns; c->key != NULL; c++) {
         td_str_clear(&text);
         td_cell_add(&text, td_json_at(object, c->key), c->cell);
-        if (text.size == 0) {
+        if (text.size == 0 || (c->cell == TD_CELL_BYTES && strcmp(td_str_text(&text), "0 B") == 0)) {
             continue;
         }
         td_tint tint = c->cell == TD_CELL_STATE ? td_state_tint(td_str_text(&text)) : TD_TINT_NONE;

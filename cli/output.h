@@ -18,6 +18,7 @@ typedef enum td_cell {
     TD_CELL_STATE,  /* coloured by meaning */
     TD_CELL_LIST,   /* array or object keys joined by ", " */
     TD_CELL_PAIRS,  /* object → "a=1, b=2" */
+    TD_CELL_BRIEF,  /* as PAIRS, only the first three */
 } td_cell;
 
 /* A column of a table, or a line of fields. `key` may be a path "a.b". The list ends with a NULL key. */

@@ -80,7 +80,7 @@ static void fill(td_str *out, const char *text, const char *actor, const char *o
 /* What the facts add: the state, signal, value … that the record was made for; only texts and whole numbers. */
 static void add_facts(td_str *out, const json_t *record)
 {
-    static const char *const keys[] = {"state", "signal", "feature", "metric", "value", "version", "model_version", "to",
+    static const char *const keys[] = {"role", "state", "signal", "feature", "metric", "value", "version", "model_version", "to",
                                        "verdict", "passed", "wave", "result"};
     const json_t *facts = td_json_at(record, "after.facts");
     bool first = true;

@@ -1,0 +1,109 @@
+# Completion for tidemark: source <(tidemark completion bash)
+_tidemark() {
+  local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W "init serve profile status model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit user role token key events completion help " -- "$word"))
+    return
+  fi
+  case "$noun" in
+    profile) verbs="show raise" ;;
+    model) verbs="register list show download" ;;
+    version) verbs="show list submit approve reject move tag" ;;
+    alias) verbs="set list delete" ;;
+    bundle) verbs="build inspect verify export" ;;
+    device) verbs="list show enrol-code tag revoke" ;;
+    rollout) verbs="create list show pause resume abort revert" ;;
+    monitor) verbs="set show" ;;
+    alert) verbs="list show ack" ;;
+    pipeline) verbs="set list runs show run" ;;
+    run) verbs="show" ;;
+    gate) verbs="set show" ;;
+    lineage) verbs="show impact" ;;
+    audit) verbs="list verify export checkpoint proof" ;;
+    user) verbs="add list disable" ;;
+    role) verbs="grant revoke" ;;
+    token) verbs="create revoke" ;;
+    key) verbs="enrol list sign-keyset publish" ;;
+  esac
+  case "$noun $verb" in
+    "init "*) options=" --profile --host" ;;
+    "serve "*) options=" --set --dump-config --log-json --verbose" ;;
+    "profile show") options="" ;;
+    "profile raise") options=" --keys-to --reason" ;;
+    "status "*) options="" ;;
+    "model register") options=" --file --description --baseline --feature --categorical --ignore --prediction --score --label --group --threshold --columns --dataset --code --metric --metrics --param --tag --parent --cause --golden --hardware --runtime --ram --strict" ;;
+    "model list") options=" --limit --cursor" ;;
+    "model show") options="" ;;
+    "model download") options="" ;;
+    "version show") options="" ;;
+    "version list") options=" --limit --cursor" ;;
+    "version submit") options=" --reason" ;;
+    "version approve") options=" --reason --key --yes" ;;
+    "version reject") options=" --reason" ;;
+    "version move") options=" --reason" ;;
+    "version tag") options=" --delete" ;;
+    "alias set") options=" --reason" ;;
+    "alias list") options="" ;;
+    "alias delete") options=" --reason" ;;
+    "bundle build") options="" ;;
+    "bundle inspect") options="" ;;
+    "bundle verify") options=" --root --keyset --approvals --publisher" ;;
+    "bundle export") options=" --out" ;;
+    "device list") options=" --where" ;;
+    "device show") options="" ;;
+    "device enrol-code") options=" --count --tag --uses --lifetime" ;;
+    "device tag") options="" ;;
+    "device revoke") options=" --reason" ;;
+    "rollout create") options=" --to --file --waves --canary --success --stop-if --min-sample --soak --deadline --step-deadline --contact-wait --on-failure --health-gate --slot --window --probation --min-inferences --per-minute --watch" ;;
+    "rollout list") options=" --state" ;;
+    "rollout show") options=" --watch" ;;
+    "rollout pause") options=" --reason" ;;
+    "rollout resume") options=" --reason" ;;
+    "rollout abort") options=" --reason" ;;
+    "rollout revert") options=" --reason" ;;
+    "monitor set") options=" --file" ;;
+    "monitor show") options="" ;;
+    "alert list") options=" --state --model --limit" ;;
+    "alert show") options="" ;;
+    "alert ack") options=" --reason" ;;
+    "pipeline set") options=" --file" ;;
+    "pipeline list") options="" ;;
+    "pipeline runs") options="" ;;
+    "pipeline show") options="" ;;
+    "pipeline run") options=" --model --parent --reason" ;;
+    "run show") options="" ;;
+    "gate set") options=" --file" ;;
+    "gate show") options="" ;;
+    "worker "*) options=" --jobs --name --once --keep" ;;
+    "lineage show") options=" --up --down --depth" ;;
+    "lineage impact") options="" ;;
+    "audit list") options=" --after --limit --newest --object --actor --action" ;;
+    "audit verify") options=" --key --older --signatures" ;;
+    "audit export") options=" --out" ;;
+    "audit checkpoint") options="" ;;
+    "audit proof") options="" ;;
+    "user add") options=" --role --service --description" ;;
+    "user list") options="" ;;
+    "user disable") options=" --reason" ;;
+    "role grant") options=" --reason" ;;
+    "role revoke") options=" --reason" ;;
+    "token create") options=" --out --lifetime --label --role" ;;
+    "token revoke") options=" --reason" ;;
+    "key enrol") options=" --key --reason" ;;
+    "key list") options="" ;;
+    "key sign-keyset") options=" --key --out" ;;
+    "key publish") options=" --user --reason" ;;
+    "events "*) options=" --follow --after --until" ;;
+    "completion "*) options="" ;;
+    "help "*) options=" --man --all" ;;
+  esac
+  case "$word" in
+    -*) COMPREPLY=($(compgen -W "$options --workspace --server --ca --token-file --as --project --json --color --help" -- "$word")) ;;
+    *) if [ "$COMP_CWORD" -eq 2 ] && [ -n "$verbs" ]; then
+         COMPREPLY=($(compgen -W "$verbs" -- "$word"))
+       else
+         COMPREPLY=($(compgen -f -- "$word"))
+       fi ;;
+  esac
+}
+complete -o filenames -F _tidemark tidemark

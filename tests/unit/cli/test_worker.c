@@ -1,0 +1,188 @@
+/*
+ * test_worker.c: what a step can do and what it cannot: environment, cage, deadline, log.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cli/worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+/* cmocka wants the first ones */
+#include <cmocka.h>
+
+#include "core/base/fs.h"
+
+static char folder[64], secret[96];
+
+static int setup(void **state)
+{
+    (void)state;
+    (void)snprintf(folder, sizeof folder, "/tmp/td-worker-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(secret, sizeof secret, "%s.secret", folder);
+    assert_int_equal(td_file_replace(secret, "the key\n", 8, 0600, NULL), TD_OK);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    (void)unlink(secret);
+    return td_folder_remove(folder, NULL) == TD_OK ? 0 : -1;
+}
+
+static td_job job_of(const char *script)
+{
+    return (td_job){.folder = folder,
+                    .command = {"/bin/sh", "-c", script},
+                    .environment = {"PATH=/usr/bin:/bin", "WORD=hello"},
+                    .caged = td_cage_version() > 0,
+                    .timeout_ms = 20000};
+}
+
+static td_job_result run(const td_job *job)
+{
+    td_job_result result = {0};
+    td_err err = {0};
+    if (td_job_run(job, NULL, NULL, &result, &err) != TD_OK) {
+        fail_msg("%s", err.text);
+    }
+    return result;
+}
+
+static void job__has_only_its_own_environment(void **state)
+{
+    (void)state;
+    (void)setenv("TIDEMARK_TOKEN_FILE", "/secret", 1);
+    td_job job = job_of("env; pwd");
+    td_job_result result = run(&job);
+    assert_int_equal(result.exit_code, 0);
+    assert_non_null(strstr(td_str_text(&result.log), "WORD=hello"));
+    assert_non_null(strstr(td_str_text(&result.log), folder));
+    assert_null(strstr(td_str_text(&result.log), "TIDEMARK_TOKEN_FILE"));
+    td_str_done(&result.log);
+}
+
+static void job__exit_code_and_output_come_back(void **state)
+{
+    (void)state;
+    td_job job = job_of("echo out; echo err >&2; exit 7");
+    td_job_result result = run(&job);
+    assert_int_equal(result.exit_code, 7);
+    assert_string_equal(td_str_text(&result.log), "out\nerr\n");
+    td_str_done(&result.log);
+}
+
+static void job__log_keeps_the_end(void **state)
+{
+    (void)state;
+    td_job job = job_of("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; echo the end");
+    td_job_result result = run(&job);
+    assert_int_equal(result.exit_code, 0);
+    assert_true(result.log.size <= TD_JOB_LOG_MAX);
+    assert_non_null(strstr(td_str_text(&result.log), "the end"));
+    td_str_done(&result.log);
+}
+
+static void job__is_ended_at_its_deadline_with_its_children(void **state)
+{
+    (void)state;
+    td_job job = job_of("(exec cat /dev/zero >/dev/null) & exec cat /dev/zero >/dev/null");
+    job.timeout_ms = 300;
+    td_job_result result = run(&job);
+    assert_true(result.timed_out);
+    assert_int_equal(result.exit_code, 128 + 15);
+    td_str_done(&result.log);
+}
+
+static void job__unknown_program_is_named(void **state)
+{
+    (void)state;
+    td_job job = job_of("");
+    job.command[0] = "/not/there";
+    td_job_result result = run(&job);
+    assert_int_equal(result.exit_code, 127);
+    assert_non_null(strstr(td_str_text(&result.log), "/not/there"));
+    td_str_done(&result.log);
+}
+
+static void cage__only_the_job_folder_and_inputs_can_be_reached(void **state)
+{
+    (void)state;
+    char script[512];
+    if (td_cage_version() == 0) {
+        print_message("no Landlock in this kernel\n");
+        skip();
+    }
+    (void)snprintf(script, sizeof script,
+                   "cat %s && echo READ; echo x > %s && echo WROTE; ls / >/dev/null && echo LISTED; ls /proc/1 && echo PROC; "
+                   "echo x > inside && cat inside",
+                   secret, secret);
+    td_job job = job_of(script);
+    td_job_result result = run(&job);
+    const char *log = td_str_text(&result.log);
+    if (strstr(log, "READ") != NULL || strstr(log, "WROTE") != NULL || strstr(log, "LISTED") != NULL
+        || strstr(log, "PROC") != NULL || strstr(log, "the key") != NULL) {
+        fail_msg("the cage leaks: %s", log);
+    }
+    assert_int_equal(result.exit_code, 0); /* its own folder works */
+    td_str_done(&result.log);
+    job.readable[0] = secret; /* now a declared input */
+    result = run(&job);
+    assert_non_null(strstr(td_str_text(&result.log), "the key\nREAD"));
+    assert_null(strstr(td_str_text(&result.log), "WROTE"));
+    td_str_done(&result.log);
+}
+
+static td_code lose(void *context, td_err *err)
+{
+    *(int *)context += 1;
+    return td_fail(err, TD_CONFLICT, "the lease is lost");
+}
+
+static void job__ends_when_its_lease_is_lost(void **state)
+{
+    (void)state;
+    int ticks = 0;
+    td_job_result result;
+    td_err err = {0};
+    td_job job = job_of("exec cat /dev/zero >/dev/null");
+    assert_int_equal(td_job_run(&job, lose, &ticks, &result, &err), TD_CONFLICT);
+    assert_int_equal(ticks, 1);
+    assert_non_null(strstr(err.text, "lease"));
+}
+
+static void words__places_are_filled_in(void **state)
+{
+    (void)state;
+    td_str out = {0};
+    td_err err = {0};
+    td_job job = {.folder = "/job"};
+    json_t *step = json_pack("{s:s, s:[{s:s}], s:[{s:s, s:s}]}", "step", "train", "inputs", "name", "new.csv", "outputs", "name",
+                             "model", "path", "out/model.onnx");
+    assert_int_equal(td_job_expand(&job, step, "--data=${inputs.new.csv} ${outputs.model} ${job} $HOME ${", &out, &err), TD_OK);
+    assert_string_equal(td_str_text(&out), "--data=/job/inputs/new.csv /job/out/model.onnx /job $HOME ${");
+    td_str_clear(&out);
+    assert_int_equal(td_job_expand(&job, step, "${inputs.old.csv}", &out, &err), TD_INVALID);
+    assert_non_null(strstr(err.text, "inputs.old.csv"));
+    td_str_done(&out);
+    json_decref(step);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(job__has_only_its_own_environment),
+        cmocka_unit_test(job__exit_code_and_output_come_back),
+        cmocka_unit_test(job__log_keeps_the_end),
+        cmocka_unit_test(job__is_ended_at_its_deadline_with_its_children),
+        cmocka_unit_test(job__unknown_program_is_named),
+        cmocka_unit_test(cage__only_the_job_folder_and_inputs_can_be_reached),
+        cmocka_unit_test(job__ends_when_its_lease_is_lost),
+        cmocka_unit_test(words__places_are_filled_in),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,9 +1,8 @@
 /*
  * birth_store.c: a device says who it is and what it holds, or the broker says that it is gone.
  *
- * A birth is the whole truth about a device at that moment, so it replaces what was known; a will only counts for the very
- * session that left it.
- * SPDX-License-Identifier: Apache-2.0
+ * A birth is the whole truth about a device at that moment, so it replaces what was known; a will only counts for the
+ * very session that left it. SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/internal.h"
 
@@ -55,13 +54,15 @@ static td_code update_device(td_db *db, const td_device_row *device, const tidem
     int64_t revision = 0;
     TD_TRY(td_fleet__next_revision(db, &revision, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "UPDATE device SET hardware = :hardware, runtimes = :runtimes, agent = :agent, ram_bytes = :ram, "
         "  storage_free = :storage, boot_id = :boot_id, clock_known = :clock_known, contact_every_s = :contact, "
         "  keyset_version = :keyset, checkpoint = :checkpoint, birth_ms = :now, birth_now_ms = :birth_now, live = 1, "
         "  nonce = CASE WHEN :clock_known THEN 0 ELSE :nonce END, revision = CASE WHEN hardware = :hardware "
         "    AND runtimes = :runtimes AND ram_bytes = :ram AND birth_ms IS NOT NULL THEN revision ELSE :revision END "
-        "WHERE device_id = :device_id", &stmt, err));
+        "WHERE device_id = :device_id",
+        &stmt, err));
     td_bind_text(stmt, ":hardware", birth->hardware);
     td_bind_text(stmt, ":runtimes", td_str_text(&runtimes));
     td_bind_text(stmt, ":agent", birth->agent);
@@ -71,7 +72,8 @@ static td_code update_device(td_db *db, const td_device_row *device, const tidem
     td_bind_bool(stmt, ":clock_known", birth->clock_known);
     td_bind_int(stmt, ":contact", birth->contact_every_s <= 86400 * 31 ? birth->contact_every_s : 86400 * 31);
     td_bind_int(stmt, ":keyset", birth->keyset_version);
-    td_bind_blob(stmt, ":checkpoint", birth->checkpoint.size > 0 ? birth->checkpoint.bytes : NULL, birth->checkpoint.size);
+    td_bind_blob(stmt, ":checkpoint", birth->checkpoint.size > 0 ? birth->checkpoint.bytes : NULL,
+                 birth->checkpoint.size);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":birth_now", bounded(birth->now_ms));
     td_bind_int(stmt, ":nonce", (int64_t)birth->nonce);
@@ -84,11 +86,14 @@ static td_code put_slot(td_db *db, const td_device_row *device, const tidemark_S
 {
     bool runs = slot->manifest_digest.size == TD_DIGEST_SIZE, keeps = slot->previous_digest.size == TD_DIGEST_SIZE;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "INSERT INTO device_slot (device_id, slot, manifest_digest, previous_digest, state, updated_ms) "
         "VALUES (:device_id, :slot, :manifest, :previous, :state, :now) ON CONFLICT (device_id, slot) DO UPDATE SET "
-        "manifest_digest = excluded.manifest_digest, previous_digest = excluded.previous_digest, state = excluded.state, "
-        "updated_ms = excluded.updated_ms", &stmt, err));
+        "manifest_digest = excluded.manifest_digest, previous_digest = excluded.previous_digest, state = "
+        "excluded.state, "
+        "updated_ms = excluded.updated_ms",
+        &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     td_bind_text(stmt, ":slot", slot->slot);
     td_bind_blob(stmt, ":manifest", runs ? slot->manifest_digest.bytes : NULL, TD_DIGEST_SIZE);
@@ -110,7 +115,8 @@ static td_code check_text(const tidemark_Birth *birth, td_err *err)
     for (size_t i = 0; i < count; i++) {
         TD_CLEANUP(td_json_done) json_t *text = json_string(texts[i]);
         if (text == NULL || strpbrk(texts[i], "'\"") != NULL) {
-            return td_fail(err, TD_INVALID, "device %s: a text in its birth is no UTF-8, or holds quotes", birth->device);
+            return td_fail(err, TD_INVALID, "device %s: a text in its birth is no UTF-8, or holds quotes",
+                           birth->device);
         }
     }
     return TD_OK;
@@ -138,9 +144,11 @@ td_code td_fleet_birth(td_db *db, int64_t device_id, const tidemark_Birth *birth
     TD_TRY(td_fleet__accepted(db, &device, bounded(birth->directive_sequence), err));
     for (pb_size_t i = 0; i < birth->slots_count; i++) {
         const tidemark_SlotState *slot = &birth->slots[i];
-        td_part_report report = {.device_id = device_id, .directive_sequence = bounded(birth->directive_sequence),
-                                 .state = (int)slot->state, .manifest = slot->manifest_digest.size == TD_DIGEST_SIZE
-                                 ? slot->manifest_digest.bytes : NULL};
+        td_part_report report = {.device_id = device_id,
+                                 .directive_sequence = bounded(birth->directive_sequence),
+                                 .state = (int)slot->state,
+                                 .manifest =
+                                     slot->manifest_digest.size == TD_DIGEST_SIZE ? slot->manifest_digest.bytes : NULL};
         if (slot->state == tidemark_DeviceState_STATE_COMMITTED) {
             TD_TRY(td_fleet__part_report(db, &device, &report, err)); /* the report of it may be lost or late */
         }
@@ -151,7 +159,8 @@ td_code td_fleet_birth(td_db *db, int64_t device_id, const tidemark_Birth *birth
 td_code td_fleet_death(td_db *db, int64_t device_id, uint64_t boot_id, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE device SET live = 0 WHERE device_id = :device_id AND boot_id = :boot_id", &stmt, err));
+    TD_TRY(td_db_prepare(db, "UPDATE device SET live = 0 WHERE device_id = :device_id AND boot_id = :boot_id", &stmt,
+                         err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":boot_id", (int64_t)boot_id);
     return td_run(stmt, err);

@@ -1,8 +1,9 @@
 /*
- * content_server_store.c: answers a device's request for blocks, from page cache, within what it can take and we can hold.
+ * content_server_store.c: answers a device's request for blocks, from page cache, within what it can take and we can
+ * hold.
  *
- * A request carries all state there is (which blocks, how many at once), so the server keeps none but the bytes that are under way.
- * A device gets only what its newest goals refer to: one look-up by primary key a request.
+ * A request carries all state there is (which blocks, how many at once), so the server keeps none but the bytes that
+ * are under way. A device gets only what its newest goals refer to: one look-up by primary key a request.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/downlink.h"
@@ -19,9 +20,9 @@
 #define MEMORY_DEFAULT ((size_t)16 * 1024 * 1024)
 #define DEVICE_DEFAULT ((size_t)1024 * 1024)
 #define PAYLOAD_DEFAULT ((size_t)64 * 1024)
-#define SHARES 4096           /* devices share counters of bytes under way by their row: a power of two */
+#define SHARES 4096 /* devices share counters of bytes under way by their row: a power of two */
 #define OPEN_FILES 16
-#define RETRY_MS 250u         /* asked of a device that is deferred; jittered up to twice that */
+#define RETRY_MS 250u /* asked of a device that is deferred; jittered up to twice that */
 
 enum { BLOCK_DATA = 0, BLOCK_DEFER = 1, BLOCK_REFUSED = 2 };
 
@@ -113,7 +114,8 @@ static td_code send_short(const answer *self, uint8_t kind, uint32_t retry_ms, t
     size_t length = kind == BLOCK_DEFER ? 4 : 0;
     put_header(bytes, self->get->transfer, self->get->first_block, length, kind);
     put_u32(bytes + TD_BLOCK_HEADER_SIZE, retry_ms);
-    td_mqtt_publication publication = {.topic = self->topic, .payload = bytes, .size = TD_BLOCK_HEADER_SIZE + length, .qos = 1};
+    td_mqtt_publication publication = {
+        .topic = self->topic, .payload = bytes, .size = TD_BLOCK_HEADER_SIZE + length, .qos = 1};
     td_code code = self->server->options.sender.publish(self->server->options.sender.context, &publication, err);
     return code == TD_BUSY ? TD_OK : code;
 }
@@ -135,11 +137,14 @@ static td_code defer(const answer *self, td_err *err)
 static td_code may_fetch(td_content_server *server, int64_t device_id, const uint8_t *digest, bool *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(server->options.db,
+    TD_TRY(td_db_prepare(
+        server->options.db,
         "SELECT EXISTS (SELECT 1 FROM device_goal g JOIN goal_content c ON c.manifest_digest = g.manifest_digest "
         "  AND c.digest = :digest WHERE g.device_id = :device_id) "
-        "OR EXISTS (SELECT 1 FROM directive o WHERE o.device_id = :device_id AND o.newest = 1 AND o.keyset_digest = :digest) "
-        "AS allowed", &stmt, err));
+        "OR EXISTS (SELECT 1 FROM directive o WHERE o.device_id = :device_id AND o.newest = 1 AND o.keyset_digest = "
+        ":digest) "
+        "AS allowed",
+        &stmt, err));
     td_bind_blob(stmt, ":digest", digest, TD_DIGEST_SIZE);
     td_bind_int(stmt, ":device_id", device_id);
     bool row;
@@ -185,7 +190,8 @@ static void on_delivered(void *context, td_code code, const td_err *err)
 static bool reserve(td_content_server *server, size_t share, size_t size)
 {
     size_t now = atomic_load(&server->memory) + size; /* this thread is the only one that adds */
-    if (now > server->options.memory_max || atomic_load(&server->by_device[share]) + size > server->options.device_max) {
+    if (now > server->options.memory_max ||
+        atomic_load(&server->by_device[share]) + size > server->options.device_max) {
         return false;
     }
     atomic_fetch_add(&server->memory, size);
@@ -220,8 +226,11 @@ static td_code send_block(const answer *self, const open_file *file, uint32_t bl
         return td_fail_errno(err, got < 0 ? errno : EIO, "reading content for a device");
     }
     put_header(server->buffer, self->get->transfer, block, length, BLOCK_DATA);
-    td_mqtt_publication publication = {.topic = self->topic, .payload = server->buffer,
-                                       .size = TD_BLOCK_HEADER_SIZE + length, .qos = 1, .done = on_delivered,
+    td_mqtt_publication publication = {.topic = self->topic,
+                                       .payload = server->buffer,
+                                       .size = TD_BLOCK_HEADER_SIZE + length,
+                                       .qos = 1,
+                                       .done = on_delivered,
                                        .done_context = held};
     td_code code = server->options.sender.publish(server->options.sender.context, &publication, err);
     if (code != TD_OK) {
@@ -288,7 +297,10 @@ td_code td_content_server_get(td_content_server *server, int64_t device_id, cons
 
 void td_content_server_stats(td_content_server *server, td_content_stats *out)
 {
-    *out = (td_content_stats){.blocks = atomic_load(&server->blocks), .bytes = atomic_load(&server->bytes),
-                              .deferred = atomic_load(&server->deferred), .refused = atomic_load(&server->refused),
-                              .memory = atomic_load(&server->memory), .memory_peak = atomic_load(&server->memory_peak)};
+    *out = (td_content_stats){.blocks = atomic_load(&server->blocks),
+                              .bytes = atomic_load(&server->bytes),
+                              .deferred = atomic_load(&server->deferred),
+                              .refused = atomic_load(&server->refused),
+                              .memory = atomic_load(&server->memory),
+                              .memory_peak = atomic_load(&server->memory_peak)};
 }

@@ -1,8 +1,8 @@
 /*
  * create_store.c: how a rollout begins: everything is checked, the waves' bounds are fixed, devices take their places.
  *
- * The bound of a wave is the place of the device that makes its share full, so that waves have exact sizes in the fleet of today and
- * yet a device that joins tomorrow finds its wave from its identifier alone.
+ * The bound of a wave is the place of the device that makes its share full, so that waves have exact sizes in the fleet
+ * of today and yet a device that joins tomorrow finds its wave from its identifier alone.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
@@ -37,9 +37,10 @@ static void draft_done(draft *self)
 static td_code check_version(const td_version *version, td_err *err)
 {
     if (version->state != TD_VERSION_APPROVED || !version->has_envelope) {
-        return td_fail(err, TD_CONFLICT, "version %s is %s; only an approved version can be rolled out (tidemark version "
-                       "submit %s, then somebody else: tidemark version approve %s)", version->label,
-                       td_version_states.names[version->state], version->label, version->label);
+        return td_fail(err, TD_CONFLICT,
+                       "version %s is %s; only an approved version can be rolled out (tidemark version "
+                       "submit %s, then somebody else: tidemark version approve %s)",
+                       version->label, td_version_states.names[version->state], version->label, version->label);
     }
     return TD_OK;
 }
@@ -141,8 +142,10 @@ static td_code encode_goal(const draft *self, uint8_t *out, size_t room, size_t 
     goal.total_size = version->device_bytes;
     goal.min_security_counter = version->security_counter;
     goal.has_probation = true;
-    goal.probation = (tidemark_Probation){.seconds = self->plan.probation_s, .min_inferences = self->plan.min_inferences,
-                                          .max_errors = self->plan.max_errors, .lease_seconds = self->plan.lease_s};
+    goal.probation = (tidemark_Probation){.seconds = self->plan.probation_s,
+                                          .min_inferences = self->plan.min_inferences,
+                                          .max_errors = self->plan.max_errors,
+                                          .lease_seconds = self->plan.lease_s};
     goal.byte_budget = self->plan.byte_budget;
     goal.roads_count = 1;
     goal.roads[0] = tidemark_Road_ROAD_MQTT;
@@ -158,8 +161,10 @@ static td_code encode_goal(const draft *self, uint8_t *out, size_t room, size_t 
 static td_code allow(td_db *db, const uint8_t *manifest, const uint8_t *digest, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "INSERT INTO goal_content (manifest_digest, digest) VALUES (:manifest, :digest) "
-                         "ON CONFLICT (manifest_digest, digest) DO NOTHING", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "INSERT INTO goal_content (manifest_digest, digest) VALUES (:manifest, :digest) "
+                         "ON CONFLICT (manifest_digest, digest) DO NOTHING",
+                         &stmt, err));
     td_bind_blob(stmt, ":manifest", manifest, TD_DIGEST_SIZE);
     td_bind_blob(stmt, ":digest", digest, TD_DIGEST_SIZE);
     return td_run(stmt, err);
@@ -185,8 +190,8 @@ static td_code allow_content(td_db *db, const td_version *version, td_err *err)
     return TD_OK;
 }
 
-static td_code insert_rollout(td_db *db, const td_actor *actor, const char *project, const json_t *spec, const draft *self,
-                              td_rollout *out, td_err *err)
+static td_code insert_rollout(td_db *db, const td_actor *actor, const char *project, const json_t *spec,
+                              const draft *self, td_rollout *out, td_err *err)
 {
     uint8_t random[8], goal[tidemark_Goal_size];
     size_t goal_size = 0;
@@ -198,10 +203,13 @@ static td_code insert_rollout(td_db *db, const td_actor *actor, const char *proj
     TD_CLEANUP(td_str_done) td_str text = {0};
     TD_TRY(td_json_write(spec, &text, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "INSERT INTO rollout (id, project, model, version, slot, manifest_digest, selector, spec, goal, salt, state, "
-        "created_ms, created_by, deadline_ms) VALUES (:id, :project, :model, :version, :slot, :manifest, :selector, :spec, "
-        ":goal, :salt, 'scheduled', :now, :created_by, :deadline)", &stmt, err));
+        "created_ms, created_by, deadline_ms) VALUES (:id, :project, :model, :version, :slot, :manifest, :selector, "
+        ":spec, "
+        ":goal, :salt, 'scheduled', :now, :created_by, :deadline)",
+        &stmt, err));
     td_bind_text(stmt, ":id", out->id);
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":model", self->version.model);
@@ -224,8 +232,10 @@ static td_code insert_waves(td_db *db, int64_t rollout_id, const draft *self, td
 {
     for (int64_t k = 0; k < self->plan.wave_count; k++) {
         td_stmt *stmt;
-        TD_TRY(td_db_prepare(db, "INSERT INTO rollout_wave (rollout_id, number, share, bound) "
-                             "VALUES (:rollout_id, :number, :share, :bound)", &stmt, err));
+        TD_TRY(td_db_prepare(db,
+                             "INSERT INTO rollout_wave (rollout_id, number, share, bound) "
+                             "VALUES (:rollout_id, :number, :share, :bound)",
+                             &stmt, err));
         td_bind_int(stmt, ":rollout_id", rollout_id);
         td_bind_int(stmt, ":number", k + 1);
         td_bind_real(stmt, ":share", self->plan.shares[k]);
@@ -236,8 +246,7 @@ static td_code insert_waves(td_db *db, int64_t rollout_id, const draft *self, td
 }
 
 /* An older rollout of the slot that only waits for devices it cannot reach gives way; any other is in the way. */
-static td_code make_way(td_db *db, const td_actor *actor, const char *project, const td_rollout *by,
-                        td_err *err)
+static td_code make_way(td_db *db, const td_actor *actor, const char *project, const td_rollout *by, td_err *err)
 {
     int64_t rival_id = 0;
     TD_TRY(td_rollout__rival(db, project, by->slot, by->rollout_id, &rival_id, err));
@@ -251,9 +260,11 @@ static td_code make_way(td_db *db, const td_actor *actor, const char *project, c
     TD_TRY(td_wave__list(db, rival_id, waves, &count, err));
     bool only_waits = rival.state == TD_ROLLOUT_RUNNING && count > 0 && waves[count - 1].state == TD_WAVE_PASSED;
     if (!only_waits) {
-        return td_fail(err, TD_CONFLICT, "rollout %s of %s/%lld is %s in slot %s; wait for its end or stop it first (tidemark "
-                       "rollout abort %s)", rival.id, rival.model, (long long)rival.version,
-                       td_rollout_states.names[rival.state], rival.slot, rival.id);
+        return td_fail(err, TD_CONFLICT,
+                       "rollout %s of %s/%lld is %s in slot %s; wait for its end or stop it first (tidemark "
+                       "rollout abort %s)",
+                       rival.id, rival.model, (long long)rival.version, td_rollout_states.names[rival.state],
+                       rival.slot, rival.id);
     }
     char why[64];
     snprintf(why, sizeof why, "superseded by %s", by->id);
@@ -262,15 +273,23 @@ static td_code make_way(td_db *db, const td_actor *actor, const char *project, c
     return td_rollout__move(db, &rival, TD_ROLLOUT_SUPERSEDED, actor, why, err);
 }
 
-static td_code record_creation(td_db *db, const td_actor *actor, const td_rollout *rollout, const draft *self, td_err *err)
+static td_code record_creation(td_db *db, const td_actor *actor, const td_rollout *rollout, const draft *self,
+                               td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s, s:s, s:s, s:I, s:I}", "model_version", self->version.label, "to",
-        self->to, "slot", self->slot, "waves", (json_int_t)self->plan.wave_count, "devices",
-        (json_int_t)(self->places.size / sizeof(int64_t)));
-    TD_TRY(td_lineage_edge_add(db, rollout->project, TD_NODE("version", self->version.label), TD_NODE("rollout", rollout->id),
-                               "rolled_out", NULL, err));
-    return td_fleet__audit(db, &(td_fleet_record){.actor = actor, .action = "create.rollout", .object_type = "rollout",
-                           .object_id = rollout->id, .project = rollout->project, .after = after}, err);
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:s, s:s, s:s, s:I, s:I}", "model_version", self->version.label, "to", self->to, "slot",
+                              self->slot, "waves", (json_int_t)self->plan.wave_count, "devices",
+                              (json_int_t)(self->places.size / sizeof(int64_t)));
+    TD_TRY(td_lineage_edge_add(db, rollout->project, TD_NODE("version", self->version.label),
+                               TD_NODE("rollout", rollout->id), "rolled_out", NULL, err));
+    return td_fleet__audit(db,
+                           &(td_fleet_record){.actor = actor,
+                                              .action = "create.rollout",
+                                              .object_type = "rollout",
+                                              .object_id = rollout->id,
+                                              .project = rollout->project,
+                                              .after = after},
+                           err);
 }
 
 td_code td_rollout_create(td_db *db, const td_actor *actor, const char *project, const json_t *spec,

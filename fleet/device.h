@@ -1,8 +1,9 @@
 /*
  * device.h: who is in the fleet: identity, inventory, tags, presence, and what ran where from when to when.
  *
- * A device's identifier is unique in the workspace (it is its topic and its certificate's common name); a device belongs to
- * the project of the code that let it in. What it ran is kept as intervals that are closed, never overwritten.
+ * A device's identifier is unique in the workspace (it is its topic and its certificate's common name); a device
+ * belongs to the project of the code that let it in. What it ran is kept as intervals that are closed, never
+ * overwritten.
  *
  * Threads: as the connection that is passed in.
  * SPDX-License-Identifier: Apache-2.0
@@ -30,14 +31,18 @@ TD_MUST_USE td_code td_device_check_name(const char *name, td_err *err);
  *     site = 'oslo' and ram_mb >= 512          inventory: device hardware runtime ram_mb storage_mb state online model
  *     (line in (a, b) or not battery) and hardware != 'rpi-4'
  *
- * A bare name asks whether the tag exists. `runtime = x` holds if the device has that runtime among others, `model = pump/3`
- * if it runs that version, `model = pump` any version. Numbers compare as numbers. `and`, `or`, `not`, `=`, `!=`, `<`, `<=`,
+ * A bare name asks whether the tag exists. `runtime = x` holds if the device has that runtime among others, `model =
+ * pump/3` if it runs that version, `model = pump` any version. Numbers compare as numbers. `and`, `or`, `not`, `=`,
+ * `!=`, `<`, `<=`,
  * `>`, `>=`, `in (…)`, parentheses (at most 16 deep). A name is [A-Za-z0-9_.:/-]{1,64}, other values go in '…'.
  */
-TD_MUST_USE td_code td_selector_check(const char *selector, td_err *err); /* INVALID: names the column and what was expected */
+TD_MUST_USE td_code td_selector_check(const char *selector,
+                                      td_err *err); /* INVALID: names the column and what was expected */
 
-/* {"devices":[…],"count":n}, in order of name. selector NULL or "": all. Revoked devices only when asked for by state. */
-TD_MUST_USE td_code td_device_list_json(td_db *db, const char *project, const char *selector, json_t **out, td_err *err);
+/* {"devices":[…],"count":n}, in order of name. selector NULL or "": all. Revoked devices only when asked for by state.
+ */
+TD_MUST_USE td_code td_device_list_json(td_db *db, const char *project, const char *selector, json_t **out,
+                                        td_err *err);
 /* Everything about one device: inventory, tags, presence, slots, goals, last directive, runs. NOT_FOUND. */
 TD_MUST_USE td_code td_device_json(td_db *db, const char *project, const char *device, json_t **out, td_err *err);
 /* Counts for status pages: {"devices":n,"online":n,"revoked":n}. */
@@ -46,8 +51,8 @@ TD_MUST_USE td_code td_device_counts_json(td_db *db, const char *project, json_t
 /* Sets tags from an object {key: text}; a null value removes. Keys [a-z0-9_.-]{1,32}, values up to 64 bytes. */
 TD_MUST_USE td_code td_device_tag(td_db *db, const td_actor *actor, const char *project, const char *device,
                                   const json_t *tags, td_err *err);
-/* For ever: the device's uplinks are dropped from now on, its goals are taken away. The caller updates the broker's list and
- * calls td_uplink_keys_load. CONFLICT when revoked already. */
+/* For ever: the device's uplinks are dropped from now on, its goals are taken away. The caller updates the broker's
+ * list and calls td_uplink_keys_load. CONFLICT when revoked already. */
 TD_MUST_USE td_code td_device_revoke(td_db *db, const td_actor *actor, const char *project, const char *device,
                                      const char *reason, td_err *err);
 /* Names of the revoked (for the broker's access list): a JSON array of strings. */

@@ -21,31 +21,36 @@ static json_t *device_json(td_stmt *stmt)
 {
     const char *state = td_column_text(stmt, "state");
     bool revoked = strcmp(state, "revoked") == 0;
-    const char *presence = revoked ? "revoked" : td_column_int(stmt, "online") != 0 ? "online"
-                           : td_column_null(stmt, "birth_ms") ? "never" : "offline";
+    const char *presence = revoked                              ? "revoked"
+                           : td_column_int(stmt, "online") != 0 ? "online"
+                           : td_column_null(stmt, "birth_ms")   ? "never"
+                                                                : "offline";
     const char *running = td_column_text(stmt, "running");
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:s, s:o, s:o, s:I, s:I, s:I}",
-                     "device", td_column_text(stmt, "name"), "project", td_column_text(stmt, "project"), "state", state,
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:s, s:o, s:o, s:I, s:I, s:I}", "device",
+                     td_column_text(stmt, "name"), "project", td_column_text(stmt, "project"), "state", state,
                      "presence", presence, "tags", parsed(stmt, "tags"), "runtimes", parsed(stmt, "runtimes"),
-                     "hardware", td_column_text(stmt, "hardware"), "ram_bytes", (json_int_t)td_column_int(stmt, "ram_bytes"),
-                     "storage_free", (json_int_t)td_column_int(stmt, "storage_free"), "running", running != NULL ? running : "",
-                     "last_contact_at", td_fleet__time_json(td_column_int(stmt, "heard_ms")),
-                     "enrolled_at", td_fleet__time_json(td_column_int(stmt, "enrolled_ms")),
-                     "contact_every_s", (json_int_t)td_column_int(stmt, "contact_every_s"),
-                     "directive_sequence", (json_int_t)td_column_int(stmt, "directive_sequence"),
-                     "directive_accepted", (json_int_t)td_column_int(stmt, "directive_accepted"));
+                     "hardware", td_column_text(stmt, "hardware"), "ram_bytes",
+                     (json_int_t)td_column_int(stmt, "ram_bytes"), "storage_free",
+                     (json_int_t)td_column_int(stmt, "storage_free"), "running", running != NULL ? running : "",
+                     "last_contact_at", td_fleet__time_json(td_column_int(stmt, "heard_ms")), "enrolled_at",
+                     td_fleet__time_json(td_column_int(stmt, "enrolled_ms")), "contact_every_s",
+                     (json_int_t)td_column_int(stmt, "contact_every_s"), "directive_sequence",
+                     (json_int_t)td_column_int(stmt, "directive_sequence"), "directive_accepted",
+                     (json_int_t)td_column_int(stmt, "directive_accepted"));
 }
 
 static td_code find(td_db *db, const char *device, td_stmt **out, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "SELECT d.*, c.heard_ms, c.settled, "
-        "  (d.live = 1 AND c.heard_ms >= :now - 3000 * CASE WHEN d.contact_every_s > 0 THEN d.contact_every_s ELSE 60 END) "
-        "    AS online, "
-        "  (SELECT group_concat(r.model || '/' || r.version, ' ') FROM device_run r "
-        "    WHERE r.device_id = d.device_id AND r.ended_ms IS NULL) AS running "
-        "FROM device d JOIN device_contact c ON c.device_id = d.device_id WHERE d.name = :device", &stmt, err));
+                         "SELECT d.*, c.heard_ms, c.settled, "
+                         "  (d.live = 1 AND c.heard_ms >= :now - 3000 * CASE WHEN d.contact_every_s > 0 THEN "
+                         "d.contact_every_s ELSE 60 END) "
+                         "    AS online, "
+                         "  (SELECT group_concat(r.model || '/' || r.version, ' ') FROM device_run r "
+                         "    WHERE r.device_id = d.device_id AND r.ended_ms IS NULL) AS running "
+                         "FROM device d JOIN device_contact c ON c.device_id = d.device_id WHERE d.name = :device",
+                         &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_text(stmt, ":device", device);
     *out = stmt;
@@ -104,15 +109,17 @@ td_code td_device_list_json(td_db *db, const char *project, const char *selector
     int64_t revision = 0;
     TD_TRY(td_fleet__select(db, project, &parsed_selector, -1, list_one, &self, &revision, err));
     TD_TRY(sort_by_name(devices, err));
-    return td_fleet__json_out(json_pack("{s:O, s:I}", "devices", devices, "count", (json_int_t)json_array_size(devices)),
-                              out, err);
+    return td_fleet__json_out(
+        json_pack("{s:O, s:I}", "devices", devices, "count", (json_int_t)json_array_size(devices)), out, err);
 }
 
 static td_code slots_json(td_db *db, int64_t device_id, json_t *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT slot, manifest_digest, previous_digest, state, updated_ms FROM device_slot "
-                         "WHERE device_id = :device_id ORDER BY slot", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT slot, manifest_digest, previous_digest, state, updated_ms FROM device_slot "
+                         "WHERE device_id = :device_id ORDER BY slot",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     for (bool row = true;;) {
         TD_TRY(td_step(stmt, &row, err));
@@ -123,17 +130,20 @@ static td_code slots_json(td_db *db, int64_t device_id, json_t *out, td_err *err
         const void *digest = td_column_blob(stmt, "manifest_digest", &size);
         const void *previous = td_column_blob(stmt, "previous_digest", &previous_size);
         json_array_append_new(out, json_pack("{s:s, s:o, s:o, s:s, s:o}", "slot", td_column_text(stmt, "slot"),
-                              "manifest", td_fleet__digest_json(digest, size), "previous",
-                              td_fleet__digest_json(previous, previous_size), "state", td_column_text(stmt, "state"),
-                              "updated_at", td_fleet__time_json(td_column_int(stmt, "updated_ms"))));
+                                             "manifest", td_fleet__digest_json(digest, size), "previous",
+                                             td_fleet__digest_json(previous, previous_size), "state",
+                                             td_column_text(stmt, "state"), "updated_at",
+                                             td_fleet__time_json(td_column_int(stmt, "updated_ms"))));
     }
 }
 
 static td_code goals_json(td_db *db, int64_t device_id, json_t *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT slot, model, version, manifest_digest FROM device_goal WHERE device_id = :device_id "
-                         "ORDER BY slot", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT slot, model, version, manifest_digest FROM device_goal WHERE device_id = :device_id "
+                         "ORDER BY slot",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     for (bool row = true;;) {
         TD_TRY(td_step(stmt, &row, err));
@@ -143,30 +153,34 @@ static td_code goals_json(td_db *db, int64_t device_id, json_t *out, td_err *err
         size_t size = 0;
         const void *digest = td_column_blob(stmt, "manifest_digest", &size);
         json_array_append_new(out, json_pack("{s:s, s:s, s:I, s:o}", "slot", td_column_text(stmt, "slot"), "model",
-                              td_column_text(stmt, "model"), "version", (json_int_t)td_column_int(stmt, "version"),
-                              "manifest", td_fleet__digest_json(digest, size)));
+                                             td_column_text(stmt, "model"), "version",
+                                             (json_int_t)td_column_int(stmt, "version"), "manifest",
+                                             td_fleet__digest_json(digest, size)));
     }
 }
 
 static td_code reports_json(td_db *db, int64_t device_id, json_t *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT sequence, directive_sequence, slot, state, reason, bytes_done, bytes_total, received_ms "
-                         "FROM device_report WHERE device_id = :device_id ORDER BY report_id DESC LIMIT 50", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "SELECT sequence, directive_sequence, slot, state, reason, bytes_done, bytes_total, received_ms "
+                      "FROM device_report WHERE device_id = :device_id ORDER BY report_id DESC LIMIT 50",
+                      &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     for (bool row = true;;) {
         TD_TRY(td_step(stmt, &row, err));
         if (!row) {
             return TD_OK;
         }
-        json_array_append_new(out, json_pack("{s:I, s:I, s:s, s:s, s:s, s:I, s:I, s:o}",
-                              "sequence", (json_int_t)td_column_int(stmt, "sequence"),
-                              "directive_sequence", (json_int_t)td_column_int(stmt, "directive_sequence"),
-                              "slot", td_column_text(stmt, "slot"), "state", td_column_text(stmt, "state"),
-                              "reason", td_column_text(stmt, "reason"),
-                              "bytes_done", (json_int_t)td_column_int(stmt, "bytes_done"),
-                              "bytes_total", (json_int_t)td_column_int(stmt, "bytes_total"),
-                              "received_at", td_fleet__time_json(td_column_int(stmt, "received_ms"))));
+        json_array_append_new(out, json_pack("{s:I, s:I, s:s, s:s, s:s, s:I, s:I, s:o}", "sequence",
+                                             (json_int_t)td_column_int(stmt, "sequence"), "directive_sequence",
+                                             (json_int_t)td_column_int(stmt, "directive_sequence"), "slot",
+                                             td_column_text(stmt, "slot"), "state", td_column_text(stmt, "state"),
+                                             "reason", td_column_text(stmt, "reason"), "bytes_done",
+                                             (json_int_t)td_column_int(stmt, "bytes_done"), "bytes_total",
+                                             (json_int_t)td_column_int(stmt, "bytes_total"), "received_at",
+                                             td_fleet__time_json(td_column_int(stmt, "received_ms"))));
     }
 }
 
@@ -210,16 +224,18 @@ td_code td_device_counts_json(td_db *db, const char *project, json_t **out, td_e
     td_stmt *stmt;
     bool row;
     TD_TRY(td_db_prepare(db,
-        "SELECT count(*) AS devices, coalesce(sum(d.state = 'revoked'), 0) AS revoked, "
-        "  coalesce(sum(d.live = 1 AND c.heard_ms >= :now - 3000 * CASE WHEN d.contact_every_s > 0 THEN d.contact_every_s "
-        "    ELSE 60 END), 0) AS online "
-        "FROM device d JOIN device_contact c ON c.device_id = d.device_id WHERE d.project = :project", &stmt, err));
+                         "SELECT count(*) AS devices, coalesce(sum(d.state = 'revoked'), 0) AS revoked, "
+                         "  coalesce(sum(d.live = 1 AND c.heard_ms >= :now - 3000 * CASE WHEN d.contact_every_s > 0 "
+                         "THEN d.contact_every_s "
+                         "    ELSE 60 END), 0) AS online "
+                         "FROM device d JOIN device_contact c ON c.device_id = d.device_id WHERE d.project = :project",
+                         &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_text(stmt, ":project", project);
     TD_TRY(td_step(stmt, &row, err));
-    json_t *counts = json_pack("{s:I, s:I, s:I}", "devices", (json_int_t)td_column_int(stmt, "devices"), "online",
-                               (json_int_t)td_column_int(stmt, "online"), "revoked",
-                               (json_int_t)td_column_int(stmt, "revoked"));
+    json_t *counts =
+        json_pack("{s:I, s:I, s:I}", "devices", (json_int_t)td_column_int(stmt, "devices"), "online",
+                  (json_int_t)td_column_int(stmt, "online"), "revoked", (json_int_t)td_column_int(stmt, "revoked"));
     td_reset(stmt);
     return td_fleet__json_out(counts, out, err);
 }
@@ -227,7 +243,8 @@ td_code td_device_counts_json(td_db *db, const char *project, json_t **out, td_e
 td_code td_device_revoked_json(td_db *db, json_t **out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT name FROM device WHERE state = 'revoked' ORDER BY name", &stmt, err)); /* scan: rare */
+    TD_TRY(td_db_prepare(db, "SELECT name FROM device WHERE state = 'revoked' ORDER BY name", &stmt,
+                         err)); /* scan: rare */
     TD_CLEANUP(td_json_done) json_t *names = json_array();
     for (bool row = true;;) {
         TD_TRY(td_step(stmt, &row, err));
@@ -243,12 +260,12 @@ static json_t *run_json(td_stmt *stmt)
     size_t size = 0;
     const void *digest = td_column_blob(stmt, "manifest_digest", &size);
     const char *model = td_column_text(stmt, "model");
-    return json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "device", td_column_text(stmt, "name"),
-                     "model", model != NULL ? json_string(model) : json_null(),
-                     "version", model != NULL ? json_integer(td_column_int(stmt, "version")) : json_null(),
-                     "slot", td_column_text(stmt, "slot"), "manifest", td_fleet__digest_json(digest, size),
-                     "started_at", td_fleet__time_json(td_column_int(stmt, "started_ms")),
-                     "ended_at", td_fleet__time_json(td_column_int(stmt, "ended_ms")));
+    return json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "device", td_column_text(stmt, "name"), "model",
+                     model != NULL ? json_string(model) : json_null(), "version",
+                     model != NULL ? json_integer(td_column_int(stmt, "version")) : json_null(), "slot",
+                     td_column_text(stmt, "slot"), "manifest", td_fleet__digest_json(digest, size), "started_at",
+                     td_fleet__time_json(td_column_int(stmt, "started_ms")), "ended_at",
+                     td_fleet__time_json(td_column_int(stmt, "ended_ms")));
 }
 
 td_code td_device_runs_json(td_db *db, const char *project, const char *device, const char *model, int64_t version,
@@ -256,17 +273,20 @@ td_code td_device_runs_json(td_db *db, const char *project, const char *device, 
 {
     td_stmt *stmt;
     if (device != NULL) {
-        TD_TRY(td_db_prepare(db,
+        TD_TRY(td_db_prepare(
+            db,
             "SELECT d.name, r.model, r.version, r.slot, r.manifest_digest, r.started_ms, r.ended_ms "
             "FROM device d JOIN device_run r ON r.device_id = d.device_id "
-            "WHERE d.name = :name AND d.project = :project ORDER BY r.started_ms DESC, r.run_id DESC LIMIT 1000", &stmt, err));
+            "WHERE d.name = :name AND d.project = :project ORDER BY r.started_ms DESC, r.run_id DESC LIMIT 1000",
+            &stmt, err));
         td_bind_text(stmt, ":name", device);
     } else {
         TD_TRY(td_db_prepare(db,
-            "SELECT d.name, r.model, r.version, r.slot, r.manifest_digest, r.started_ms, r.ended_ms "
-            "FROM device_run r JOIN device d ON d.device_id = r.device_id "
-            "WHERE r.model = :model AND r.version = :version AND d.project = :project "
-            "ORDER BY r.started_ms DESC, r.run_id DESC LIMIT 10000", &stmt, err));
+                             "SELECT d.name, r.model, r.version, r.slot, r.manifest_digest, r.started_ms, r.ended_ms "
+                             "FROM device_run r JOIN device d ON d.device_id = r.device_id "
+                             "WHERE r.model = :model AND r.version = :version AND d.project = :project "
+                             "ORDER BY r.started_ms DESC, r.run_id DESC LIMIT 10000",
+                             &stmt, err));
         td_bind_text(stmt, ":model", model);
         td_bind_int(stmt, ":version", version);
     }

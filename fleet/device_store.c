@@ -1,9 +1,8 @@
 /*
  * device_store.c: rows of devices: finding, choosing by selector, tags, revocation.
  *
- * A selector is asked of every device whose revision is new; revisions grow over all devices, so that a rollout looks at each
- * change once and at nothing when nothing changed.
- * SPDX-License-Identifier: Apache-2.0
+ * A selector is asked of every device whose revision is new; revisions grow over all devices, so that a rollout looks
+ * at each change once and at nothing when nothing changed. SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
 #include "core/base/arena.h"
@@ -29,8 +28,10 @@ static void read_row(td_stmt *stmt, td_device_row *out)
 td_code td_fleet__device_by_id(td_db *db, int64_t device_id, td_device_row *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT device_id, name, project, state, contact_every_s, directive_sequence, "
-                         "directive_accepted, nonce FROM device WHERE device_id = :device_id", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT device_id, name, project, state, contact_every_s, directive_sequence, "
+                         "directive_accepted, nonce FROM device WHERE device_id = :device_id",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     TD_TRY(td_step_one(stmt, err, "there is no device in row %lld", (long long)device_id));
     read_row(stmt, out);
@@ -41,8 +42,10 @@ td_code td_fleet__device_by_id(td_db *db, int64_t device_id, td_device_row *out,
 td_code td_fleet__device_by_name(td_db *db, const char *project, const char *name, td_device_row *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT device_id, name, project, state, contact_every_s, directive_sequence, "
-                         "directive_accepted, nonce FROM device WHERE name = :name AND project = :project", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT device_id, name, project, state, contact_every_s, directive_sequence, "
+                         "directive_accepted, nonce FROM device WHERE name = :name AND project = :project",
+                         &stmt, err));
     td_bind_text(stmt, ":name", name);
     td_bind_text(stmt, ":project", project);
     TD_TRY(td_step_one(stmt, err, "there is no device \"%.64s\" in project %s", name, project));
@@ -75,8 +78,11 @@ static bool row_matches(td_stmt *stmt, const td_selector *selector)
     TD_CLEANUP(td_json_done) json_t *runtimes = parse_column(stmt, "runtimes");
     const char *running = td_column_text(stmt, "running");
     td_device_facts facts = {
-        .device = td_column_text(stmt, "name"), .hardware = td_column_text(stmt, "hardware"),
-        .state = td_column_text(stmt, "state"), .tags = tags, .runtimes = runtimes,
+        .device = td_column_text(stmt, "name"),
+        .hardware = td_column_text(stmt, "hardware"),
+        .state = td_column_text(stmt, "state"),
+        .tags = tags,
+        .runtimes = runtimes,
         .running = running != NULL ? running : "",
         .ram_mb = td_column_int(stmt, "ram_bytes") / (1024 * 1024),
         .storage_mb = td_column_int(stmt, "storage_free") / (1024 * 1024),
@@ -124,14 +130,17 @@ td_code td_fleet__select(td_db *db, const char *project, const td_selector *sele
                          td_device_fn each, void *context, int64_t *revision_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "SELECT d.device_id, d.name, d.state, d.hardware, d.runtimes, d.tags, d.ram_bytes, d.storage_free, d.revision, "
-        "  (d.live = 1 AND c.heard_ms >= :now - 3000 * CASE WHEN d.contact_every_s > 0 THEN d.contact_every_s ELSE 60 END) "
+        "  (d.live = 1 AND c.heard_ms >= :now - 3000 * CASE WHEN d.contact_every_s > 0 THEN d.contact_every_s ELSE 60 "
+        "END) "
         "    AS online, "
         "  (SELECT group_concat(r.model || '/' || r.version, ' ') FROM device_run r "
         "    WHERE r.device_id = d.device_id AND r.ended_ms IS NULL) AS running "
         "FROM device d JOIN device_contact c ON c.device_id = d.device_id "
-        "WHERE d.project = :project AND d.revision > :after ORDER BY d.revision", &stmt, err));
+        "WHERE d.project = :project AND d.revision > :after ORDER BY d.revision",
+        &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_int(stmt, ":after", after_revision);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
@@ -173,8 +182,10 @@ td_code td_fleet__suggest_tags(td_db *db, const char *project, const td_selector
 {
     enum { PAIRS_MAX = 500 };
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT DISTINCT t.key || '=' || t.value AS pair FROM device d, json_each(d.tags) t "
-                         "WHERE d.project = :project AND d.state = 'enrolled' ORDER BY pair LIMIT 500", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT DISTINCT t.key || '=' || t.value AS pair FROM device d, json_each(d.tags) t "
+                         "WHERE d.project = :project AND d.state = 'enrolled' ORDER BY pair LIMIT 500",
+                         &stmt, err));
     td_bind_text(stmt, ":project", project);
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     const char *pairs[PAIRS_MAX + 1] = {0};
@@ -197,15 +208,18 @@ static td_code check_tag(const char *key, const json_t *value, bool allow_null, 
     if (length == 0 || length > 32 || strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != length ||
         strcmp(key, "all") == 0 || strcmp(key, "and") == 0 || strcmp(key, "or") == 0 || strcmp(key, "not") == 0 ||
         strcmp(key, "in") == 0 || td_selector__is_inventory(key)) {
-        return td_fail(err, TD_INVALID, "tag \"%.40s\": a key is 1 to 32 of a-z, 0-9, _ . - and no word of the selector "
-                       "(all, and, or, not, in, device, hardware, runtime, ram_mb, storage_mb, state, online, model)", key);
+        return td_fail(err, TD_INVALID,
+                       "tag \"%.40s\": a key is 1 to 32 of a-z, 0-9, _ . - and no word of the selector "
+                       "(all, and, or, not, in, device, hardware, runtime, ram_mb, storage_mb, state, online, model)",
+                       key);
     }
     if (json_is_null(value) && allow_null) {
         return TD_OK;
     }
     const char *text = json_string_value(value);
     if (text == NULL || strlen(text) > 64 || strpbrk(text, "'\"\n\r") != NULL) {
-        return td_fail(err, TD_INVALID, "tag \"%s\": a value is text of at most 64 bytes without quotes or line ends", key);
+        return td_fail(err, TD_INVALID, "tag \"%s\": a value is text of at most 64 bytes without quotes or line ends",
+                       key);
     }
     return TD_OK;
 }
@@ -219,12 +233,12 @@ td_code td_fleet__check_tags(const json_t *tags, bool allow_null, td_err *err)
         return td_fail(err, TD_INVALID, "tags are an object of texts");
     }
     if (json_object_size(tags) > TD_DEVICE_TAGS_MAX) {
-        return td_fail(err, TD_LIMIT, "a device has at most %d tags, not %zu", TD_DEVICE_TAGS_MAX, json_object_size(tags));
+        return td_fail(err, TD_LIMIT, "a device has at most %d tags, not %zu", TD_DEVICE_TAGS_MAX,
+                       json_object_size(tags));
     }
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)tags, key, value)
-    {
+    json_object_foreach ((json_t *)tags, key, value) {
         TD_TRY(check_tag(key, value, allow_null, err));
     }
     return TD_OK;
@@ -245,8 +259,7 @@ static void merge_tags(json_t *tags, const json_t *changes)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)changes, key, value)
-    {
+    json_object_foreach ((json_t *)changes, key, value) {
         if (json_is_null(value)) {
             json_object_del(tags, key);
         } else {
@@ -278,8 +291,14 @@ td_code td_device_tag(td_db *db, const td_actor *actor, const char *project, con
     td_bind_int(stmt, ":device_id", row.device_id);
     TD_TRY(td_run(stmt, err));
     TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:O}", "tags", now);
-    return td_fleet__audit(db, &(td_fleet_record){.actor = actor, .action = "update.device", .object_type = "device",
-                           .object_id = device, .project = project, .after = after}, err);
+    return td_fleet__audit(db,
+                           &(td_fleet_record){.actor = actor,
+                                              .action = "update.device",
+                                              .object_type = "device",
+                                              .object_id = device,
+                                              .project = project,
+                                              .after = after},
+                           err);
 }
 
 static td_code forget_goals(td_db *db, int64_t device_id, td_err *err)
@@ -288,8 +307,10 @@ static td_code forget_goals(td_db *db, int64_t device_id, td_err *err)
     TD_TRY(td_db_prepare(db, "DELETE FROM device_goal WHERE device_id = :device_id", &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     TD_TRY(td_run(stmt, err));
-    TD_TRY(td_db_prepare(db, "UPDATE rollout_device SET state = 'cancelled', reason = 'revoked', ended_ms = :now "
-                         "WHERE device_id = :device_id AND state IN ('waiting', 'issued', 'working')", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE rollout_device SET state = 'cancelled', reason = 'revoked', ended_ms = :now "
+                         "WHERE device_id = :device_id AND state IN ('waiting', 'issued', 'working')",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     return td_run(stmt, err);
@@ -307,13 +328,21 @@ td_code td_device_revoke(td_db *db, const td_actor *actor, const char *project, 
     int64_t revision = 0;
     TD_TRY(td_fleet__next_revision(db, &revision, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE device SET state = 'revoked', revoked_ms = :now, live = 0, revision = :revision "
-                         "WHERE device_id = :device_id", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE device SET state = 'revoked', revoked_ms = :now, live = 0, revision = :revision "
+                         "WHERE device_id = :device_id",
+                         &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":revision", revision);
     td_bind_int(stmt, ":device_id", row.device_id);
     TD_TRY(td_run(stmt, err));
     TD_TRY(forget_goals(db, row.device_id, err));
-    return td_fleet__audit(db, &(td_fleet_record){.actor = actor, .action = "revoke.device", .object_type = "device",
-                           .object_id = device, .project = project, .reason = reason}, err);
+    return td_fleet__audit(db,
+                           &(td_fleet_record){.actor = actor,
+                                              .action = "revoke.device",
+                                              .object_type = "device",
+                                              .object_id = device,
+                                              .project = project,
+                                              .reason = reason},
+                           err);
 }

@@ -16,7 +16,8 @@
 static td_code load_goals(td_db *db, const td_device_row *device, tidemark_Directive *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT slot, goal FROM device_goal WHERE device_id = :device_id ORDER BY slot", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "SELECT slot, goal FROM device_goal WHERE device_id = :device_id ORDER BY slot", &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     for (bool row = true;;) {
         TD_TRY(td_step(stmt, &row, err));
@@ -39,12 +40,15 @@ static td_code insert_directive(td_db *db, const tidemark_Directive *directive, 
                                 const td_str *envelope, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE directive SET newest = 0 WHERE device_id = :device_id AND newest = 1", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "UPDATE directive SET newest = 0 WHERE device_id = :device_id AND newest = 1", &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     TD_TRY(td_run(stmt, err));
     TD_TRY(td_db_prepare(db,
-        "INSERT INTO directive (device_id, sequence, rollout, cancel, envelope, keyset_digest, issued_ms, not_after_ms) "
-        "VALUES (:device_id, :sequence, :rollout, :cancel, :envelope, :keyset, :now, :not_after)", &stmt, err));
+                         "INSERT INTO directive (device_id, sequence, rollout, cancel, envelope, keyset_digest, "
+                         "issued_ms, not_after_ms) "
+                         "VALUES (:device_id, :sequence, :rollout, :cancel, :envelope, :keyset, :now, :not_after)",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     td_bind_int(stmt, ":sequence", (int64_t)directive->sequence);
     td_bind_text(stmt, ":rollout", directive->rollout);
@@ -54,8 +58,8 @@ static td_code insert_directive(td_db *db, const tidemark_Directive *directive, 
     td_bind_int(stmt, ":now", (int64_t)directive->issued_ms);
     td_bind_int(stmt, ":not_after", (int64_t)directive->not_after_ms);
     TD_TRY(td_run(stmt, err));
-    TD_TRY(td_db_prepare(db, "UPDATE device SET directive_sequence = :sequence, nonce = 0 WHERE device_id = :device_id", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(db, "UPDATE device SET directive_sequence = :sequence, nonce = 0 WHERE device_id = :device_id",
+                         &stmt, err));
     td_bind_int(stmt, ":sequence", (int64_t)directive->sequence);
     td_bind_int(stmt, ":device_id", device->device_id);
     return td_run(stmt, err);
@@ -78,14 +82,20 @@ static td_code audit_directive(td_db *db, const td_device_row *device, const tid
     td_sha256_of(envelope->data, envelope->size, digest);
     TD_CLEANUP(td_json_done) json_t *goals = json_array();
     for (pb_size_t i = 0; i < directive->goals_count; i++) {
-        json_array_append_new(goals, json_pack("{s:s, s:o}", "slot", directive->goals[i].slot, "manifest",
-                              td_fleet__digest_json(directive->goals[i].manifest_digest, TD_DIGEST_SIZE)));
+        json_array_append_new(goals,
+                              json_pack("{s:s, s:o}", "slot", directive->goals[i].slot, "manifest",
+                                        td_fleet__digest_json(directive->goals[i].manifest_digest, TD_DIGEST_SIZE)));
     }
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:I, s:O, s:b, s:s}", "sequence", (json_int_t)directive->sequence,
-                                                       "goals", goals, "cancel", directive->cancel, "rollout",
-                                                       directive->rollout);
-    td_audit_entry entry = {.actor = &td_actor_system, .action = "issue.directive", .object_type = "device",
-                            .object_id = device->name, .digest = digest, .project = device->project, .after = after};
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:I, s:O, s:b, s:s}", "sequence", (json_int_t)directive->sequence, "goals", goals,
+                              "cancel", directive->cancel, "rollout", directive->rollout);
+    td_audit_entry entry = {.actor = &td_actor_system,
+                            .action = "issue.directive",
+                            .object_type = "device",
+                            .object_id = device->name,
+                            .digest = digest,
+                            .project = device->project,
+                            .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }
 
@@ -97,8 +107,8 @@ td_code td_fleet__issue(td_db *db, int64_t device_id, const td_order *order, con
     if (device.revoked) {
         return td_fail(err, TD_CONFLICT, "device %s is revoked", device.name);
     }
-    int64_t last = device.directive_sequence > device.directive_accepted ? device.directive_sequence
-                                                                          : device.directive_accepted;
+    int64_t last =
+        device.directive_sequence > device.directive_accepted ? device.directive_sequence : device.directive_accepted;
     tidemark_Directive directive = tidemark_Directive_init_zero;
     directive.sequence = (uint64_t)last + 1;
     directive.issued_ms = (uint64_t)td_db_now_ms(db);
@@ -126,12 +136,15 @@ td_code td_fleet__accepted(td_db *db, const td_device_row *device, int64_t seque
         return TD_OK; /* nothing new, or a number that we never issued */
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE device SET directive_accepted = :sequence WHERE device_id = :device_id", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "UPDATE device SET directive_accepted = :sequence WHERE device_id = :device_id", &stmt, err));
     td_bind_int(stmt, ":sequence", sequence);
     td_bind_int(stmt, ":device_id", device->device_id);
     TD_TRY(td_run(stmt, err));
-    TD_TRY(td_db_prepare(db, "UPDATE directive SET acknowledged_ms = :now WHERE device_id = :device_id AND newest = 1 "
-                         "AND sequence <= :sequence AND acknowledged_ms IS NULL", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE directive SET acknowledged_ms = :now WHERE device_id = :device_id AND newest = 1 "
+                         "AND sequence <= :sequence AND acknowledged_ms IS NULL",
+                         &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":device_id", device->device_id);
     td_bind_int(stmt, ":sequence", sequence);
@@ -145,12 +158,15 @@ td_code td_fleet__forgotten(td_db *db, const td_device_row *device, int64_t sequ
         return TD_OK;
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE device SET directive_accepted = :sequence WHERE device_id = :device_id", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "UPDATE device SET directive_accepted = :sequence WHERE device_id = :device_id", &stmt, err));
     td_bind_int(stmt, ":sequence", sequence);
     td_bind_int(stmt, ":device_id", device->device_id);
     TD_TRY(td_run(stmt, err));
-    TD_TRY(td_db_prepare(db, "UPDATE directive SET acknowledged_ms = NULL WHERE device_id = :device_id AND newest = 1 "
-                         "AND sequence > :sequence", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE directive SET acknowledged_ms = NULL WHERE device_id = :device_id AND newest = 1 "
+                         "AND sequence > :sequence",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     td_bind_int(stmt, ":sequence", sequence);
     return td_run(stmt, err);
@@ -165,12 +181,13 @@ typedef struct due {
 static td_code list_due(td_db *db, due *out, size_t room, size_t *count_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "SELECT device_id, sequence, rollout, cancel FROM directive "
         "WHERE newest = 1 AND acknowledged_ms IS NULL AND not_after_ms < :soon "
         "UNION SELECT d.device_id, o.sequence, o.rollout, o.cancel FROM device d JOIN directive o "
-        "  ON o.device_id = d.device_id AND o.newest = 1 AND o.acknowledged_ms IS NULL WHERE d.nonce <> 0 LIMIT :room", &stmt,
-        err));
+        "  ON o.device_id = d.device_id AND o.newest = 1 AND o.acknowledged_ms IS NULL WHERE d.nonce <> 0 LIMIT :room",
+        &stmt, err));
     td_bind_int(stmt, ":soon", td_db_now_ms(db) + TD_DIRECTIVE_RENEW_MS);
     td_bind_int(stmt, ":room", (int64_t)room);
     size_t count = 0;
@@ -179,7 +196,8 @@ static td_code list_due(td_db *db, due *out, size_t room, size_t *count_out, td_
         if (!row) {
             break;
         }
-        out[count] = (due){.device_id = td_column_int(stmt, "device_id"), .sequence = td_column_int(stmt, "sequence"),
+        out[count] = (due){.device_id = td_column_int(stmt, "device_id"),
+                           .sequence = td_column_int(stmt, "sequence"),
                            .cancel = td_column_int(stmt, "cancel") != 0};
         snprintf(out[count].rollout, sizeof out[count].rollout, "%s", td_column_text(stmt, "rollout"));
     }
@@ -193,16 +211,18 @@ static td_code renumber(td_db *db, const due *old, int64_t sequence, td_err *err
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "UPDATE rollout_device SET sequence = CASE WHEN sequence = :old THEN :new ELSE sequence END, "
-        "undo_sequence = CASE WHEN undo_sequence = :old THEN :new ELSE undo_sequence END "
-        "WHERE device_id = :device_id AND (sequence = :old OR undo_sequence = :old)", &stmt, err));
+                         "UPDATE rollout_device SET sequence = CASE WHEN sequence = :old THEN :new ELSE sequence END, "
+                         "undo_sequence = CASE WHEN undo_sequence = :old THEN :new ELSE undo_sequence END "
+                         "WHERE device_id = :device_id AND (sequence = :old OR undo_sequence = :old)",
+                         &stmt, err));
     td_bind_int(stmt, ":old", old->sequence);
     td_bind_int(stmt, ":new", sequence);
     td_bind_int(stmt, ":device_id", old->device_id);
     return td_run(stmt, err);
 }
 
-td_code td_fleet__renew(td_db *db, const td_rollout_tick_options *options, int64_t *budget, int64_t *written, td_err *err)
+td_code td_fleet__renew(td_db *db, const td_rollout_tick_options *options, int64_t *budget, int64_t *written,
+                        td_err *err)
 {
     due list[64];
     size_t count = 0, room = *budget < (int64_t)TD_COUNT_OF(list) ? (size_t)*budget : TD_COUNT_OF(list);

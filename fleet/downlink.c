@@ -37,10 +37,11 @@ td_code td_downlink_sign(const td_key *key, const char *payload_type, const void
     return td_signed_message_make(payload_type, payload, size, key, out, err);
 }
 
-td_code td_server_state_message(const td_key *director, bool online, uint64_t epoch, int64_t now_ms, td_str *out, td_err *err)
+td_code td_server_state_message(const td_key *director, bool online, uint64_t epoch, int64_t now_ms, td_str *out,
+                                td_err *err)
 {
-    tidemark_ServerState state = {.online = online, .epoch = epoch, .now_ms = (uint64_t)now_ms,
-                                  .largest_block = TD_BLOCK_SIZE_MAX};
+    tidemark_ServerState state = {
+        .online = online, .epoch = epoch, .now_ms = (uint64_t)now_ms, .largest_block = TD_BLOCK_SIZE_MAX};
     uint8_t bytes[tidemark_ServerState_size];
     pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizeof bytes);
     if (!pb_encode(&stream, tidemark_ServerState_fields, &state)) {

@@ -81,13 +81,17 @@ td_code td_enrol_certify(const td_enrol_request *request, const td_enrol_authori
     char common_name[65];
     TD_TRY(td_x509_read_request(request->csr_pem, request->csr_size, public_key, common_name, err));
     if (strcmp(common_name, request->device) != 0) {
-        return td_fail(err, TD_INVALID, "the certificate request is for \"%.64s\", but the device proposes \"%s\": they must "
-                       "be the same", common_name, request->device);
+        return td_fail(err, TD_INVALID,
+                       "the certificate request is for \"%.64s\", but the device proposes \"%s\": they must "
+                       "be the same",
+                       common_name, request->device);
     }
     int64_t validity = authority->validity_ms > 0 ? authority->validity_ms : VALIDITY_DEFAULT_MS;
-    td_x509_leaf leaf = {.common_name = request->device, .not_before_ms = now_ms - DAY_MS, .not_after_ms = now_ms + validity};
+    td_x509_leaf leaf = {
+        .common_name = request->device, .not_before_ms = now_ms - DAY_MS, .not_after_ms = now_ms + validity};
     TD_CLEANUP(td_enrol_grant_done) td_enrol_grant grant = {.not_after_ms = leaf.not_after_ms};
-    TD_TRY(td_x509_issue(authority->ca_key, authority->ca_pem, public_key, &leaf, &grant.certificate_pem, grant.serial, err));
+    TD_TRY(td_x509_issue(authority->ca_key, authority->ca_pem, public_key, &leaf, &grant.certificate_pem, grant.serial,
+                         err));
     TD_TRY(td_random(grant.uplink_key, sizeof grant.uplink_key, err));
     *out = grant;
     grant = (td_enrol_grant){0};

@@ -37,8 +37,11 @@ static td_code insert_code(td_db *db, const new_code *code, const uint8_t secret
     uint8_t hash[TD_DIGEST_SIZE];
     td_sha256_of(secret, TD_ENROL_SECRET_SIZE, hash);
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "INSERT INTO enrol_code (secret_hash, project, tags, created_ms, created_by, expires_ms, uses) "
-                         "VALUES (:hash, :project, :tags, :now, :created_by, :expires, :uses)", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "INSERT INTO enrol_code (secret_hash, project, tags, created_ms, created_by, expires_ms, uses) "
+                      "VALUES (:hash, :project, :tags, :now, :created_by, :expires, :uses)",
+                      &stmt, err));
     td_bind_blob(stmt, ":hash", hash, sizeof hash);
     td_bind_text(stmt, ":project", code->project);
     td_bind_text(stmt, ":tags", code->tags);
@@ -49,7 +52,8 @@ static td_code insert_code(td_db *db, const new_code *code, const uint8_t secret
     return td_run(stmt, err);
 }
 
-static td_code make_codes(td_db *db, const td_enrol_code_options *options, const new_code *code, json_t *texts, td_err *err)
+static td_code make_codes(td_db *db, const td_enrol_code_options *options, const new_code *code, json_t *texts,
+                          td_err *err)
 {
     for (int64_t i = 0; i < options->count; i++) {
         uint8_t secret[TD_ENROL_SECRET_SIZE];
@@ -74,27 +78,38 @@ td_code td_enrol_code_create(td_db *db, const td_actor *actor, const td_enrol_co
     TD_CLEANUP(td_json_done) json_t *tags = options->tags != NULL ? json_deep_copy(options->tags) : json_object();
     TD_CLEANUP(td_str_done) td_str tags_text = {0};
     TD_TRY(td_json_write(tags, &tags_text, err));
-    new_code code = {.project = project, .tags = td_str_text(&tags_text), .created_by = actor->name,
+    new_code code = {.project = project,
+                     .tags = td_str_text(&tags_text),
+                     .created_by = actor->name,
                      .expires_ms = td_db_now_ms(db) + (options->ttl_ms > 0 ? options->ttl_ms : TTL_DEFAULT_MS),
                      .uses = options->uses > 0 ? options->uses : 1};
     TD_CLEANUP(td_json_done) json_t *texts = json_array();
     TD_TRY(make_codes(db, options, &code, texts, err));
     char id[40];
     snprintf(id, sizeof id, "code-%lld", (long long)td_db_last_id(db));
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:I, s:I, s:O, s:o}", "count", (json_int_t)options->count, "uses",
-                                                       (json_int_t)code.uses, "tags", tags, "expires_at",
-                                                       td_fleet__time_json(code.expires_ms));
-    TD_TRY(td_fleet__audit(db, &(td_fleet_record){.actor = actor, .action = "create.enrolment_code", .object_type = "enrolment_code",
-                           .object_id = id, .project = project, .after = after}, err));
-    return td_fleet__json_out(json_pack("{s:O, s:o, s:I}", "codes", texts, "expires_at", td_fleet__time_json(code.expires_ms),
-                                        "uses", (json_int_t)code.uses), out, err);
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:I, s:I, s:O, s:o}", "count", (json_int_t)options->count, "uses",
+                              (json_int_t)code.uses, "tags", tags, "expires_at", td_fleet__time_json(code.expires_ms));
+    TD_TRY(td_fleet__audit(db,
+                           &(td_fleet_record){.actor = actor,
+                                              .action = "create.enrolment_code",
+                                              .object_type = "enrolment_code",
+                                              .object_id = id,
+                                              .project = project,
+                                              .after = after},
+                           err));
+    return td_fleet__json_out(json_pack("{s:O, s:o, s:I}", "codes", texts, "expires_at",
+                                        td_fleet__time_json(code.expires_ms), "uses", (json_int_t)code.uses),
+                              out, err);
 }
 
 td_code td_enrol_code_list_json(td_db *db, const char *project, json_t **out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT code_id, created_ms, created_by, expires_ms, uses, used, tags FROM enrol_code "
-                         "WHERE project = :project ORDER BY code_id DESC LIMIT 1000", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT code_id, created_ms, created_by, expires_ms, uses, used, tags FROM enrol_code "
+                         "WHERE project = :project ORDER BY code_id DESC LIMIT 1000",
+                         &stmt, err));
     td_bind_text(stmt, ":project", project);
     TD_CLEANUP(td_json_done) json_t *codes = json_array();
     for (bool row = true;;) {
@@ -102,14 +117,13 @@ td_code td_enrol_code_list_json(td_db *db, const char *project, json_t **out, td
         if (!row) {
             return td_fleet__json_out(json_pack("{s:O}", "codes", codes), out, err);
         }
-        json_array_append_new(codes, json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:o}",
-                              "id", (json_int_t)td_column_int(stmt, "code_id"),
-                              "created_at", td_fleet__time_json(td_column_int(stmt, "created_ms")),
-                              "created_by", td_column_text(stmt, "created_by"),
-                              "expires_at", td_fleet__time_json(td_column_int(stmt, "expires_ms")),
-                              "uses", (json_int_t)td_column_int(stmt, "uses"), "used",
-                              (json_int_t)td_column_int(stmt, "used"),
-                              "tags", json_loads(td_column_text(stmt, "tags"), 0, NULL)));
+        json_array_append_new(
+            codes, json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:o}", "id", (json_int_t)td_column_int(stmt, "code_id"),
+                             "created_at", td_fleet__time_json(td_column_int(stmt, "created_ms")), "created_by",
+                             td_column_text(stmt, "created_by"), "expires_at",
+                             td_fleet__time_json(td_column_int(stmt, "expires_ms")), "uses",
+                             (json_int_t)td_column_int(stmt, "uses"), "used", (json_int_t)td_column_int(stmt, "used"),
+                             "tags", json_loads(td_column_text(stmt, "tags"), 0, NULL)));
     }
 }
 
@@ -129,13 +143,14 @@ static td_code judge_code(td_db *db, td_stmt *stmt, td_err *err)
     char when[32];
     if (td_column_int(stmt, "expires_ms") < td_db_now_ms(db)) {
         td_format_time(td_column_int(stmt, "expires_ms"), when);
-        return td_fail(err, TD_DENIED, "this enrolment code expired at %s; ask for a new one (tidemark device enrol-code)",
-                       when);
+        return td_fail(err, TD_DENIED,
+                       "this enrolment code expired at %s; ask for a new one (tidemark device enrol-code)", when);
     }
     if (td_column_int(stmt, "used") >= td_column_int(stmt, "uses")) {
-        return td_fail(err, TD_DENIED, "this enrolment code is spent: it has let in %lld of %lld devices; ask for a new one "
-                       "(tidemark device enrol-code)", (long long)td_column_int(stmt, "used"),
-                       (long long)td_column_int(stmt, "uses"));
+        return td_fail(err, TD_DENIED,
+                       "this enrolment code is spent: it has let in %lld of %lld devices; ask for a new one "
+                       "(tidemark device enrol-code)",
+                       (long long)td_column_int(stmt, "used"), (long long)td_column_int(stmt, "uses"));
     }
     return TD_OK;
 }
@@ -146,8 +161,10 @@ static td_code find_code(td_db *db, const uint8_t secret[TD_ENROL_SECRET_SIZE], 
     td_sha256_of(secret, TD_ENROL_SECRET_SIZE, hash);
     td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT code_id, project, tags, expires_ms, uses, used FROM enrol_code "
-                         "WHERE secret_hash = :hash", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT code_id, project, tags, expires_ms, uses, used FROM enrol_code "
+                         "WHERE secret_hash = :hash",
+                         &stmt, err));
     td_bind_blob(stmt, ":hash", hash, sizeof hash);
     TD_TRY(td_step(stmt, &row, err));
     if (!row) {
@@ -191,7 +208,8 @@ static td_code check_free(td_db *db, const char *device, td_err *err)
     td_bind_text(stmt, ":name", device);
     TD_TRY(td_step(stmt, &row, err));
     td_reset(stmt);
-    return row ? td_fail(err, TD_CONFLICT, "the identifier \"%s\" is taken; propose another one (--id)", device) : TD_OK;
+    return row ? td_fail(err, TD_CONFLICT, "the identifier \"%s\" is taken; propose another one (--id)", device)
+               : TD_OK;
 }
 
 td_code td_enrol_check(td_db *db, const td_enrol_request *request, td_err *err)
@@ -227,9 +245,12 @@ static td_code insert_device(td_db *db, const td_enrol_request *request, const t
     TD_TRY(td_fleet__next_revision(db, &revision, err));
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "INSERT INTO device (name, project, hardware, runtimes, tags, uplink_key, certificate_serial, certificate_end_ms, "
-        "code_id, enrolled_ms, revision) VALUES (:name, :project, :hardware, :runtimes, :tags, :uplink_key, :serial, :end, "
-        ":code_id, :now, :revision)", &stmt, err));
+                         "INSERT INTO device (name, project, hardware, runtimes, tags, uplink_key, certificate_serial, "
+                         "certificate_end_ms, "
+                         "code_id, enrolled_ms, revision) VALUES (:name, :project, :hardware, :runtimes, :tags, "
+                         ":uplink_key, :serial, :end, "
+                         ":code_id, :now, :revision)",
+                         &stmt, err));
     td_bind_text(stmt, ":name", request->device);
     td_bind_text(stmt, ":project", code->project);
     td_bind_text(stmt, ":hardware", request->hardware != NULL ? request->hardware : "");
@@ -261,9 +282,15 @@ td_code td_enrol_device(td_db *db, const td_enrol_request *request, const td_enr
     snprintf(id, sizeof id, "code-%lld", (long long)code.code_id);
     td_actor actor = td_fleet__device_actor(request->device);
     actor.authentication = "enrolment-code";
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s, s:s, s:s, s:O?}", "certificate_serial", serial, "code", id,
-                                                       "hardware", request->hardware != NULL ? request->hardware : "",
-                                                       "tags", code.tags);
-    return td_fleet__audit(db, &(td_fleet_record){.actor = &actor, .action = "enrol.device", .object_type = "device",
-                           .object_id = request->device, .project = code.project, .after = after}, err);
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:s, s:s, s:s, s:O?}", "certificate_serial", serial, "code", id, "hardware",
+                              request->hardware != NULL ? request->hardware : "", "tags", code.tags);
+    return td_fleet__audit(db,
+                           &(td_fleet_record){.actor = &actor,
+                                              .action = "enrol.device",
+                                              .object_type = "device",
+                                              .object_id = request->device,
+                                              .project = code.project,
+                                              .after = after},
+                           err);
 }

@@ -1,8 +1,9 @@
 /*
  * fleet.h: devices, how they come in, what they are told to run, and what they say about it.
  *
- * One signed, numbered, retained directive a device states everything that it should run; a rollout is the careful writing
- * of such directives, wave by wave. The database holds goal and presence; the broker is a cache that may be wiped.
+ * One signed, numbered, retained directive a device states everything that it should run; a rollout is the careful
+ * writing of such directives, wave by wave. The database holds goal and presence; the broker is a cache that may be
+ * wiped.
  *
  *   device.h     devices: list, show, tags, revocation, the selector grammar
  *   enrol.h      one-time codes and the admission of a device

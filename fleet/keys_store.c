@@ -75,7 +75,8 @@ static td_code fill(td_db *db, td_uplink_key *table, size_t room, size_t *count_
 {
     td_stmt *stmt;
     /* scan: all are meant */
-    TD_TRY(td_db_prepare(db, "SELECT device_id, name, project, state, uplink_key FROM device ORDER BY name", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "SELECT device_id, name, project, state, uplink_key FROM device ORDER BY name", &stmt, err));
     size_t count = 0;
     for (bool row = true; count < room; count++) {
         TD_TRY(td_step(stmt, &row, err));
@@ -125,8 +126,8 @@ static int compare_device(const void *name, const void *key)
 bool td_uplink__key(td_uplink_keys *keys, const char *device, td_uplink_key *out)
 {
     pthread_mutex_lock(&keys->mutex);
-    const td_uplink_key *found = keys->count > 0
-        ? bsearch(device, keys->keys, keys->count, sizeof *keys->keys, compare_device) : NULL;
+    const td_uplink_key *found =
+        keys->count > 0 ? bsearch(device, keys->keys, keys->count, sizeof *keys->keys, compare_device) : NULL;
     if (found != NULL) {
         *out = *found;
     }

@@ -1,9 +1,8 @@
 /*
  * part_store.c: a device's part in a rollout: one row that moves along td_part_states by what the device says.
  *
- * A report names the directive that it is about; that directive's number is the key to the part. What a device says about a
- * directive that took the version back moves the same part towards its end.
- * SPDX-License-Identifier: Apache-2.0
+ * A report names the directive that it is about; that directive's number is the key to the part. What a device says
+ * about a directive that took the version back moves the same part towards its end. SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/rollout_internal.h"
 
@@ -11,8 +10,10 @@
 
 static void read_part(td_stmt *stmt, td_part *out)
 {
-    *out = (td_part){.rollout_id = td_column_int(stmt, "rollout_id"), .device_id = td_column_int(stmt, "device_id"),
-                     .sequence = td_column_int(stmt, "sequence"), .undo_sequence = td_column_int(stmt, "undo_sequence"),
+    *out = (td_part){.rollout_id = td_column_int(stmt, "rollout_id"),
+                     .device_id = td_column_int(stmt, "device_id"),
+                     .sequence = td_column_int(stmt, "sequence"),
+                     .undo_sequence = td_column_int(stmt, "undo_sequence"),
                      .ended = td_column_int(stmt, "over") != 0};
     snprintf(out->state_name, sizeof out->state_name, "%s", td_column_text(stmt, "state"));
     snprintf(out->rollout, sizeof out->rollout, "%s", td_column_text(stmt, "id"));
@@ -28,11 +29,14 @@ static void read_part(td_stmt *stmt, td_part *out)
 static td_code find_part(td_db *db, int64_t device_id, int64_t sequence, td_part *out, bool *found_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "SELECT p.rollout_id, p.device_id, p.state, p.sequence, p.undo_sequence, r.id, r.slot, r.manifest_digest, "
         "r.ended_ms IS NOT NULL AS over FROM rollout_device p JOIN rollout r ON r.rollout_id = p.rollout_id "
-        "WHERE p.device_id = :device_id AND p.state <> 'waiting' AND (p.sequence = :sequence OR p.undo_sequence = :sequence) "
-        "ORDER BY p.rollout_id DESC LIMIT 1", &stmt, err));
+        "WHERE p.device_id = :device_id AND p.state <> 'waiting' AND (p.sequence = :sequence OR p.undo_sequence = "
+        ":sequence) "
+        "ORDER BY p.rollout_id DESC LIMIT 1",
+        &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":sequence", sequence);
     TD_TRY(td_step(stmt, found_out, err));
@@ -54,9 +58,10 @@ td_code td_part__move(td_db *db, const td_part *part, td_part_state to, const ch
                 to == TD_PART_UNREACHED;
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "UPDATE rollout_device SET state = :state, reason = coalesce(:reason, reason), "
-        "ended_ms = CASE WHEN :over THEN :now ELSE NULL END "
-        "WHERE rollout_id = :rollout_id AND device_id = :device_id", &stmt, err));
+                         "UPDATE rollout_device SET state = :state, reason = coalesce(:reason, reason), "
+                         "ended_ms = CASE WHEN :over THEN :now ELSE NULL END "
+                         "WHERE rollout_id = :rollout_id AND device_id = :device_id",
+                         &stmt, err));
     td_bind_text(stmt, ":state", td_part_states.names[to]);
     td_bind_text(stmt, ":reason", reason);
     td_bind_bool(stmt, ":over", over);
@@ -76,8 +81,10 @@ static td_code begin_work(td_db *db, td_part *part, const td_device_row *device,
     TD_TRY(td_part__move(db, part, TD_PART_WORKING, NULL, err));
     part->state = TD_PART_WORKING;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE rollout_device SET acknowledged_ms = :now, deadline_ms = :deadline "
-                         "WHERE rollout_id = :rollout_id AND device_id = :device_id", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE rollout_device SET acknowledged_ms = :now, deadline_ms = :deadline "
+                         "WHERE rollout_id = :rollout_id AND device_id = :device_id",
+                         &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":deadline", td_db_now_ms(db) + allowed_ms);
     td_bind_int(stmt, ":rollout_id", part->rollout_id);
@@ -102,10 +109,12 @@ td_code td_fleet__part_accepted(td_db *db, const td_device_row *device, int64_t 
 static td_code keep_progress(td_db *db, const td_part *part, const td_part_report *report, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "UPDATE rollout_device SET step = :step, bytes_done = CASE WHEN :total > 0 THEN :done ELSE bytes_done END, "
         "bytes_total = CASE WHEN :total > 0 THEN :total ELSE bytes_total END "
-        "WHERE rollout_id = :rollout_id AND device_id = :device_id", &stmt, err));
+        "WHERE rollout_id = :rollout_id AND device_id = :device_id",
+        &stmt, err));
     td_bind_text(stmt, ":step", td_fleet__state_name(report->state));
     td_bind_int(stmt, ":done", report->bytes_done);
     td_bind_int(stmt, ":total", report->bytes_total);
@@ -121,24 +130,32 @@ td_code td_part__restore_goal(td_db *db, int64_t rollout_id, int64_t device_id, 
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_text(stmt, ":slot", slot);
     TD_TRY(td_run(stmt, err));
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "INSERT INTO device_goal (device_id, slot, manifest_digest, model, version, goal) "
         "SELECT device_id, :slot, previous_digest, previous_model, previous_version, previous_goal FROM rollout_device "
-        "WHERE rollout_id = :rollout_id AND device_id = :device_id AND previous_goal IS NOT NULL", &stmt, err));
+        "WHERE rollout_id = :rollout_id AND device_id = :device_id AND previous_goal IS NOT NULL",
+        &stmt, err));
     td_bind_text(stmt, ":slot", slot);
     td_bind_int(stmt, ":rollout_id", rollout_id);
     td_bind_int(stmt, ":device_id", device_id);
     return td_run(stmt, err);
 }
 
-static td_code record(td_db *db, const td_device_row *device, const td_part *part, const char *state, const char *reason,
-                      td_err *err)
+static td_code record(td_db *db, const td_device_row *device, const td_part *part, const char *state,
+                      const char *reason, td_err *err)
 {
     td_actor actor = td_fleet__device_actor(device->name);
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s, s:s, s:s}", "rollout", part->rollout, "state", state, "reason",
-                                                       reason);
-    return td_fleet__audit(db, &(td_fleet_record){.actor = &actor, .action = "report.install", .object_type = "device",
-                           .object_id = device->name, .project = device->project, .after = after}, err);
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:s, s:s, s:s}", "rollout", part->rollout, "state", state, "reason", reason);
+    return td_fleet__audit(db,
+                           &(td_fleet_record){.actor = &actor,
+                                              .action = "report.install",
+                                              .object_type = "device",
+                                              .object_id = device->name,
+                                              .project = device->project,
+                                              .after = after},
+                           err);
 }
 
 /* What a report about the order itself means for the part, or the part's own state when it means nothing. */
@@ -150,11 +167,13 @@ static td_part_state judge_order(const td_part *part, const td_part_report *repo
         return at_work && ours ? TD_PART_COMMITTED : part->state;
     case tidemark_DeviceState_STATE_REJECTED:
     case tidemark_DeviceState_STATE_ROLLED_BACK:
-        return at_work || part->state == TD_PART_COMMITTED || part->state == TD_PART_CANCELLING ? TD_PART_FAILED : part->state;
+        return at_work || part->state == TD_PART_COMMITTED || part->state == TD_PART_CANCELLING ? TD_PART_FAILED
+                                                                                                : part->state;
     case tidemark_DeviceState_STATE_CANCELLED:
     case tidemark_DeviceState_STATE_SUPERSEDED:
         return at_work || part->state == TD_PART_CANCELLING ? TD_PART_CANCELLED
-               : part->state == TD_PART_REVERTING ? TD_PART_REVERTED : part->state;
+               : part->state == TD_PART_REVERTING           ? TD_PART_REVERTED
+                                                            : part->state;
     default:
         return part->state;
     }
@@ -163,7 +182,7 @@ static td_part_state judge_order(const td_part *part, const td_part_report *repo
 /* What a report about the directive that took it back means. */
 static td_part_state judge_undo(const td_part *part, const td_part_report *report)
 {
-    td_part_state done = part->state == TD_PART_REVERTING ? TD_PART_REVERTED
+    td_part_state done = part->state == TD_PART_REVERTING                                        ? TD_PART_REVERTED
                          : part->state == TD_PART_CANCELLING || part->state == TD_PART_UNREACHED ? TD_PART_CANCELLED
                                                                                                  : part->state;
     switch (report->state) {

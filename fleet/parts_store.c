@@ -10,14 +10,17 @@
 #define BRAKE_FAILURES 3
 #define BRAKE_MS ((int64_t)24 * 3600 * 1000)
 
-td_code td_part__list(td_db *db, const td_part_query *query, int64_t *device_ids, size_t room, size_t *count_out, td_err *err)
+td_code td_part__list(td_db *db, const td_part_query *query, int64_t *device_ids, size_t room, size_t *count_out,
+                      td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "SELECT p.device_id FROM rollout_device p WHERE p.rollout_id = :rollout_id AND p.state = :state "
         "AND (:wave = 0 OR p.wave <= :wave) AND (:overdue = 0 OR p.deadline_ms < :overdue) "
         "AND (:state <> 'waiting' OR (SELECT count(*) FROM rollout_device f WHERE f.device_id = p.device_id "
-        "  AND f.state = 'failed' AND f.ended_ms > :brake) < :failures) ORDER BY p.wave, p.device_id LIMIT :room", &stmt, err));
+        "  AND f.state = 'failed' AND f.ended_ms > :brake) < :failures) ORDER BY p.wave, p.device_id LIMIT :room",
+        &stmt, err));
     td_bind_int(stmt, ":rollout_id", query->rollout_id);
     td_bind_text(stmt, ":state", td_part_states.names[query->state]);
     td_bind_int(stmt, ":wave", query->wave_max);
@@ -38,13 +41,15 @@ td_code td_part__list(td_db *db, const td_part_query *query, int64_t *device_ids
     return TD_OK;
 }
 
-td_code td_part__move_all(td_db *db, const td_rollout *rollout, td_part_state from, td_part_state to, const char *reason,
-                          td_err *err)
+td_code td_part__move_all(td_db *db, const td_rollout *rollout, td_part_state from, td_part_state to,
+                          const char *reason, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_states_check(&td_part_states, rollout->id, (int)from, (int)to, err));
-    TD_TRY(td_db_prepare(db, "UPDATE rollout_device SET state = :to, reason = :reason, ended_ms = :now "
-                         "WHERE rollout_id = :rollout_id AND state = :from", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE rollout_device SET state = :to, reason = :reason, ended_ms = :now "
+                         "WHERE rollout_id = :rollout_id AND state = :from",
+                         &stmt, err));
     td_bind_text(stmt, ":to", td_part_states.names[to]);
     td_bind_text(stmt, ":from", td_part_states.names[from]);
     td_bind_text(stmt, ":reason", reason);
@@ -56,19 +61,23 @@ td_code td_part__move_all(td_db *db, const td_rollout *rollout, td_part_state fr
 td_code td_part__set_goal(td_db *db, const td_rollout *rollout, int64_t device_id, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "UPDATE rollout_device SET (previous_goal, previous_digest, previous_model, previous_version) = "
         "(SELECT goal, manifest_digest, model, version FROM device_goal WHERE device_id = :device_id AND slot = :slot) "
-        "WHERE rollout_id = :rollout_id AND device_id = :device_id", &stmt, err));
+        "WHERE rollout_id = :rollout_id AND device_id = :device_id",
+        &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_text(stmt, ":slot", rollout->slot);
     td_bind_int(stmt, ":rollout_id", rollout->rollout_id);
     TD_TRY(td_run(stmt, err));
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "INSERT INTO device_goal (device_id, slot, manifest_digest, model, version, goal) "
         "VALUES (:device_id, :slot, :manifest, :model, :version, :goal) ON CONFLICT (device_id, slot) DO UPDATE SET "
         "manifest_digest = excluded.manifest_digest, model = excluded.model, version = excluded.version, "
-        "goal = excluded.goal", &stmt, err));
+        "goal = excluded.goal",
+        &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_text(stmt, ":slot", rollout->slot);
     td_bind_blob(stmt, ":manifest", rollout->manifest, sizeof rollout->manifest);
@@ -78,14 +87,16 @@ td_code td_part__set_goal(td_db *db, const td_rollout *rollout, int64_t device_i
     return td_run(stmt, err);
 }
 
-td_code td_part__issued(td_db *db, const td_rollout *rollout, int64_t device_id, int64_t sequence, bool undo, td_err *err)
+td_code td_part__issued(td_db *db, const td_rollout *rollout, int64_t device_id, int64_t sequence, bool undo,
+                        td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "UPDATE rollout_device SET sequence = CASE WHEN :undo THEN sequence ELSE :sequence END, "
-        "undo_sequence = CASE WHEN :undo THEN :sequence ELSE undo_sequence END, "
-        "issued_ms = CASE WHEN :undo THEN issued_ms ELSE :now END "
-        "WHERE rollout_id = :rollout_id AND device_id = :device_id", &stmt, err));
+                         "UPDATE rollout_device SET sequence = CASE WHEN :undo THEN sequence ELSE :sequence END, "
+                         "undo_sequence = CASE WHEN :undo THEN :sequence ELSE undo_sequence END, "
+                         "issued_ms = CASE WHEN :undo THEN issued_ms ELSE :now END "
+                         "WHERE rollout_id = :rollout_id AND device_id = :device_id",
+                         &stmt, err));
     td_bind_bool(stmt, ":undo", undo);
     td_bind_int(stmt, ":sequence", sequence);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
@@ -98,8 +109,9 @@ td_code td_part__issued_since(td_db *db, int64_t rollout_id, int64_t since_ms, i
 {
     td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT count(*) AS n FROM rollout_device WHERE rollout_id = :rollout_id AND issued_ms > :since",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db, "SELECT count(*) AS n FROM rollout_device WHERE rollout_id = :rollout_id AND issued_ms > :since", &stmt,
+        err));
     td_bind_int(stmt, ":rollout_id", rollout_id);
     td_bind_int(stmt, ":since", since_ms);
     TD_TRY(td_step(stmt, &row, err));
@@ -138,9 +150,10 @@ static td_code join(void *context, int64_t device_id, const char *name, td_err *
 {
     joining *self = context;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(self->db, "INSERT INTO rollout_device (rollout_id, device_id, wave) "
-                         "VALUES (:rollout_id, :device_id, :wave) ON CONFLICT (rollout_id, device_id) DO NOTHING", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(self->db,
+                         "INSERT INTO rollout_device (rollout_id, device_id, wave) "
+                         "VALUES (:rollout_id, :device_id, :wave) ON CONFLICT (rollout_id, device_id) DO NOTHING",
+                         &stmt, err));
     td_bind_int(stmt, ":rollout_id", self->rollout->rollout_id);
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":wave", wave_of(self, name));
@@ -152,7 +165,8 @@ static td_code join(void *context, int64_t device_id, const char *name, td_err *
 static td_code store_revision(td_db *db, td_rollout *rollout, int64_t revision, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE rollout SET scanned_revision = :revision WHERE rollout_id = :rollout_id", &stmt, err));
+    TD_TRY(td_db_prepare(db, "UPDATE rollout SET scanned_revision = :revision WHERE rollout_id = :rollout_id", &stmt,
+                         err));
     td_bind_int(stmt, ":revision", revision);
     td_bind_int(stmt, ":rollout_id", rollout->rollout_id);
     rollout->scanned_revision = revision;

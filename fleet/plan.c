@@ -21,7 +21,11 @@ static const td_json_field spec_fields[] = {
     {.name = "model_version", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = 256},
     {.name = "to", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = TD_SELECTOR_TEXT_MAX},
     {.name = "waves", .type = TD_JSON_ANY},
-    {.name = "canaries", .type = TD_JSON_ARRAY, .item_type = TD_JSON_STRING, .minimum = 0, .maximum = TD_ROLLOUT_CANARIES_MAX},
+    {.name = "canaries",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_STRING,
+     .minimum = 0,
+     .maximum = TD_ROLLOUT_CANARIES_MAX},
     {.name = "success", .type = TD_JSON_NUMBER, .minimum = 0, .maximum = 1},
     {.name = "stop_if", .type = TD_JSON_STRING},
     {.name = "min_sample", .type = TD_JSON_INTEGER, .minimum = 1, .maximum = 1000000},
@@ -157,8 +161,11 @@ td_code td_plan__read(const json_t *spec, td_plan *out, td_err *err)
     static const int64_t day = 24 * 3600 * (int64_t)1000;
     int64_t window_ms = 0;
     TD_TRY(td_json_check(spec, spec_fields, "rollout", NULL, err));
-    td_plan plan = {.success = td_json_number(spec, "success", 0.9), .failed_share = 0.1, .failed_count = -1,
-                    .min_sample = td_json_int(spec, "min_sample", 1), .health_gate = td_json_bool(spec, "health_gate", true),
+    td_plan plan = {.success = td_json_number(spec, "success", 0.9),
+                    .failed_share = 0.1,
+                    .failed_count = -1,
+                    .min_sample = td_json_int(spec, "min_sample", 1),
+                    .health_gate = td_json_bool(spec, "health_gate", true),
                     .per_minute = td_json_int(spec, "per_minute", 0),
                     .byte_budget = (uint64_t)td_json_int(spec, "byte_budget", 0),
                     .revert_on_failure = strcmp(td_json_text(spec, "on_failure", "abort"), "revert") == 0};

@@ -1,9 +1,9 @@
 /*
  * publisher_store.c: brings directives out, in the order in which they were written, as fast as the broker takes them.
  *
- * What was sent is remembered only as a place in that order. On a reconnect the place goes back to the start and everything that
- * no device has acknowledged goes out again: the same retained message once more does no harm, a missing one would.
- * SPDX-License-Identifier: Apache-2.0
+ * What was sent is remembered only as a place in that order. On a reconnect the place goes back to the start and
+ * everything that no device has acknowledged goes out again: the same retained message once more does no harm, a
+ * missing one would. SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/downlink.h"
 
@@ -62,13 +62,19 @@ static td_code publish_row(td_publisher *publisher, td_stmt *stmt, td_err *err)
     size_t size = 0;
     const void *envelope = td_column_blob(stmt, "envelope", &size);
     int64_t left_ms = td_column_int(stmt, "not_after_ms") - td_db_now_ms(publisher->db);
-    td_mqtt_publication publication = {.topic = topic, .payload = envelope, .size = size, .qos = 1, .retain = true,
-                                       .expiry_s = left_ms > 1000 ? (uint32_t)(left_ms / 1000) : 1, .done = on_done,
+    td_mqtt_publication publication = {.topic = topic,
+                                       .payload = envelope,
+                                       .size = size,
+                                       .qos = 1,
+                                       .retain = true,
+                                       .expiry_s = left_ms > 1000 ? (uint32_t)(left_ms / 1000) : 1,
+                                       .done = on_done,
                                        .done_context = publisher};
     return publisher->sender.publish(publisher->sender.context, &publication, err);
 }
 
-static td_code publish_rows(td_publisher *publisher, td_stmt *stmt, int64_t most, int64_t *sent, bool *more, td_err *err)
+static td_code publish_rows(td_publisher *publisher, td_stmt *stmt, int64_t most, int64_t *sent, bool *more,
+                            td_err *err)
 {
     while (*sent < most) {
         bool row;
@@ -95,10 +101,13 @@ td_code td_publisher_run(td_publisher *publisher, int64_t most, int64_t *sent_ou
         publisher->sent_id = 0;
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(publisher->db,
-        "SELECT o.directive_id, d.name, o.envelope, o.not_after_ms FROM directive o JOIN device d ON d.device_id = o.device_id "
+    TD_TRY(td_db_prepare(
+        publisher->db,
+        "SELECT o.directive_id, d.name, o.envelope, o.not_after_ms FROM directive o JOIN device d ON d.device_id = "
+        "o.device_id "
         "WHERE o.newest = 1 AND o.acknowledged_ms IS NULL AND o.directive_id > :sent AND o.not_after_ms > :now "
-        "AND d.state = 'enrolled' ORDER BY o.directive_id", &stmt, err));
+        "AND d.state = 'enrolled' ORDER BY o.directive_id",
+        &stmt, err));
     td_bind_int(stmt, ":sent", publisher->sent_id);
     td_bind_int(stmt, ":now", td_db_now_ms(publisher->db));
     int64_t sent = 0;

@@ -11,15 +11,18 @@ static td_code insert_report(td_db *db, int64_t device_id, const tidemark_Report
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "INSERT INTO device_report (device_id, sequence, directive_sequence, slot, manifest_digest, state, reason, bytes_done, "
-        "bytes_total, at_ms, received_ms) VALUES (:device_id, :sequence, :directive, :slot, :manifest, :state, :reason, :done, "
-        ":total, :at, :now)", &stmt, err));
+                         "INSERT INTO device_report (device_id, sequence, directive_sequence, slot, manifest_digest, "
+                         "state, reason, bytes_done, "
+                         "bytes_total, at_ms, received_ms) VALUES (:device_id, :sequence, :directive, :slot, "
+                         ":manifest, :state, :reason, :done, "
+                         ":total, :at, :now)",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":sequence", (int64_t)report->sequence);
     td_bind_int(stmt, ":directive", (int64_t)(report->directive_sequence & INT64_MAX));
     td_bind_text(stmt, ":slot", report->slot);
-    td_bind_blob(stmt, ":manifest", report->manifest_digest.size == TD_DIGEST_SIZE ? report->manifest_digest.bytes : NULL,
-                 TD_DIGEST_SIZE);
+    td_bind_blob(stmt, ":manifest",
+                 report->manifest_digest.size == TD_DIGEST_SIZE ? report->manifest_digest.bytes : NULL, TD_DIGEST_SIZE);
     td_bind_text(stmt, ":state", td_fleet__state_name((int)report->state));
     td_bind_text(stmt, ":reason", td_fleet__reason_name((int)report->reason));
     td_bind_int(stmt, ":done", (int64_t)(report->bytes_done & INT64_MAX));
@@ -33,8 +36,10 @@ static td_code prune(td_db *db, int64_t device_id, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "DELETE FROM device_report WHERE report_id IN (SELECT report_id FROM device_report WHERE device_id = :device_id "
-        "ORDER BY report_id DESC LIMIT 10 OFFSET :kept)", &stmt, err));
+                         "DELETE FROM device_report WHERE report_id IN (SELECT report_id FROM device_report WHERE "
+                         "device_id = :device_id "
+                         "ORDER BY report_id DESC LIMIT 10 OFFSET :kept)",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":kept", TD_REPORTS_KEPT);
     return td_run(stmt, err);
@@ -42,16 +47,18 @@ static td_code prune(td_db *db, int64_t device_id, td_err *err)
 
 static td_code update_slot(td_db *db, const td_device_row *device, const tidemark_Report *report, td_err *err)
 {
-    bool committed = report->state == tidemark_DeviceState_STATE_COMMITTED &&
-                     report->manifest_digest.size == TD_DIGEST_SIZE;
+    bool committed =
+        report->state == tidemark_DeviceState_STATE_COMMITTED && report->manifest_digest.size == TD_DIGEST_SIZE;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "INSERT INTO device_slot (device_id, slot, manifest_digest, state, updated_ms) "
         "VALUES (:device_id, :slot, :manifest, :state, :now) ON CONFLICT (device_id, slot) DO UPDATE SET "
         "previous_digest = CASE WHEN excluded.manifest_digest IS NULL OR excluded.manifest_digest IS manifest_digest "
         "  THEN previous_digest ELSE manifest_digest END, "
         "manifest_digest = coalesce(excluded.manifest_digest, manifest_digest), state = excluded.state, "
-        "updated_ms = excluded.updated_ms", &stmt, err));
+        "updated_ms = excluded.updated_ms",
+        &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     td_bind_text(stmt, ":slot", report->slot);
     td_bind_blob(stmt, ":manifest", committed ? report->manifest_digest.bytes : NULL, TD_DIGEST_SIZE);
@@ -82,7 +89,8 @@ td_code td_fleet_report(td_db *db, int64_t device_id, const tidemark_Report *rep
         bool digest = report->manifest_digest.size == TD_DIGEST_SIZE;
         td_part_report part = {.device_id = device_id,
                                .directive_sequence = (int64_t)(report->directive_sequence & INT64_MAX),
-                               .state = (int)report->state, .reason = (int)report->reason,
+                               .state = (int)report->state,
+                               .reason = (int)report->reason,
                                .manifest = digest ? report->manifest_digest.bytes : NULL,
                                .bytes_done = (int64_t)(report->bytes_done & INT64_MAX),
                                .bytes_total = (int64_t)(report->bytes_total & INT64_MAX)};

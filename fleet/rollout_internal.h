@@ -8,14 +8,15 @@
 
 #include "fleet/internal.h"
 
-/* ---- plan.c: the specification, checked and read ---------------------------------------------------------------------- */
+/* ---- plan.c: the specification, checked and read
+ * ---------------------------------------------------------------------- */
 
 typedef struct td_plan {
     double shares[TD_ROLLOUT_WAVES_MAX]; /* cumulative; the last is 1 */
     int64_t wave_count;
     double success;
-    double failed_share;                 /* at most this share may fail; < 0: none given */
-    int64_t failed_count;                /* at most this many may fail; < 0: none given */
+    double failed_share;  /* at most this share may fail; < 0: none given */
+    int64_t failed_count; /* at most this many may fail; < 0: none given */
     int64_t min_sample, soak_ms, deadline_ms, step_deadline_ms, contact_wait_ms, per_minute; /* 0: not given */
     bool health_gate, revert_on_failure;
     uint32_t probation_s, min_inferences, max_errors, lease_s, window_s;
@@ -28,7 +29,8 @@ int64_t td_plan__place(const uint8_t salt[16], const char *device);
 /* Lower end of Wilson's 90 % one-sided interval for `good` of `n`. */
 double td_plan__wilson(int64_t good, int64_t n);
 
-/* ---- rollout_store.c, rollout_read_store.c ----------------------------------------------------------------------------- */
+/* ---- rollout_store.c, rollout_read_store.c
+ * ----------------------------------------------------------------------------- */
 
 typedef struct td_rollout {
     int64_t rollout_id;
@@ -56,7 +58,8 @@ TD_MUST_USE td_code td_rollout__move(td_db *db, td_rollout *rollout, td_rollout_
                                      const char *why, td_err *err);
 TD_MUST_USE td_code td_rollout__admit(td_db *db, td_rollout *rollout, int64_t *admitted_out, td_err *err);
 
-/* ---- waves ---------------------------------------------------------------------------------------------------------------- */
+/* ---- waves
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct td_wave {
     int64_t number;
@@ -67,18 +70,19 @@ typedef struct td_wave {
 } td_wave;
 TD_MUST_USE td_code td_wave__list(td_db *db, int64_t rollout_id, td_wave out[TD_ROLLOUT_WAVES_MAX], size_t *count_out,
                                   td_err *err);
-TD_MUST_USE td_code td_wave__move(td_db *db, const td_rollout *rollout, td_wave *wave, td_wave_state to, const char *why,
-                                  td_err *err);
+TD_MUST_USE td_code td_wave__move(td_db *db, const td_rollout *rollout, td_wave *wave, td_wave_state to,
+                                  const char *why, td_err *err);
 
 typedef struct td_counts {
     int64_t by_state[TD_PART_COUNT];
-    int64_t members;    /* all */
-    int64_t contact_s;  /* the slowest member's contact interval */
+    int64_t members;   /* all */
+    int64_t contact_s; /* the slowest member's contact interval */
 } td_counts;
 /* wave 0: all waves. */
 TD_MUST_USE td_code td_wave__counts(td_db *db, int64_t rollout_id, int64_t wave, td_counts *out, td_err *err);
 
-/* ---- parts ---------------------------------------------------------------------------------------------------------------- */
+/* ---- parts
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct td_part {
     int64_t rollout_id, device_id, sequence, undo_sequence;
@@ -89,24 +93,25 @@ typedef struct td_part {
     bool ended; /* the rollout has */
 } td_part;
 TD_MUST_USE td_code td_part__move(td_db *db, const td_part *part, td_part_state to, const char *reason, td_err *err);
-/* Parts of a rollout in one state, at most `room`; wave_max 0: any wave. overdue_ms > 0: only those whose deadline is past it.
- * For state waiting, devices that failed three times within a day are left alone. */
+/* Parts of a rollout in one state, at most `room`; wave_max 0: any wave. overdue_ms > 0: only those whose deadline is
+ * past it. For state waiting, devices that failed three times within a day are left alone. */
 typedef struct td_part_query {
     int64_t rollout_id;
     td_part_state state;
     int64_t wave_max, overdue_ms;
 } td_part_query;
-TD_MUST_USE td_code td_part__list(td_db *db, const td_part_query *query, int64_t *device_ids, size_t room, size_t *count_out,
-                                  td_err *err);
+TD_MUST_USE td_code td_part__list(td_db *db, const td_part_query *query, int64_t *device_ids, size_t room,
+                                  size_t *count_out, td_err *err);
 /* All parts in `from` move to `to` at once (the ends of a rollout). */
 TD_MUST_USE td_code td_part__move_all(td_db *db, const td_rollout *rollout, td_part_state from, td_part_state to,
                                       const char *reason, td_err *err);
 /* The slot's goal becomes the rollout's; what it was is kept in the part. */
 TD_MUST_USE td_code td_part__set_goal(td_db *db, const td_rollout *rollout, int64_t device_id, td_err *err);
 /* …and back. */
-TD_MUST_USE td_code td_part__restore_goal(td_db *db, int64_t rollout_id, int64_t device_id, const char *slot, td_err *err);
-TD_MUST_USE td_code td_part__issued(td_db *db, const td_rollout *rollout, int64_t device_id, int64_t sequence, bool undo,
-                                    td_err *err);
+TD_MUST_USE td_code td_part__restore_goal(td_db *db, int64_t rollout_id, int64_t device_id, const char *slot,
+                                          td_err *err);
+TD_MUST_USE td_code td_part__issued(td_db *db, const td_rollout *rollout, int64_t device_id, int64_t sequence,
+                                    bool undo, td_err *err);
 /* Directives of the rollout in the last minute. */
 TD_MUST_USE td_code td_part__issued_since(td_db *db, int64_t rollout_id, int64_t since_ms, int64_t *out, td_err *err);
 

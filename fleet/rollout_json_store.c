@@ -18,13 +18,13 @@ static json_t *parse_or_null(const char *text)
 static json_t *head_json(td_stmt *stmt)
 {
     return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", td_column_text(stmt, "id"),
-                     "project", td_column_text(stmt, "project"), "model", td_column_text(stmt, "model"),
-                     "version", (json_int_t)td_column_int(stmt, "version"), "slot", td_column_text(stmt, "slot"),
-                     "to", td_column_text(stmt, "selector"), "state", td_column_text(stmt, "state"),
-                     "why", td_column_text(stmt, "why"), "created_by", td_column_text(stmt, "created_by"),
-                     "created_at", td_fleet__time_json(td_column_int(stmt, "created_ms")),
-                     "deadline_at", td_fleet__time_json(td_column_int(stmt, "deadline_ms")),
-                     "ended_at", td_fleet__time_json(td_column_int(stmt, "ended_ms")));
+                     "project", td_column_text(stmt, "project"), "model", td_column_text(stmt, "model"), "version",
+                     (json_int_t)td_column_int(stmt, "version"), "slot", td_column_text(stmt, "slot"), "to",
+                     td_column_text(stmt, "selector"), "state", td_column_text(stmt, "state"), "why",
+                     td_column_text(stmt, "why"), "created_by", td_column_text(stmt, "created_by"), "created_at",
+                     td_fleet__time_json(td_column_int(stmt, "created_ms")), "deadline_at",
+                     td_fleet__time_json(td_column_int(stmt, "deadline_ms")), "ended_at",
+                     td_fleet__time_json(td_column_int(stmt, "ended_ms")));
 }
 
 static void add_counts(json_t *out, const td_counts *counts)
@@ -33,8 +33,8 @@ static void add_counts(json_t *out, const td_counts *counts)
     for (int state = 0; state < TD_PART_COUNT; state++) {
         json_object_set_new(out, td_part_states.names[state], json_integer(counts->by_state[state]));
     }
-    int64_t reached = counts->by_state[TD_PART_WORKING] + counts->by_state[TD_PART_COMMITTED] +
-                      counts->by_state[TD_PART_FAILED];
+    int64_t reached =
+        counts->by_state[TD_PART_WORKING] + counts->by_state[TD_PART_COMMITTED] + counts->by_state[TD_PART_FAILED];
     json_object_set_new(out, "reached", json_integer(reached));
 }
 
@@ -45,14 +45,17 @@ td_code td_rollout_list_json(td_db *db, const char *project, const char *state, 
     if (state != NULL && td_states_parse(&td_rollout_states, state, &known, err) != TD_OK) {
         return td_fail(err, TD_INVALID, "\"%.40s\" is no state of a rollout", state);
     }
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "SELECT r.rollout_id, r.id, r.project, r.model, r.version, r.slot, r.selector, r.state, r.why, r.created_by, "
         "r.created_ms, r.deadline_ms, r.ended_ms, "
         "(SELECT count(*) FROM rollout_device p WHERE p.rollout_id = r.rollout_id) AS devices, "
-        "(SELECT count(*) FROM rollout_device p WHERE p.rollout_id = r.rollout_id AND p.state = 'committed') AS committed, "
+        "(SELECT count(*) FROM rollout_device p WHERE p.rollout_id = r.rollout_id AND p.state = 'committed') AS "
+        "committed, "
         "(SELECT count(*) FROM rollout_device p WHERE p.rollout_id = r.rollout_id AND p.state = 'failed') AS failed "
         "FROM rollout r WHERE r.project = :project AND (:state IS NULL OR r.state = :state) "
-        "ORDER BY r.rollout_id DESC LIMIT 200", &stmt, err));
+        "ORDER BY r.rollout_id DESC LIMIT 200",
+        &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":state", state);
     TD_CLEANUP(td_json_done) json_t *rollouts = json_array();
@@ -72,20 +75,21 @@ td_code td_rollout_list_json(td_db *db, const char *project, const char *state, 
 static td_code waves_json(td_db *db, int64_t rollout_id, json_t *waves, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT number, share, state, opened_ms, ended_ms, why FROM rollout_wave "
-                         "WHERE rollout_id = :rollout_id ORDER BY number", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT number, share, state, opened_ms, ended_ms, why FROM rollout_wave "
+                         "WHERE rollout_id = :rollout_id ORDER BY number",
+                         &stmt, err));
     td_bind_int(stmt, ":rollout_id", rollout_id);
     for (bool row = true;;) {
         TD_TRY(td_step(stmt, &row, err));
         if (!row) {
             break;
         }
-        json_array_append_new(waves, json_pack("{s:I, s:f, s:s, s:o, s:o, s:s}", "number",
-                              (json_int_t)td_column_int(stmt, "number"), "share", td_column_real(stmt, "share"),
-                              "state", td_column_text(stmt, "state"),
-                              "opened_at", td_fleet__time_json(td_column_int(stmt, "opened_ms")),
-                              "ended_at", td_fleet__time_json(td_column_int(stmt, "ended_ms")),
-                              "why", td_column_text(stmt, "why")));
+        json_array_append_new(
+            waves, json_pack("{s:I, s:f, s:s, s:o, s:o, s:s}", "number", (json_int_t)td_column_int(stmt, "number"),
+                             "share", td_column_real(stmt, "share"), "state", td_column_text(stmt, "state"),
+                             "opened_at", td_fleet__time_json(td_column_int(stmt, "opened_ms")), "ended_at",
+                             td_fleet__time_json(td_column_int(stmt, "ended_ms")), "why", td_column_text(stmt, "why")));
     }
     for (size_t i = 0; i < json_array_size(waves); i++) {
         td_counts counts;
@@ -99,10 +103,12 @@ static td_code waves_json(td_db *db, int64_t rollout_id, json_t *waves, td_err *
 static td_code devices_json(td_db *db, int64_t rollout_id, json_t *devices, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "SELECT d.name, p.wave, p.state, p.step, p.reason, p.sequence, p.bytes_done, p.bytes_total, p.issued_ms, "
         "p.acknowledged_ms, p.deadline_ms, p.ended_ms FROM rollout_device p JOIN device d ON d.device_id = p.device_id "
-        "WHERE p.rollout_id = :rollout_id ORDER BY p.wave, d.name LIMIT :room", &stmt, err));
+        "WHERE p.rollout_id = :rollout_id ORDER BY p.wave, d.name LIMIT :room",
+        &stmt, err));
     td_bind_int(stmt, ":rollout_id", rollout_id);
     td_bind_int(stmt, ":room", DEVICES_SHOWN_MAX);
     for (bool row = true;;) {
@@ -110,26 +116,28 @@ static td_code devices_json(td_db *db, int64_t rollout_id, json_t *devices, td_e
         if (!row) {
             return TD_OK;
         }
-        json_array_append_new(devices, json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
-                              "device", td_column_text(stmt, "name"), "wave", (json_int_t)td_column_int(stmt, "wave"),
-                              "state", td_column_text(stmt, "state"), "step", td_column_text(stmt, "step"),
-                              "reason", td_column_text(stmt, "reason"),
-                              "sequence", (json_int_t)td_column_int(stmt, "sequence"),
-                              "bytes_done", (json_int_t)td_column_int(stmt, "bytes_done"),
-                              "bytes_total", (json_int_t)td_column_int(stmt, "bytes_total"),
-                              "issued_at", td_fleet__time_json(td_column_int(stmt, "issued_ms")),
-                              "acknowledged_at", td_fleet__time_json(td_column_int(stmt, "acknowledged_ms")),
-                              "deadline_at", td_fleet__time_json(td_column_int(stmt, "deadline_ms")),
-                              "ended_at", td_fleet__time_json(td_column_int(stmt, "ended_ms"))));
+        json_array_append_new(
+            devices, json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "device",
+                               td_column_text(stmt, "name"), "wave", (json_int_t)td_column_int(stmt, "wave"), "state",
+                               td_column_text(stmt, "state"), "step", td_column_text(stmt, "step"), "reason",
+                               td_column_text(stmt, "reason"), "sequence", (json_int_t)td_column_int(stmt, "sequence"),
+                               "bytes_done", (json_int_t)td_column_int(stmt, "bytes_done"), "bytes_total",
+                               (json_int_t)td_column_int(stmt, "bytes_total"), "issued_at",
+                               td_fleet__time_json(td_column_int(stmt, "issued_ms")), "acknowledged_at",
+                               td_fleet__time_json(td_column_int(stmt, "acknowledged_ms")), "deadline_at",
+                               td_fleet__time_json(td_column_int(stmt, "deadline_ms")), "ended_at",
+                               td_fleet__time_json(td_column_int(stmt, "ended_ms"))));
     }
 }
 
 td_code td_rollout_json(td_db *db, const char *project, const char *id, json_t **out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "SELECT rollout_id, id, project, model, version, slot, selector, spec, state, why, created_by, created_ms, "
-        "deadline_ms, ended_ms FROM rollout WHERE id = :id AND project = :project", &stmt, err));
+        "deadline_ms, ended_ms FROM rollout WHERE id = :id AND project = :project",
+        &stmt, err));
     td_bind_text(stmt, ":id", id);
     td_bind_text(stmt, ":project", project);
     TD_TRY(td_step_one(stmt, err, "there is no rollout \"%.40s\" in project %s (tidemark rollout list)", id, project));

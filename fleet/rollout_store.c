@@ -23,10 +23,14 @@ static void copy_blob(td_stmt *stmt, const char *column, void *out, size_t size)
 
 static td_code read_rollout(td_stmt *stmt, td_rollout *out, td_err *err)
 {
-    TD_CLEANUP(td_rollout__done) td_rollout row = {
-        .rollout_id = td_column_int(stmt, "rollout_id"), .version = td_column_int(stmt, "version"),
-        .created_ms = td_column_int(stmt, "created_ms"), .deadline_ms = td_column_int(stmt, "deadline_ms"),
-        .undo_ms = td_column_int(stmt, "undo_ms"), .scanned_revision = td_column_int(stmt, "scanned_revision"),
+    TD_CLEANUP(td_rollout__done)
+    td_rollout row = {
+        .rollout_id = td_column_int(stmt, "rollout_id"),
+        .version = td_column_int(stmt, "version"),
+        .created_ms = td_column_int(stmt, "created_ms"),
+        .deadline_ms = td_column_int(stmt, "deadline_ms"),
+        .undo_ms = td_column_int(stmt, "undo_ms"),
+        .scanned_revision = td_column_int(stmt, "scanned_revision"),
     };
     snprintf(row.id, sizeof row.id, "%s", td_column_text(stmt, "id"));
     snprintf(row.project, sizeof row.project, "%s", td_column_text(stmt, "project"));
@@ -62,8 +66,10 @@ td_code td_rollout__find(td_db *db, const char *project, const char *id, td_roll
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "SELECT rollout_id, id, project, model, version, slot, manifest_digest, selector, spec, goal, salt, state, created_ms, "
-        "deadline_ms, undo_ms, scanned_revision FROM rollout WHERE id = :id AND project = :project", &stmt, err));
+                         "SELECT rollout_id, id, project, model, version, slot, manifest_digest, selector, spec, goal, "
+                         "salt, state, created_ms, "
+                         "deadline_ms, undo_ms, scanned_revision FROM rollout WHERE id = :id AND project = :project",
+                         &stmt, err));
     td_bind_text(stmt, ":id", id);
     td_bind_text(stmt, ":project", project);
     TD_TRY(td_step_one(stmt, err, "there is no rollout \"%.40s\" in project %s (tidemark rollout list)", id, project));
@@ -74,8 +80,10 @@ td_code td_rollout__by_id(td_db *db, int64_t rollout_id, td_rollout *out, td_err
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "SELECT rollout_id, id, project, model, version, slot, manifest_digest, selector, spec, goal, salt, state, created_ms, "
-        "deadline_ms, undo_ms, scanned_revision FROM rollout WHERE rollout_id = :rollout_id", &stmt, err));
+                         "SELECT rollout_id, id, project, model, version, slot, manifest_digest, selector, spec, goal, "
+                         "salt, state, created_ms, "
+                         "deadline_ms, undo_ms, scanned_revision FROM rollout WHERE rollout_id = :rollout_id",
+                         &stmt, err));
     td_bind_int(stmt, ":rollout_id", rollout_id);
     TD_TRY(td_step_one(stmt, err, "there is no rollout in row %lld", (long long)rollout_id));
     return finish_read(stmt, out, err);
@@ -103,9 +111,12 @@ td_code td_rollout__rival(td_db *db, const char *project, const char *slot, int6
 {
     td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT rollout_id FROM rollout WHERE ended_ms IS NULL AND project = :project AND slot = :slot "
-                         "AND rollout_id <> :except "
-                         "ORDER BY rollout_id LIMIT 1", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "SELECT rollout_id FROM rollout WHERE ended_ms IS NULL AND project = :project AND slot = :slot "
+                      "AND rollout_id <> :except "
+                      "ORDER BY rollout_id LIMIT 1",
+                      &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":slot", slot);
     td_bind_int(stmt, ":except", except);
@@ -150,9 +161,11 @@ td_code td_rollout__move(td_db *db, td_rollout *rollout, td_rollout_state to, co
     TD_TRY(td_states_check(&td_rollout_states, rollout->id, (int)rollout->state, (int)to, err));
     bool undo = to == TD_ROLLOUT_ABORTING || to == TD_ROLLOUT_REVERTING;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
+    TD_TRY(td_db_prepare(
+        db,
         "UPDATE rollout SET state = :state, why = :why, undo_ms = CASE WHEN :undo THEN :now ELSE undo_ms END, "
-        "ended_ms = CASE WHEN :over THEN :now ELSE NULL END WHERE rollout_id = :rollout_id", &stmt, err));
+        "ended_ms = CASE WHEN :over THEN :now ELSE NULL END WHERE rollout_id = :rollout_id",
+        &stmt, err));
     td_bind_text(stmt, ":state", td_rollout_states.names[to]);
     td_bind_text(stmt, ":why", why);
     td_bind_bool(stmt, ":undo", undo);
@@ -167,15 +180,24 @@ td_code td_rollout__move(td_db *db, td_rollout *rollout, td_rollout_state to, co
         return TD_OK;
     }
     TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s}", "state", td_rollout_states.names[to]);
-    return td_fleet__audit(db, &(td_fleet_record){.actor = actor, .action = action, .object_type = "rollout",
-                           .object_id = rollout->id, .project = rollout->project, .reason = why, .after = after}, err);
+    return td_fleet__audit(db,
+                           &(td_fleet_record){.actor = actor,
+                                              .action = action,
+                                              .object_type = "rollout",
+                                              .object_id = rollout->id,
+                                              .project = rollout->project,
+                                              .reason = why,
+                                              .after = after},
+                           err);
 }
 
 td_code td_wave__list(td_db *db, int64_t rollout_id, td_wave out[TD_ROLLOUT_WAVES_MAX], size_t *count_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT number, share, bound, state, opened_ms, soaking_ms FROM rollout_wave "
-                         "WHERE rollout_id = :rollout_id ORDER BY number", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT number, share, bound, state, opened_ms, soaking_ms FROM rollout_wave "
+                         "WHERE rollout_id = :rollout_id ORDER BY number",
+                         &stmt, err));
     td_bind_int(stmt, ":rollout_id", rollout_id);
     size_t count = 0;
     for (bool row = true; count < TD_ROLLOUT_WAVES_MAX; count++) {
@@ -185,8 +207,10 @@ td_code td_wave__list(td_db *db, int64_t rollout_id, td_wave out[TD_ROLLOUT_WAVE
         }
         int state = 0;
         TD_TRY(td_states_parse(&td_wave_states, td_column_text(stmt, "state"), &state, err));
-        out[count] = (td_wave){.number = td_column_int(stmt, "number"), .share = td_column_real(stmt, "share"),
-                               .bound = td_column_int(stmt, "bound"), .state = (td_wave_state)state,
+        out[count] = (td_wave){.number = td_column_int(stmt, "number"),
+                               .share = td_column_real(stmt, "share"),
+                               .bound = td_column_int(stmt, "bound"),
+                               .state = (td_wave_state)state,
                                .opened_ms = td_column_int(stmt, "opened_ms"),
                                .soaking_ms = td_column_int(stmt, "soaking_ms")};
     }
@@ -195,7 +219,8 @@ td_code td_wave__list(td_db *db, int64_t rollout_id, td_wave out[TD_ROLLOUT_WAVE
     return TD_OK;
 }
 
-td_code td_wave__move(td_db *db, const td_rollout *rollout, td_wave *wave, td_wave_state to, const char *why, td_err *err)
+td_code td_wave__move(td_db *db, const td_rollout *rollout, td_wave *wave, td_wave_state to, const char *why,
+                      td_err *err)
 {
     static const char *const actions[] = {NULL, "start.wave", NULL, "pass.wave", "fail.wave"};
     char id[TD_ROLLOUT_ID_TEXT + 24];
@@ -203,11 +228,12 @@ td_code td_wave__move(td_db *db, const td_rollout *rollout, td_wave *wave, td_wa
     TD_TRY(td_states_check(&td_wave_states, id, (int)wave->state, (int)to, err));
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "UPDATE rollout_wave SET state = :state, why = :why, "
-        "opened_ms = CASE WHEN :state = 'open' THEN :now ELSE opened_ms END, "
-        "soaking_ms = CASE WHEN :state = 'soaking' THEN :now ELSE soaking_ms END, "
-        "ended_ms = CASE WHEN :state IN ('passed', 'failed') THEN :now ELSE NULL END "
-        "WHERE rollout_id = :rollout_id AND number = :number", &stmt, err));
+                         "UPDATE rollout_wave SET state = :state, why = :why, "
+                         "opened_ms = CASE WHEN :state = 'open' THEN :now ELSE opened_ms END, "
+                         "soaking_ms = CASE WHEN :state = 'soaking' THEN :now ELSE soaking_ms END, "
+                         "ended_ms = CASE WHEN :state IN ('passed', 'failed') THEN :now ELSE NULL END "
+                         "WHERE rollout_id = :rollout_id AND number = :number",
+                         &stmt, err));
     td_bind_text(stmt, ":state", td_wave_states.names[to]);
     td_bind_text(stmt, ":why", why);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
@@ -220,17 +246,24 @@ td_code td_wave__move(td_db *db, const td_rollout *rollout, td_wave *wave, td_wa
     if (actions[to] == NULL) {
         return TD_OK;
     }
-    return td_fleet__audit(db, &(td_fleet_record){.actor = &td_actor_system, .action = actions[to], .object_type = "rollout",
-                           .object_id = id, .project = rollout->project, .reason = why}, err);
+    return td_fleet__audit(db,
+                           &(td_fleet_record){.actor = &td_actor_system,
+                                              .action = actions[to],
+                                              .object_type = "rollout",
+                                              .object_id = id,
+                                              .project = rollout->project,
+                                              .reason = why},
+                           err);
 }
 
 td_code td_wave__counts(td_db *db, int64_t rollout_id, int64_t wave, td_counts *out, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-        "SELECT p.state, count(*) AS n, max(d.contact_every_s) AS contact FROM rollout_device p "
-        "JOIN device d ON d.device_id = p.device_id "
-        "WHERE p.rollout_id = :rollout_id AND (:wave = 0 OR p.wave = :wave) GROUP BY p.state", &stmt, err));
+                         "SELECT p.state, count(*) AS n, max(d.contact_every_s) AS contact FROM rollout_device p "
+                         "JOIN device d ON d.device_id = p.device_id "
+                         "WHERE p.rollout_id = :rollout_id AND (:wave = 0 OR p.wave = :wave) GROUP BY p.state",
+                         &stmt, err));
     td_bind_int(stmt, ":rollout_id", rollout_id);
     td_bind_int(stmt, ":wave", wave);
     td_counts counts = {.contact_s = 1};

@@ -9,20 +9,23 @@
 
 #include <string.h>
 
-static td_code open_run(td_db *db, const td_device_row *device, const char *slot, bool *same_out, const uint8_t *manifest,
-                        int64_t *run_out, td_err *err)
+static td_code open_run(td_db *db, const td_device_row *device, const char *slot, bool *same_out,
+                        const uint8_t *manifest, int64_t *run_out, td_err *err)
 {
     td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT run_id, manifest_digest FROM device_run "
-                         "WHERE device_id = :device_id AND slot = :slot AND ended_ms IS NULL", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT run_id, manifest_digest FROM device_run "
+                         "WHERE device_id = :device_id AND slot = :slot AND ended_ms IS NULL",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     td_bind_text(stmt, ":slot", slot);
     TD_TRY(td_step(stmt, &row, err));
     *run_out = row ? td_column_int(stmt, "run_id") : 0;
     size_t size = 0;
     const void *digest = row ? td_column_blob(stmt, "manifest_digest", &size) : NULL;
-    *same_out = row ? manifest != NULL && size == TD_DIGEST_SIZE && memcmp(digest, manifest, size) == 0 : manifest == NULL;
+    *same_out =
+        row ? manifest != NULL && size == TD_DIGEST_SIZE && memcmp(digest, manifest, size) == 0 : manifest == NULL;
     td_reset(stmt);
     return TD_OK;
 }
@@ -46,8 +49,10 @@ static td_code begin_run(td_db *db, const td_device_row *device, const char *slo
     }
     bool known = found == TD_OK && strcmp(version.project, device->project) == 0;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "INSERT INTO device_run (device_id, slot, manifest_digest, model, version, started_ms) "
-                         "VALUES (:device_id, :slot, :manifest, :model, :version, :now)", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "INSERT INTO device_run (device_id, slot, manifest_digest, model, version, started_ms) "
+                         "VALUES (:device_id, :slot, :manifest, :model, :version, :now)",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     td_bind_text(stmt, ":slot", slot);
     td_bind_blob(stmt, ":manifest", manifest, TD_DIGEST_SIZE);
@@ -66,8 +71,10 @@ static td_code update_lineage(td_db *db, const td_device_row *device, td_err *er
 {
     TD_TRY(td_lineage_edges_end(db, device->project, "installed", TD_NODE("device", device->name), NULL, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT model || '/' || version AS label FROM device_run "
-                         "WHERE device_id = :device_id AND ended_ms IS NULL AND model IS NOT NULL ORDER BY slot", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT model || '/' || version AS label FROM device_run "
+                         "WHERE device_id = :device_id AND ended_ms IS NULL AND model IS NOT NULL ORDER BY slot",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device->device_id);
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     const char *labels[16];

@@ -20,9 +20,8 @@ typedef struct parser {
     td_err *err;
 } parser;
 
-static const char *const inventory[] = {"device", "hardware", "runtime", "ram_mb", "storage_mb", "state", "online", "model",
-                                        NULL};
-
+static const char *const inventory[] = {"device", "hardware", "runtime", "ram_mb", "storage_mb",
+                                        "state",  "online",   "model",   NULL};
 
 bool td_selector__is_inventory(const char *name)
 {
@@ -41,9 +40,11 @@ static td_code wrong(const parser *p, const char *expected)
     n = n < sizeof found - 1 ? n : sizeof found - 1;
     memcpy(found, p->at, n);
     found[n] = '\0';
-    return td_fail(p->err, TD_INVALID, "selector, column %d: expected %s, found %s%s%s (examples: all; site=oslo; "
-                   "site = 'oslo' and ram_mb >= 512)", (int)(p->at - p->text) + 1, expected, n > 0 ? "\"" : "",
-                   n > 0 ? found : "the end", n > 0 ? "\"" : "");
+    return td_fail(p->err, TD_INVALID,
+                   "selector, column %d: expected %s, found %s%s%s (examples: all; site=oslo; "
+                   "site = 'oslo' and ram_mb >= 512)",
+                   (int)(p->at - p->text) + 1, expected, n > 0 ? "\"" : "", n > 0 ? found : "the end",
+                   n > 0 ? "\"" : "");
 }
 
 static void skip_space(parser *p)
@@ -151,8 +152,12 @@ static td_code parse_list(parser *p, const char *name, int *out)
 
 static bool take_operator(parser *p, td_selector_op *out)
 {
-    static const struct { const char *symbol; td_selector_op op; } table[] = {
-        {"!=", TD_OP_NE}, {"<=", TD_OP_LE}, {">=", TD_OP_GE}, {"==", TD_OP_EQ}, {"=", TD_OP_EQ}, {"<", TD_OP_LT}, {">", TD_OP_GT},
+    static const struct {
+        const char *symbol;
+        td_selector_op op;
+    } table[] = {
+        {"!=", TD_OP_NE}, {"<=", TD_OP_LE}, {">=", TD_OP_GE}, {"==", TD_OP_EQ},
+        {"=", TD_OP_EQ},  {"<", TD_OP_LT},  {">", TD_OP_GT},
     };
     for (size_t i = 0; i < TD_COUNT_OF(table); i++) {
         if (take(p, table[i].symbol)) {
@@ -294,8 +299,7 @@ static bool has_runtime(const json_t *runtimes, const char *want)
 {
     size_t i;
     json_t *runtime;
-    json_array_foreach((json_t *)runtimes, i, runtime)
-    {
+    json_array_foreach ((json_t *)runtimes, i, runtime) {
         const char *text = json_string_value(runtime);
         if (text != NULL && strcmp(text, want) == 0) {
             return true;

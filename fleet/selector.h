@@ -14,7 +14,12 @@
 #define TD_SELECTOR_VALUE_MAX 128
 
 typedef enum td_selector_type {
-    TD_SELECT_ALL, TD_SELECT_AND, TD_SELECT_OR, TD_SELECT_NOT, TD_SELECT_EXISTS, TD_SELECT_COMPARE
+    TD_SELECT_ALL,
+    TD_SELECT_AND,
+    TD_SELECT_OR,
+    TD_SELECT_NOT,
+    TD_SELECT_EXISTS,
+    TD_SELECT_COMPARE
 } td_selector_type;
 
 typedef enum td_selector_op { TD_OP_EQ, TD_OP_NE, TD_OP_LT, TD_OP_LE, TD_OP_GT, TD_OP_GE } td_selector_op;

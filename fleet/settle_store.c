@@ -1,8 +1,8 @@
 /*
  * settle_store.c: the watermark below which no report or window is missing.
  *
- * In order (the usual case) it is one look and one update of a device's hot row. Out of order, sequences above the watermark wait
- * in a table until what is missing comes or the device says (oldest_kept) that it never will.
+ * In order (the usual case) it is one look and one update of a device's hot row. Out of order, sequences above the
+ * watermark wait in a table until what is missing comes or the device says (oldest_kept) that it never will.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/internal.h"
@@ -21,8 +21,8 @@ static td_code read_mark(td_db *db, int64_t device_id, int64_t *settled_out, td_
 static td_code write_mark(td_db *db, int64_t device_id, int64_t settled, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE device_contact SET settled = :settled, heard_ms = :now WHERE device_id = :device_id",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db, "UPDATE device_contact SET settled = :settled, heard_ms = :now WHERE device_id = :device_id", &stmt, err));
     td_bind_int(stmt, ":settled", settled);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":device_id", device_id);
@@ -32,8 +32,10 @@ static td_code write_mark(td_db *db, int64_t device_id, int64_t settled, td_err 
 static td_code remember(td_db *db, int64_t device_id, int64_t sequence, bool *fresh_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "INSERT INTO device_received (device_id, sequence) VALUES (:device_id, :sequence) "
-                         "ON CONFLICT (device_id, sequence) DO NOTHING", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "INSERT INTO device_received (device_id, sequence) VALUES (:device_id, :sequence) "
+                         "ON CONFLICT (device_id, sequence) DO NOTHING",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":sequence", sequence);
     TD_TRY(td_run(stmt, err));
@@ -41,12 +43,15 @@ static td_code remember(td_db *db, int64_t device_id, int64_t sequence, bool *fr
     return TD_OK;
 }
 
-/* Moves the mark over what was received without a gap, and forgets what is below it. stale: there may be some below already. */
+/* Moves the mark over what was received without a gap, and forgets what is below it. stale: there may be some below
+ * already. */
 static td_code advance(td_db *db, int64_t device_id, bool stale, int64_t *settled, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT sequence FROM device_received WHERE device_id = :device_id AND sequence > :settled "
-                         "ORDER BY sequence", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT sequence FROM device_received WHERE device_id = :device_id AND sequence > :settled "
+                         "ORDER BY sequence",
+                         &stmt, err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":settled", *settled);
     int64_t before = *settled;
@@ -61,7 +66,8 @@ static td_code advance(td_db *db, int64_t device_id, bool stale, int64_t *settle
     if (*settled == before && !stale) {
         return TD_OK;
     }
-    TD_TRY(td_db_prepare(db, "DELETE FROM device_received WHERE device_id = :device_id AND sequence <= :settled", &stmt, err));
+    TD_TRY(td_db_prepare(db, "DELETE FROM device_received WHERE device_id = :device_id AND sequence <= :settled", &stmt,
+                         err));
     td_bind_int(stmt, ":device_id", device_id);
     td_bind_int(stmt, ":settled", *settled);
     return td_run(stmt, err);
@@ -71,8 +77,8 @@ td_code td_fleet_settle(td_db *db, int64_t device_id, uint64_t sequence, uint64_
                         uint64_t *settled_out, td_err *err)
 {
     if (sequence == 0 || sequence > INT64_MAX || oldest_kept > sequence) {
-        return td_fail(err, TD_INVALID, "sequence %llu with oldest kept %llu makes no sense", (unsigned long long)sequence,
-                       (unsigned long long)oldest_kept);
+        return td_fail(err, TD_INVALID, "sequence %llu with oldest kept %llu makes no sense",
+                       (unsigned long long)sequence, (unsigned long long)oldest_kept);
     }
     int64_t settled = 0, number = (int64_t)sequence;
     TD_TRY(read_mark(db, device_id, &settled, err));

@@ -1,8 +1,8 @@
 /*
  * tick.c: one step of everything that is under way.
  *
- * Each rollout is looked at by itself: who joined, who missed a deadline, whether too many failed, who is due for a directive, and
- * whether the wave has earned the next one. The tick holds no state: all of it is in the rows.
+ * Each rollout is looked at by itself: who joined, who missed a deadline, whether too many failed, who is due for a
+ * directive, and whether the wave has earned the next one. The tick holds no state: all of it is in the rows.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/rollout_internal.h"
@@ -24,7 +24,8 @@ typedef struct tick {
     size_t wave_count;
 } tick;
 
-static td_code move_part(tick *t, int64_t device_id, td_part_state from, td_part_state to, const char *reason, td_err *err)
+static td_code move_part(tick *t, int64_t device_id, td_part_state from, td_part_state to, const char *reason,
+                         td_err *err)
 {
     td_part part = {.rollout_id = t->rollout->rollout_id, .device_id = device_id, .state = from};
     memcpy(part.rollout, t->rollout->id, sizeof part.rollout);
@@ -45,8 +46,8 @@ static td_code issue_order(tick *t, int64_t device_id, td_err *err)
     TD_TRY(td_part__issued(t->db, t->rollout, device_id, sequence, false, err));
     t->budget--;
     t->result->directives++;
-    return td_lineage_edge_add(t->db, device.project, TD_NODE("rollout", t->rollout->id), TD_NODE("device", device.name),
-                               "targeted", NULL, err);
+    return td_lineage_edge_add(t->db, device.project, TD_NODE("rollout", t->rollout->id),
+                               TD_NODE("device", device.name), "targeted", NULL, err);
 }
 
 /* Takes the version back from one device: its goal becomes what it was before. */
@@ -89,8 +90,8 @@ static td_code fail_overdue(tick *t, td_err *err)
 {
     int64_t devices[BATCH_MAX];
     size_t count = 0;
-    td_part_query query = {.rollout_id = t->rollout->rollout_id, .state = TD_PART_WORKING,
-                           .overdue_ms = td_db_now_ms(t->db)};
+    td_part_query query = {
+        .rollout_id = t->rollout->rollout_id, .state = TD_PART_WORKING, .overdue_ms = td_db_now_ms(t->db)};
     TD_TRY(td_part__list(t->db, &query, devices, BATCH_MAX, &count, err));
     for (size_t i = 0; i < count; i++) {
         TD_TRY(move_part(t, devices[i], TD_PART_WORKING, TD_PART_FAILED, "deadline", err));
@@ -129,8 +130,8 @@ static td_code check_ceiling(tick *t, td_wave *wave, bool *stopped, td_err *err)
         return TD_OK;
     }
     char why[120];
-    snprintf(why, sizeof why, "wave %lld: %lld of %lld devices failed, more than the ceiling allows", (long long)wave->number,
-             (long long)failed, (long long)counts.members);
+    snprintf(why, sizeof why, "wave %lld: %lld of %lld devices failed, more than the ceiling allows",
+             (long long)wave->number, (long long)failed, (long long)counts.members);
     return stop(t, wave, why, err);
 }
 
@@ -141,12 +142,14 @@ static void judge_share(const tick *t, const td_wave *wave, const td_counts *cou
     int64_t good = counts->by_state[TD_PART_COMMITTED], bad = counts->by_state[TD_PART_FAILED], n = good + bad;
     bool last = wave->number == (int64_t)t->wave_count;
     double share = n > 0 ? (double)good / (double)n : 1;
-    /* The lower bound speaks of the devices that are still to come; it needs enough answers to be able to say yes at all. */
+    /* The lower bound speaks of the devices that are still to come; it needs enough answers to be able to say yes at
+     * all. */
     bool use_bound = !last && td_plan__wilson(n, n) >= plan->success;
     double value = use_bound ? td_plan__wilson(good, n) : share;
     *verdict = value + 1e-9 >= plan->success && !too_many(plan, bad, n) ? 1 : -1;
-    snprintf(why, 160, "wave %lld: %lld of %lld devices succeeded (%s %.1f %%, needed %.1f %%)", (long long)wave->number,
-             (long long)good, (long long)n, use_bound ? "lower bound" : "share", 100 * value, 100 * plan->success);
+    snprintf(why, 160, "wave %lld: %lld of %lld devices succeeded (%s %.1f %%, needed %.1f %%)",
+             (long long)wave->number, (long long)good, (long long)n, use_bound ? "lower bound" : "share", 100 * value,
+             100 * plan->success);
 }
 
 static int64_t contact_wait_ms(const tick *t, const td_counts *counts)
@@ -306,8 +309,8 @@ static td_code undo_parts(tick *t, td_part_state from, td_part_state to, td_err 
     return TD_OK;
 }
 
-/* Aborting and reverting: every device that is at work (or, to revert, done) gets its undo; it is over when all have answered, or
- * had the time to. */
+/* Aborting and reverting: every device that is at work (or, to revert, done) gets its undo; it is over when all have
+ * answered, or had the time to. */
 static td_code step_undo(tick *t, td_err *err)
 {
     bool revert = t->rollout->state == TD_ROLLOUT_REVERTING;
@@ -335,7 +338,8 @@ static td_code step_undo(tick *t, td_err *err)
         TD_TRY(td_part__move_all(t->db, t->rollout, under_way, TD_PART_UNREACHED, "", err));
     }
     t->result->transitions++;
-    return td_rollout__move(t->db, t->rollout, revert ? TD_ROLLOUT_REVERTED : TD_ROLLOUT_ABORTED, &td_actor_system, why, err);
+    return td_rollout__move(t->db, t->rollout, revert ? TD_ROLLOUT_REVERTED : TD_ROLLOUT_ABORTED, &td_actor_system, why,
+                            err);
 }
 
 static td_code step(tick *t, td_err *err)
@@ -356,7 +360,9 @@ static td_code step(tick *t, td_err *err)
 td_code td_rollout_tick(td_db *db, const td_rollout_tick_options *options, td_rollout_tick_result *out, td_err *err)
 {
     td_rollout_tick_result result = {0};
-    tick t = {.db = db, .options = options, .result = &result,
+    tick t = {.db = db,
+              .options = options,
+              .result = &result,
               .budget = options->directives_max > 0 ? options->directives_max : DIRECTIVES_DEFAULT};
     int64_t ids[ACTIVE_MAX];
     size_t count = 0;

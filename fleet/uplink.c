@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const td_uplink_drop_names[TD_DROP_COUNT + 1] = {"topic", "size", "unknown_device", "revoked", "mac", "form", NULL};
+const char *const td_uplink_drop_names[TD_DROP_COUNT + 1] = {"topic", "size", "unknown_device", "revoked", "mac",
+                                                             "form",  NULL};
 
 static const char *const kinds[TD_UPLINK_KIND_COUNT] = {"birth", "death", "report", "get", "window"};
 
@@ -108,8 +109,9 @@ static bool read_window_head(td_uplink *out)
             return end;
         }
         bool varint = type == PB_WT_VARINT;
-        uint64_t *field = tag == tidemark_Window_sequence_tag ? &out->sequence
-                          : tag == tidemark_Window_oldest_kept_tag ? &out->oldest_kept : NULL;
+        uint64_t *field = tag == tidemark_Window_sequence_tag      ? &out->sequence
+                          : tag == tidemark_Window_oldest_kept_tag ? &out->oldest_kept
+                                                                   : NULL;
         if (field != NULL ? !varint || !pb_decode_varint(&stream, field) : !pb_skip_field(&stream, type)) {
             return false;
         }
@@ -123,7 +125,8 @@ static bool decode(td_uplink *out)
     switch (out->kind) {
     case TD_UPLINK_BIRTH:
         out->as.birth = (tidemark_Birth)tidemark_Birth_init_zero;
-        return pb_decode(&stream, tidemark_Birth_fields, &out->as.birth) && strcmp(out->as.birth.device, out->device) == 0;
+        return pb_decode(&stream, tidemark_Birth_fields, &out->as.birth) &&
+               strcmp(out->as.birth.device, out->device) == 0;
     case TD_UPLINK_DEATH:
         out->as.death = (tidemark_Death)tidemark_Death_init_zero;
         return pb_decode(&stream, tidemark_Death_fields, &out->as.death);

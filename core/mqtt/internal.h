@@ -1,9 +1,8 @@
 /*
  * internal.h: the parts of a connection that mqtt.c (life), session.c (connecting) and publish.c (sending) share.
  *
- * One rule keeps the two locks apart: Paho calls back with its own lock held, so our mutex is never held while calling Paho
- * or a user's callback.
- * SPDX-License-Identifier: Apache-2.0
+ * One rule keeps the two locks apart: Paho calls back with its own lock held, so our mutex is never held while calling
+ * Paho or a user's callback. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_MQTT_INTERNAL_H
 #define TD_CORE_MQTT_INTERNAL_H
@@ -38,7 +37,7 @@ struct td_mqtt {
     /* Set at start, constant afterwards. */
     td_mqtt_options options; /* its texts are our copies */
     char *password;
-    char *broker;            /* "host:port", for messages */
+    char *broker; /* "host:port", for messages */
     MQTTAsync client;
     pthread_t thread;
 
@@ -72,7 +71,8 @@ void td_mqtt__failed(td_mqtt *mqtt, const td_err *err);
 /* publish.c */
 void td_mqtt__drop_deliveries(td_mqtt *mqtt);
 
-/* reason.c: what went wrong, for people. `code` is Paho's, `reason` MQTT 5's, `tls` what OpenSSL said ("" if nothing). */
+/* reason.c: what went wrong, for people. `code` is Paho's, `reason` MQTT 5's, `tls` what OpenSSL said ("" if nothing).
+ */
 void td_mqtt__explain(td_err *err, const char *broker, int code, int reason, const char *tls);
 
 #endif

@@ -62,8 +62,8 @@ static void free_handle(td_mqtt *mqtt)
         MQTTAsync_destroy(&mqtt->client); /* no callback comes after this */
         td_mqtt__drop_deliveries(mqtt);
     }
-    const char *texts[] = {mqtt->options.host, mqtt->options.ca_path, mqtt->options.certificate_path,
-                           mqtt->options.key_path, mqtt->options.client_id, mqtt->options.username,
+    const char *texts[] = {mqtt->options.host,       mqtt->options.ca_path,     mqtt->options.certificate_path,
+                           mqtt->options.key_path,   mqtt->options.client_id,   mqtt->options.username,
                            mqtt->options.will_topic, mqtt->options.will_payload};
     for (size_t i = 0; i < TD_COUNT_OF(texts); i++) {
         free((void *)texts[i]); /* our own copies */
@@ -101,13 +101,16 @@ static td_code check_options(const td_mqtt_options *options, td_err *err)
                        options->host != NULL ? options->host : "", options->port);
     }
     if (options->client_id == NULL || options->client_id[0] == '\0') {
-        return td_fail(err, TD_INVALID, "MQTT broker %s:%d: a client identifier is needed", options->host, options->port);
+        return td_fail(err, TD_INVALID, "MQTT broker %s:%d: a client identifier is needed", options->host,
+                       options->port);
     }
     if (options->tls && options->ca_path == NULL) {
-        return td_fail(err, TD_INVALID, "MQTT broker %s:%d: TLS needs the CA's certificate", options->host, options->port);
+        return td_fail(err, TD_INVALID, "MQTT broker %s:%d: TLS needs the CA's certificate", options->host,
+                       options->port);
     }
     if ((options->certificate_path == NULL) != (options->key_path == NULL)) {
-        return td_fail(err, TD_INVALID, "MQTT broker %s:%d: certificate and key come together", options->host, options->port);
+        return td_fail(err, TD_INVALID, "MQTT broker %s:%d: certificate and key come together", options->host,
+                       options->port);
     }
     TD_TRY(check_file(options->tls ? options->ca_path : NULL, "CA certificate", err));
     TD_TRY(check_file(options->tls ? options->certificate_path : NULL, "certificate", err));
@@ -182,11 +185,11 @@ static td_code create_client(td_mqtt *mqtt, td_err *err)
     if (length < 0 || (size_t)length >= sizeof uri) {
         return td_fail(err, TD_INVALID, "the broker's host name is too long");
     }
-    int code = MQTTAsync_createWithOptions(&mqtt->client, uri, options->client_id, MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+    int code =
+        MQTTAsync_createWithOptions(&mqtt->client, uri, options->client_id, MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
     if (code != MQTTASYNC_SUCCESS) {
         mqtt->client = NULL;
-        return td_fail(err, TD_INVALID,
-                       "MQTT broker %s: Paho refuses the options (code %d)", mqtt->broker, code);
+        return td_fail(err, TD_INVALID, "MQTT broker %s: Paho refuses the options (code %d)", mqtt->broker, code);
     }
     td_mqtt__set_callbacks(mqtt);
     return TD_OK;

@@ -1,9 +1,8 @@
 /*
  * publish.c: what goes out, and the bound on how much may be under way at once.
  *
- * Each message is a small record in a ring until Paho tells its fate, so that the count is exact and every `done` is called
- * once, also when the handle is closed over it.
- * SPDX-License-Identifier: Apache-2.0
+ * Each message is a small record in a ring until Paho tells its fate, so that the count is exact and every `done` is
+ * called once, also when the handle is closed over it. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/mqtt/internal.h"
 
@@ -178,7 +177,8 @@ td_code td_mqtt_publish(td_mqtt *mqtt, const td_mqtt_publication *publication, t
     delivery->done = NULL;
     finish(delivery, TD_OK, NULL);
     if (code == MQTTASYNC_DISCONNECTED || code == MQTTASYNC_MAX_BUFFERED_MESSAGES || code == MQTTASYNC_NO_MORE_MSGIDS) {
-        return td_fail(err, TD_BUSY, "MQTT broker %s: not connected, or too much is under way (code %d)", mqtt->broker, code);
+        return td_fail(err, TD_BUSY, "MQTT broker %s: not connected, or too much is under way (code %d)", mqtt->broker,
+                       code);
     }
     return td_fail(err, TD_IO, "publishing %s to %s: Paho code %d", publication->topic, mqtt->broker, code);
 }

@@ -1,8 +1,9 @@
 /*
- * reason.c: turns what Paho, OpenSSL and the broker say into one sentence that names the broker, the cause and the way on.
+ * reason.c: turns what Paho, OpenSSL and the broker say into one sentence that names the broker, the cause and the way
+ * on.
  *
- * Three sources speak about one failure: MQTT 5 reason codes (the broker refused us), OpenSSL's error lines (a certificate,
- * ours or theirs), and Paho's own codes (the rest: no such host, nothing listens).
+ * Three sources speak about one failure: MQTT 5 reason codes (the broker refused us), OpenSSL's error lines (a
+ * certificate, ours or theirs), and Paho's own codes (the rest: no such host, nothing listens).
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/mqtt/internal.h"
@@ -52,7 +53,8 @@ static const td_tls_reason tls_reasons[] = {
     {"alert certificate required", "it demands a client certificate and we sent none"},
     {"alert handshake failure", "TLS hand-shake refused: our certificate is missing or no cipher is shared"},
     {"alert", "it refused the TLS hand-shake"},
-    {"certificate verify failed", "its certificate is not one of our authority's, or has expired, or names another host"},
+    {"certificate verify failed",
+     "its certificate is not one of our authority's, or has expired, or names another host"},
     {"wrong version number", "it does not speak TLS on this port"},
     {"no start line", "a certificate or key file is no PEM"},
     {"key values mismatch", "our key does not belong to our certificate"},
@@ -87,7 +89,9 @@ void td_mqtt__explain(td_err *err, const char *broker, int code, int reason, con
     } else if (tls[0] != '\0') {
         (void)td_fail(err, TD_IO, "MQTT broker %s: TLS failed: %.120s", broker, tls);
     } else {
-        (void)td_fail(err, TD_IO, "MQTT broker %s is unreachable or closed the connection (code %d); is it running, and does it "
-                      "accept our certificate?", broker, code);
+        (void)td_fail(err, TD_IO,
+                      "MQTT broker %s is unreachable or closed the connection (code %d); is it running, and does it "
+                      "accept our certificate?",
+                      broker, code);
     }
 }

@@ -1,8 +1,8 @@
 /*
  * session.c: from nothing to a subscribed session, and back: connect, CONNACK, SUBACK, loss, the next attempt.
  *
- * Everything after the connect call happens in Paho's callbacks; they only move the phase and wake the connection's thread.
- * SPDX-License-Identifier: Apache-2.0
+ * Everything after the connect call happens in Paho's callbacks; they only move the phase and wake the connection's
+ * thread. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -142,7 +142,8 @@ static size_t packet_max_of(MQTTProperties *properties)
     if (!MQTTProperties_hasProperty(properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE)) {
         return TD_MQTT_PACKET_MAX;
     }
-    int64_t value = (int64_t)(uint32_t)MQTTProperties_getNumericValue(properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE);
+    int64_t value =
+        (int64_t)(uint32_t)MQTTProperties_getNumericValue(properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE);
     return value > 0 && (uint64_t)value < TD_MQTT_PACKET_MAX ? (size_t)value : TD_MQTT_PACKET_MAX;
 }
 
@@ -160,8 +161,8 @@ static void on_connected(void *context, MQTTAsync_successData5 *data)
     td_mqtt__subscribe_rest(mqtt);
 }
 
-/* Under TLS 1.3 a broker that refuses our certificate says so after the hand-shake, where Paho does not listen: it looks like a
- * connection that was closed. So our own certificate is asked. */
+/* Under TLS 1.3 a broker that refuses our certificate says so after the hand-shake, where Paho does not listen: it
+ * looks like a connection that was closed. So our own certificate is asked. */
 static bool explain_expired(const td_mqtt *mqtt, td_err *err)
 {
     if (!mqtt->options.tls || mqtt->options.certificate_path == NULL) {
@@ -177,8 +178,9 @@ static bool explain_expired(const td_mqtt *mqtt, td_err *err)
     }
     char when[32];
     td_format_time(facts.not_after_ms, when);
-    (void)td_fail(err, TD_DENIED, "MQTT broker %s will not have us: our certificate (%.64s) has expired at %s; renew it",
-                  mqtt->broker, facts.common_name, when);
+    (void)td_fail(err, TD_DENIED,
+                  "MQTT broker %s will not have us: our certificate (%.64s) has expired at %s; renew it", mqtt->broker,
+                  facts.common_name, when);
     return true;
 }
 
@@ -227,8 +229,11 @@ static int on_message(void *context, char *topic, int topic_length, MQTTAsync_me
     td_mqtt *mqtt = context;
     bool embedded_nul = topic_length > 0 && strlen(topic) != (size_t)topic_length;
     if (!embedded_nul && mqtt->options.message != NULL && message->payloadlen >= 0) {
-        td_mqtt_message view = {.topic = topic, .payload = message->payload, .size = (size_t)message->payloadlen,
-                                .qos = message->qos, .retained = message->retained != 0};
+        td_mqtt_message view = {.topic = topic,
+                                .payload = message->payload,
+                                .size = (size_t)message->payloadlen,
+                                .qos = message->qos,
+                                .retained = message->retained != 0};
         mqtt->options.message(mqtt->options.context, &view);
     }
     MQTTAsync_freeMessage(&message);
@@ -279,7 +284,7 @@ static void fill_tls(td_mqtt *mqtt, MQTTAsync_SSLOptions *tls)
     tls->keyStore = mqtt->options.certificate_path;
     tls->privateKey = mqtt->options.key_path;
     tls->enableServerCertAuth = 1;
-    tls->verify = 1; /* the certificate must name the host */
+    tls->verify = 1;                            /* the certificate must name the host */
     tls->sslVersion = MQTT_SSL_VERSION_TLS_1_2; /* the least: OpenSSL then takes 1.3 if the broker has it */
     tls->ssl_error_cb = on_tls_error;
     tls->ssl_error_context = mqtt;
@@ -293,7 +298,8 @@ void td_mqtt__connect(td_mqtt *mqtt)
     MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
     MQTTProperties properties = MQTTProperties_initializer, will_properties = MQTTProperties_initializer;
     options.keepAliveInterval = from->keepalive_s;
-    options.cleanstart = from->clean_start && !mqtt->ever_connected; /* only this thread and callbacks of a session look */
+    options.cleanstart =
+        from->clean_start && !mqtt->ever_connected; /* only this thread and callbacks of a session look */
     options.connectTimeout = CONNECT_TIMEOUT_S;
     options.maxInflight = from->window;
     options.username = from->username;

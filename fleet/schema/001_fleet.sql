@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Devices, how they came in, what they are told to run, what they say about it.
 -- All digests are 32 raw bytes of SHA-256; all *_ms are milliseconds since 1970 UTC.
 CREATE TABLE device (

@@ -22,8 +22,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (td_selector__parse(text, &selector, &err) == TD_OK) {
         TD_CLEANUP(td_json_done) json_t *tags = json_pack("{s:s}", "site", "oslo");
         TD_CLEANUP(td_json_done) json_t *runtimes = json_pack("[s]", "onnx");
-        td_device_facts facts = {.device = "d", .hardware = "h", .state = "enrolled", .tags = tags, .runtimes = runtimes,
-                                 .running = "pump/3", .ram_mb = 1, .storage_mb = 2};
+        td_device_facts facts = {.device = "d",
+                                 .hardware = "h",
+                                 .state = "enrolled",
+                                 .tags = tags,
+                                 .runtimes = runtimes,
+                                 .running = "pump/3",
+                                 .ram_mb = 1,
+                                 .storage_mb = 2};
         (void)td_selector__matches(&selector, &facts);
     }
     free(text);

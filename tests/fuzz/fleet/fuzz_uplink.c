@@ -1,9 +1,9 @@
 /*
  * fuzz_uplink.c: hostile uplinks, before and after the seal.
  *
- * First byte: below 5 the kind of a message that is sealed with a good key (a device that went bad), so that parsers and tables are
- * reached; otherwise the rest is a topic, a zero and a payload, as anybody at a careless broker could send.
- * SPDX-License-Identifier: Apache-2.0
+ * First byte: below 5 the kind of a message that is sealed with a good key (a device that went bad), so that parsers
+ * and tables are reached; otherwise the rest is a topic, a zero and a payload, as anybody at a careless broker could
+ * send. SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
 #include "fleet/fleet.h"
@@ -66,8 +66,8 @@ static void enrol_device(void)
 static void set_up(void)
 {
     char path[64];
-    const td_migration *const lists[] = {td_audit_migrations, td_access_migrations, td_registry_migrations,
-                                         td_lineage_migrations, td_fleet_migrations, NULL};
+    const td_migration *const lists[] = {td_audit_migrations,   td_access_migrations, td_registry_migrations,
+                                         td_lineage_migrations, td_fleet_migrations,  NULL};
     must_ok(td_crypto_setup(NULL));
     if (mkdtemp(folder) == NULL) {
         abort();

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fleet_fixture.h"
+#include "tests/unit/fleet/fleet_fixture.h"
 
 #include "core/crypto/x509.h"
 
@@ -17,8 +17,8 @@ int fleet_setup(void **state)
     assert_int_equal(fixture_setup(&inner), 0);
     fleet *self = calloc(1, sizeof *self);
     self->f = inner;
-    const td_migration *const lists[] = {td_audit_migrations, td_access_migrations, td_registry_migrations,
-                                         td_lineage_migrations, td_fleet_migrations, NULL};
+    const td_migration *const lists[] = {td_audit_migrations,   td_access_migrations, td_registry_migrations,
+                                         td_lineage_migrations, td_fleet_migrations,  NULL};
     must(td_txn_commit(&self->f->txn, &err), &err);
     must(td_db_migrate(self->f->db, lists, &err), &err);
     must(td_txn_begin(self->f->db, &self->f->txn, &err), &err);
@@ -77,8 +77,8 @@ td_code try_enrol(fleet *self, const char *name, const uint8_t *secret, td_err *
     must(td_key_generate(TD_KEY_P256, &key, err), err);
     must(td_x509_make_request(key, name, &csr, err), err);
     TD_CLEANUP(td_json_done) json_t *runtimes = json_pack("[s]", "onnx");
-    td_enrol_request request = {.device = name, .csr_pem = csr.data, .csr_size = csr.size, .hardware = "test-board",
-                                .runtimes = runtimes};
+    td_enrol_request request = {
+        .device = name, .csr_pem = csr.data, .csr_size = csr.size, .hardware = "test-board", .runtimes = runtimes};
     memcpy(request.secret, secret, sizeof request.secret);
     td_enrol_authority authority = {.ca_key = self->ca_key, .ca_pem = td_str_text(&self->ca_pem)};
     TD_TRY(td_enrol_check(self->f->db, &request, err));
@@ -117,7 +117,8 @@ device *named(fleet *self, const char *name)
 }
 
 /* Encodes, seals, and reads back as the server would. */
-static void uplink(fleet *self, device *d, const char *kind, const pb_msgdesc_t *fields, const void *message, td_uplink *out)
+static void uplink(fleet *self, device *d, const char *kind, const pb_msgdesc_t *fields, const void *message,
+                   td_uplink *out)
 {
     td_err err = {0};
     uint8_t bytes[4096];
@@ -183,7 +184,8 @@ static bool newest_directive(fleet *self, device *d, tidemark_Directive *out)
     td_err err = {0};
     td_stmt *stmt;
     bool row;
-    must(td_db_prepare(self->f->db, "SELECT envelope FROM directive WHERE device_id = :device_id AND newest = 1", &stmt, &err),
+    must(td_db_prepare(self->f->db, "SELECT envelope FROM directive WHERE device_id = :device_id AND newest = 1", &stmt,
+                       &err),
          &err);
     td_bind_int(stmt, ":device_id", d->id);
     must(td_step(stmt, &row, &err), &err);
@@ -302,11 +304,11 @@ const char *part_of(fleet *self, const char *id, const char *device_name)
     size_t i;
     json_t *part;
     snprintf(state, sizeof state, "not in it");
-    json_array_foreach(json_object_get(json, "devices"), i, part)
-    {
+    json_array_foreach (json_object_get(json, "devices"), i, part) {
         if (strcmp(td_json_text(part, "device", ""), device_name) == 0) {
             const char *reason = td_json_text(part, "reason", "");
-            snprintf(state, sizeof state, "%s%s%s", td_json_text(part, "state", ""), reason[0] != '\0' ? ":" : "", reason);
+            snprintf(state, sizeof state, "%s%s%s", td_json_text(part, "state", ""), reason[0] != '\0' ? ":" : "",
+                     reason);
         }
     }
     return state;

@@ -1,8 +1,9 @@
 /*
- * fleet_fixture.h: the registry's workspace with a fleet in it: enrolled devices that obey directives the way they were told to.
+ * fleet_fixture.h: the registry's workspace with a fleet in it: enrolled devices that obey directives the way they were
+ * told to.
  *
- * A simulated device does what the device core does, in one step: reads its newest directive, checks the director's signature, and
- * sends sealed uplinks that go through td_uplink_read. Time is fixture_now_ms.
+ * A simulated device does what the device core does, in one step: reads its newest directive, checks the director's
+ * signature, and sends sealed uplinks that go through td_uplink_read. Time is fixture_now_ms.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_TESTS_UNIT_FLEET_FIXTURE_H
@@ -28,7 +29,7 @@ typedef struct device {
     int64_t id;
     uint8_t key[TD_UPLINK_KEY_SIZE];
     behaviour does;
-    uint64_t sequence, directive;          /* of its reports; highest directive that it accepted */
+    uint64_t sequence, directive; /* of its reports; highest directive that it accepted */
     uint8_t running[TD_DIGEST_SIZE], before[TD_DIGEST_SIZE];
     bool runs, kept;
 } device;

@@ -4,7 +4,7 @@
  * The sender is the test's own: it keeps what is published and decides when it is delivered.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fleet_fixture.h"
+#include "tests/unit/fleet/fleet_fixture.h"
 
 #include <pb_decode.h>
 
@@ -86,9 +86,13 @@ static void open_scene(fleet *self, scene *out, size_t memory_max, size_t device
     out->out = calloc(1, sizeof *out->out);
     out->out->room = KEPT;
     out->version = find(self->f, "pump/1");
-    must(td_manifest_read(out->version.manifest, out->version.manifest_size, &self->f->arena, &out->manifest, &err), &err);
-    td_content_server_options options = {.db = self->f->db, .content = self->f->content, .prefix = "tm/v1",
-                                         .sender = {.context = out->out, .publish = keep}, .memory_max = memory_max,
+    must(td_manifest_read(out->version.manifest, out->version.manifest_size, &self->f->arena, &out->manifest, &err),
+         &err);
+    td_content_server_options options = {.db = self->f->db,
+                                         .content = self->f->content,
+                                         .prefix = "tm/v1",
+                                         .sender = {.context = out->out, .publish = keep},
+                                         .memory_max = memory_max,
                                          .device_max = device_max};
     must(td_content_server_new(&options, &out->server, &err), &err);
 }
@@ -160,11 +164,11 @@ static void content__only_what_a_goal_refers_to(void **state)
     scene s = {0};
     open_scene(*state, &s, 0, 0);
     uint8_t nothing[TD_DIGEST_SIZE] = {1};
-    ask(&s, "bergen-01", model_file(&s)->digest, 0, 1, 1);    /* not its directive */
-    ask(&s, "oslo-01", nothing, 0, 1, 1);                     /* no such object */
-    ask(&s, "oslo-01", s.version.bundle_digest, 0, 1, 1);     /* there, but nobody's to fetch */
-    ask(&s, "oslo-01", model_file(&s)->digest, 1000, 1, 1);   /* beyond the end */
-    ask(&s, "oslo-01", model_file(&s)->digest, 0, 0, 1);      /* nothing wanted */
+    ask(&s, "bergen-01", model_file(&s)->digest, 0, 1, 1);  /* not its directive */
+    ask(&s, "oslo-01", nothing, 0, 1, 1);                   /* no such object */
+    ask(&s, "oslo-01", s.version.bundle_digest, 0, 1, 1);   /* there, but nobody's to fetch */
+    ask(&s, "oslo-01", model_file(&s)->digest, 1000, 1, 1); /* beyond the end */
+    ask(&s, "oslo-01", model_file(&s)->digest, 0, 0, 1);    /* nothing wanted */
     ask(&s, "oslo-01", model_file(&s)->digest, UINT32_MAX, UINT64_MAX, 64);
     assert_int_equal(s.out->count, 6);
     for (size_t i = 0; i < 6; i++) {

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fleet_fixture.h"
+#include "tests/unit/fleet/fleet_fixture.h"
 
 #include "core/crypto/x509.h"
 
@@ -95,7 +95,7 @@ static void enrol__codes_commit_to_ca_and_keyset(void **state)
     json_t *codes = json_object_get(made, "codes");
     assert_int_equal(json_array_size(codes), 3);
     const char *a = json_string_value(json_array_get(codes, 0)), *b = json_string_value(json_array_get(codes, 1));
-    assert_int_equal(strlen(a), 52); /* 26 bytes: 42 symbols in groups of four */
+    assert_int_equal(strlen(a), 52);     /* 26 bytes: 42 symbols in groups of four */
     assert_string_equal(a + 20, b + 20); /* from the 17th symbol on: the digest */
     assert_string_not_equal(a, b);
     td_stmt *stmt; /* the secret itself is nowhere in the table */
@@ -138,7 +138,8 @@ static void device__tags_and_revocation(void **state)
     TD_CLEANUP(td_json_done) json_t *list = NULL;
     must(td_device_list_json(self->f->db, "default", "line=b and not site", &list, &err), &err);
     assert_int_equal(td_json_int(list, "count", -1), 1);
-    refused(td_device_revoke(self->f->db, &td_actor_system, "default", "pump-09", "lost", &err), &err, TD_NOT_FOUND, "pump-09");
+    refused(td_device_revoke(self->f->db, &td_actor_system, "default", "pump-09", "lost", &err), &err, TD_NOT_FOUND,
+            "pump-09");
     must(td_device_revoke(self->f->db, &td_actor_system, "default", "pump-02", "stolen", &err), &err);
     refused(td_device_revoke(self->f->db, &td_actor_system, "default", "pump-02", "stolen", &err), &err, TD_CONFLICT,
             "already");
@@ -177,14 +178,10 @@ static void device__presence_is_derived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FLEET_CASE(enrol__lets_a_device_in_once),
-        FLEET_CASE(enrol__refuses_foreign_expired_and_taken),
-        FLEET_CASE(enrol__the_writer_checks_again),
-        FLEET_CASE(enrol__the_request_must_be_for_the_same_name),
-        FLEET_CASE(enrol__codes_commit_to_ca_and_keyset),
-        FLEET_CASE(enrol__options_have_limits),
-        FLEET_CASE(device__tags_and_revocation),
-        FLEET_CASE(device__presence_is_derived),
+        FLEET_CASE(enrol__lets_a_device_in_once),         FLEET_CASE(enrol__refuses_foreign_expired_and_taken),
+        FLEET_CASE(enrol__the_writer_checks_again),       FLEET_CASE(enrol__the_request_must_be_for_the_same_name),
+        FLEET_CASE(enrol__codes_commit_to_ca_and_keyset), FLEET_CASE(enrol__options_have_limits),
+        FLEET_CASE(device__tags_and_revocation),          FLEET_CASE(device__presence_is_derived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fleet_fixture.h"
+#include "tests/unit/fleet/fleet_fixture.h"
 
 static void rollout__brings_a_version_to_all_in_waves(void **state)
 {
@@ -158,8 +158,8 @@ static void rollout__abort_reaches_devices_at_work(void **state)
     const char *id = roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\"}");
     live(self, 3);
     assert_int_equal(count_of(self, id, "working"), 3);
-    refused(TRY_WRITE(self->f, td_rollout_abort(self->f->db, &td_actor_system, "default", id, "", &err)), &err, TD_INVALID,
-            "reason");
+    refused(TRY_WRITE(self->f, td_rollout_abort(self->f->db, &td_actor_system, "default", id, "", &err)), &err,
+            TD_INVALID, "reason");
     must(td_rollout_abort(self->f->db, &td_actor_system, "default", id, "changed my mind", &err), &err);
     assert_string_equal(state_of(self, id), "aborting");
     live(self, 3);
@@ -262,14 +262,14 @@ static void rollout__rate_and_canaries_are_obeyed(void **state)
     fleet *self = *state;
     make_approved(self->f, "pump", "weights one");
     enrol(self, "oslo", 20, "oslo");
-    const char *id = roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\",\"waves\":\"5%,100%\",\"per_minute\":6,"
-                                    "\"canaries\":[\"oslo-13\",\"oslo-17\"]}");
+    const char *id =
+        roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\",\"waves\":\"5%,100%\",\"per_minute\":6,"
+                       "\"canaries\":[\"oslo-13\",\"oslo-17\"]}");
     tick(self);
     TD_CLEANUP(td_json_done) json_t *json = show(self, id);
     size_t i, in_first = 0;
     json_t *part;
-    json_array_foreach(json_object_get(json, "devices"), i, part)
-    {
+    json_array_foreach (json_object_get(json, "devices"), i, part) {
         in_first += td_json_int(part, "wave", 0) == 1;
     }
     assert_true(in_first >= 2 && in_first <= 3);
@@ -286,7 +286,8 @@ static void rollout__late_failure_during_soak_counts(void **state)
     fleet *self = *state;
     make_approved(self->f, "pump", "weights one");
     enrol(self, "oslo", 4, "oslo");
-    const char *id = roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\",\"waves\":\"50%,100%\",\"soak\":\"1m\"}");
+    const char *id =
+        roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\",\"waves\":\"50%,100%\",\"soak\":\"1m\"}");
     live(self, 5);
     for (size_t i = 0; i < self->count; i++) {
         if (self->devices[i].runs) {
@@ -307,7 +308,11 @@ static void rollout__refuses_what_it_must(void **state)
     make_version(self->f, "pump", "weights one");
     make_approved(self->f, "pump", "weights two");
     enrol(self, "oslo", 2, "oslo");
-    static const struct { const char *spec; td_code code; const char *part; } cases[] = {
+    static const struct {
+        const char *spec;
+        td_code code;
+        const char *part;
+    } cases[] = {
         {"{\"model_version\":\"pump/1\",\"to\":\"all\"}", TD_CONFLICT, "only an approved version"},
         {"{\"model_version\":\"pump/9\",\"to\":\"all\"}", TD_NOT_FOUND, "pump"},
         {"{\"model_version\":\"pump/2\",\"to\":\"site=olso\"}", TD_CONFLICT, "site=oslo"},
@@ -327,11 +332,11 @@ static void rollout__refuses_what_it_must(void **state)
         refused(code, &err, cases[i].code, cases[i].part);
     }
     TD_CLEANUP(td_json_done) json_t *spec = json_pack("{s:s, s:s}", "model_version", "pump/2", "to", "all");
-    refused(TRY_WRITE(self->f, td_rollout_create(self->f->db, &self->f->ana.actor, "default", spec, id, &err)), &err, TD_DENIED,
-            "roll_out");
+    refused(TRY_WRITE(self->f, td_rollout_create(self->f->db, &self->f->ana.actor, "default", spec, id, &err)), &err,
+            TD_DENIED, "roll_out");
     roll_out(self, "{\"model_version\":\"pump/2\",\"to\":\"all\"}");
-    refused(TRY_WRITE(self->f, td_rollout_create(self->f->db, &td_actor_system, "default", spec, id, &err)), &err, TD_CONFLICT,
-            "stop it first");
+    refused(TRY_WRITE(self->f, td_rollout_create(self->f->db, &td_actor_system, "default", spec, id, &err)), &err,
+            TD_CONFLICT, "stop it first");
     assert_int_equal(count_records(self->f, "create.rollout"), 1); /* what is refused leaves nothing */
 }
 

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fleet_fixture.h"
+#include "tests/unit/fleet/fleet_fixture.h"
 
 #include "fleet/selector.h"
 
@@ -14,23 +14,57 @@ static bool matches(const char *text)
     must(td_selector__parse(text, &selector, &err), &err);
     TD_CLEANUP(td_json_done) json_t *tags = json_pack("{s:s, s:s, s:s}", "site", "oslo", "line", "b", "battery", "");
     TD_CLEANUP(td_json_done) json_t *runtimes = json_pack("[s, s]", "onnx", "tflite");
-    td_device_facts facts = {.device = "pump-07", .hardware = "rpi-4", .state = "enrolled", .tags = tags, .runtimes = runtimes,
-                             .running = "pump/3 fan/12", .ram_mb = 512, .storage_mb = 90, .online = true};
+    td_device_facts facts = {.device = "pump-07",
+                             .hardware = "rpi-4",
+                             .state = "enrolled",
+                             .tags = tags,
+                             .runtimes = runtimes,
+                             .running = "pump/3 fan/12",
+                             .ram_mb = 512,
+                             .storage_mb = 90,
+                             .online = true};
     return td_selector__matches(&selector, &facts);
 }
 
 static void selector__means_what_it_says(void **state)
 {
     (void)state;
-    static const struct { const char *text; bool holds; } cases[] = {
-        {"all", true}, {"site=oslo", true}, {"site = 'oslo' and ram_mb >= 512", true}, {"site=bergen", false},
-        {"site = \"oslo\" and ram_mb > 512", false}, {"not site=bergen", true}, {"not (site=oslo or line=a)", false},
-        {"line in (a, b)", true}, {"line in (a,c) or hardware='rpi-4'", true}, {"site=oslo and line=a or online", true},
-        {"site!=oslo", false}, {"unknown!=x", true}, {"unknown=x", false}, {"unknown", false}, {"line", true},
-        {"runtime=onnx", true}, {"runtime=tflite and runtime=onnx", true}, {"runtime!=onnx", false}, {"runtime=gguf", false},
-        {"model=pump", true}, {"model=pump/3", true}, {"model=pump/33", false}, {"model=pum", false}, {"model=fan/1", false},
-        {"model=fan/12", true}, {"device=pump-07", true}, {"ram_mb=512.0", true}, {"storage_mb<1e2", true},
-        {"site<zzz", false}, {"online=true", true}, {"state=enrolled", true}, {"not not all", true},
+    static const struct {
+        const char *text;
+        bool holds;
+    } cases[] = {
+        {"all", true},
+        {"site=oslo", true},
+        {"site = 'oslo' and ram_mb >= 512", true},
+        {"site=bergen", false},
+        {"site = \"oslo\" and ram_mb > 512", false},
+        {"not site=bergen", true},
+        {"not (site=oslo or line=a)", false},
+        {"line in (a, b)", true},
+        {"line in (a,c) or hardware='rpi-4'", true},
+        {"site=oslo and line=a or online", true},
+        {"site!=oslo", false},
+        {"unknown!=x", true},
+        {"unknown=x", false},
+        {"unknown", false},
+        {"line", true},
+        {"runtime=onnx", true},
+        {"runtime=tflite and runtime=onnx", true},
+        {"runtime!=onnx", false},
+        {"runtime=gguf", false},
+        {"model=pump", true},
+        {"model=pump/3", true},
+        {"model=pump/33", false},
+        {"model=pum", false},
+        {"model=fan/1", false},
+        {"model=fan/12", true},
+        {"device=pump-07", true},
+        {"ram_mb=512.0", true},
+        {"storage_mb<1e2", true},
+        {"site<zzz", false},
+        {"online=true", true},
+        {"state=enrolled", true},
+        {"not not all", true},
     };
     for (size_t i = 0; i < TD_COUNT_OF(cases); i++) {
         if (matches(cases[i].text) != cases[i].holds) {
@@ -42,10 +76,20 @@ static void selector__means_what_it_says(void **state)
 static void selector__errors_name_the_column(void **state)
 {
     (void)state;
-    static const struct { const char *text, *part; } cases[] = {
-        {"", "column 1"}, {"site=", "column 6"}, {"site=oslo and", "column 14"}, {"(site=oslo", "column 11"},
-        {"site=oslo)", "column 10"}, {"site='oslo", "column 6"}, {"line in a", "\"(\" after in"}, {"line in (a b)", "\",\" or \")\""},
-        {"site=oslo line=b", "column 11"}, {"=x", "column 1"}, {"site=oslo;drop", "column 10"},
+    static const struct {
+        const char *text, *part;
+    } cases[] = {
+        {"", "column 1"},
+        {"site=", "column 6"},
+        {"site=oslo and", "column 14"},
+        {"(site=oslo", "column 11"},
+        {"site=oslo)", "column 10"},
+        {"site='oslo", "column 6"},
+        {"line in a", "\"(\" after in"},
+        {"line in (a b)", "\",\" or \")\""},
+        {"site=oslo line=b", "column 11"},
+        {"=x", "column 1"},
+        {"site=oslo;drop", "column 10"},
     };
     for (size_t i = 0; i < TD_COUNT_OF(cases); i++) {
         td_err err = {0};
@@ -75,7 +119,16 @@ static void selector__device_names_keep_to_the_grammar(void **state)
     (void)state;
     td_err err = {0};
     must(td_device_check_name("pump-07", &err), &err);
-    const char *const bad[] = {"", "Pump", "a_b", "-a", "a-", "a/b", "a+", "_", "ab#", "a b",
+    const char *const bad[] = {"",
+                               "Pump",
+                               "a_b",
+                               "-a",
+                               "a-",
+                               "a/b",
+                               "a+",
+                               "_",
+                               "ab#",
+                               "a b",
                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     for (size_t i = 0; i < TD_COUNT_OF(bad); i++) {
         assert_int_equal(td_device_check_name(bad[i], &err), TD_INVALID);

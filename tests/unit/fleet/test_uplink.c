@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fleet_fixture.h"
+#include "tests/unit/fleet/fleet_fixture.h"
 
 #include <pb_encode.h>
 
@@ -52,8 +52,10 @@ static void uplink__believes_only_what_is_sealed_for_its_topic(void **state)
         assert_int_equal(td_uplink_read(self->reader, s.topic, s.bytes.data, s.bytes.size, &up, &err), TD_DENIED);
         s.bytes.data[bit / 8] = (char)(s.bytes.data[bit / 8] ^ (1 << bit % 8));
     }
-    assert_int_equal(td_uplink_read(self->reader, "tm/v1/pump-02/up/death", s.bytes.data, s.bytes.size, &up, &err), TD_DENIED);
-    assert_int_equal(td_uplink_read(self->reader, "tm/v1/pump-01/up/get", s.bytes.data, s.bytes.size, &up, &err), TD_DENIED);
+    assert_int_equal(td_uplink_read(self->reader, "tm/v1/pump-02/up/death", s.bytes.data, s.bytes.size, &up, &err),
+                     TD_DENIED);
+    assert_int_equal(td_uplink_read(self->reader, "tm/v1/pump-01/up/get", s.bytes.data, s.bytes.size, &up, &err),
+                     TD_DENIED);
     memcpy(two->key, one->key, sizeof two->key); /* a stolen key is only good for its own device */
     seal(two, "death", bytes, size, &s);
     assert_int_equal(td_uplink_read(self->reader, s.topic, s.bytes.data, s.bytes.size, &up, &err), TD_DENIED);
@@ -67,8 +69,16 @@ static void uplink__drops_by_reason(void **state)
     td_err err = {0};
     td_uplink up;
     enrol(self, "pump", 1, "oslo");
-    static const char *const topics[] = {"", "tm/v1", "tm/v1/", "tm/v1/pump-01/up/", "tm/v1/pump-01/up/death/x", "xx/v1/pump-01/up/death",
-                                         "tm/v1/PUMP/up/death", "tm/v1//up/death", "tm/v1/pump-01/down/death", "tm/v1/_/up/death"};
+    static const char *const topics[] = {"",
+                                         "tm/v1",
+                                         "tm/v1/",
+                                         "tm/v1/pump-01/up/",
+                                         "tm/v1/pump-01/up/death/x",
+                                         "xx/v1/pump-01/up/death",
+                                         "tm/v1/PUMP/up/death",
+                                         "tm/v1//up/death",
+                                         "tm/v1/pump-01/down/death",
+                                         "tm/v1/_/up/death"};
     for (size_t i = 0; i < TD_COUNT_OF(topics); i++) {
         assert_int_equal(td_uplink_read(self->reader, topics[i], "0123456789abcdef", 16, &up, &err), TD_INVALID);
     }
@@ -112,8 +122,9 @@ static void uplink__a_window_gives_its_sequence(void **state)
     uint8_t bytes[64];
     pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizeof bytes);
     assert_true(pb_encode_tag(&stream, PB_WT_STRING, tidemark_Window_features_tag) &&
-                pb_encode_string(&stream, (const pb_byte_t *)"\x08\x01", 2) && pb_encode_tag(&stream, PB_WT_VARINT, 2) &&
-                pb_encode_varint(&stream, 41) && pb_encode_tag(&stream, PB_WT_VARINT, 3) && pb_encode_varint(&stream, 40));
+                pb_encode_string(&stream, (const pb_byte_t *)"\x08\x01", 2) &&
+                pb_encode_tag(&stream, PB_WT_VARINT, 2) && pb_encode_varint(&stream, 41) &&
+                pb_encode_tag(&stream, PB_WT_VARINT, 3) && pb_encode_varint(&stream, 40));
     TD_CLEANUP(sealed_done) sealed s = {0};
     seal(named(self, "pump-01"), "window", bytes, stream.bytes_written, &s);
     must(td_uplink_read(self->reader, s.topic, s.bytes.data, s.bytes.size, &up, &err), &err);
@@ -140,21 +151,22 @@ static void settle__names_the_highest_without_a_gap(void **state)
     enrol(self, "pump", 1, "oslo");
     settle(self, 1, 1, true, 1);
     settle(self, 2, 1, true, 2);
-    settle(self, 2, 1, false, 2);  /* again */
-    settle(self, 1, 1, false, 2);  /* an older one replayed */
-    settle(self, 5, 3, true, 2);   /* 3 and 4 are missing */
+    settle(self, 2, 1, false, 2); /* again */
+    settle(self, 1, 1, false, 2); /* an older one replayed */
+    settle(self, 5, 3, true, 2);  /* 3 and 4 are missing */
     settle(self, 5, 3, false, 2);
     settle(self, 4, 3, true, 2);
-    settle(self, 3, 3, true, 5);   /* closes the gap */
-    settle(self, 9, 8, true, 7);   /* 6 and 7 are given up by the device */
+    settle(self, 3, 3, true, 5); /* closes the gap */
+    settle(self, 9, 8, true, 7); /* 6 and 7 are given up by the device */
     settle(self, 7, 7, false, 7);
     settle(self, 8, 8, true, 9);
     settle(self, 10, 9, true, 10);
     bool fresh;
     uint64_t settled;
-    refused(td_fleet_settle(self->f->db, self->devices[0].id, 10 + TD_SETTLE_AHEAD_MAX + 1, 1, &fresh, &settled, &err), &err,
-            TD_BUSY, "too far ahead");
-    refused(td_fleet_settle(self->f->db, self->devices[0].id, 3, 4, &fresh, &settled, &err), &err, TD_INVALID, "no sense");
+    refused(td_fleet_settle(self->f->db, self->devices[0].id, 10 + TD_SETTLE_AHEAD_MAX + 1, 1, &fresh, &settled, &err),
+            &err, TD_BUSY, "too far ahead");
+    refused(td_fleet_settle(self->f->db, self->devices[0].id, 3, 4, &fresh, &settled, &err), &err, TD_INVALID,
+            "no sense");
     settle(self, 1000000, 1000000, true, 1000000); /* a device that lost everything below */
 }
 
@@ -177,7 +189,8 @@ static void report__a_replay_changes_nothing(void **state)
     must(td_fleet_report(self->f->db, d->id, &old, &settled, &err), &err);
     assert_int_equal(settled, 3);
     assert_string_equal(part_of(self, id, "oslo-01"), "committed");
-    assert_int_equal(send_report(self, d, tidemark_DeviceState_STATE_FETCHING, 0, NULL), 4); /* late progress: no way back */
+    assert_int_equal(send_report(self, d, tidemark_DeviceState_STATE_FETCHING, 0, NULL),
+                     4); /* late progress: no way back */
     assert_string_equal(part_of(self, id, "oslo-01"), "committed");
 }
 

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "broker.h"
+#include "tests/unit/mqtt/broker.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -60,8 +60,8 @@ const char *broker_path(const broker *self, const char *name)
 static bool accepts(int port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     bool ok = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
     close(fd);
     return ok;
@@ -96,7 +96,8 @@ static void write_config(broker *self)
         body = strchr(text, '\n') + 1; /* no user line */
     }
     td_err err;
-    assert_int_equal(td_file_replace(broker_path(self, "conf"), body, (size_t)(text + length - body), 0600, &err), TD_OK);
+    assert_int_equal(td_file_replace(broker_path(self, "conf"), body, (size_t)(text + length - body), 0600, &err),
+                     TD_OK);
 }
 
 void broker_start(broker *self)
@@ -149,8 +150,12 @@ static void issue(broker *self, const td_key *ca_key, const char *ca_pem, const 
     assert_int_equal(td_key_public(key, public_key), TD_P256_PUBLIC_SIZE);
     const char *const addresses[] = {"127.0.0.1", NULL}, *const names[] = {"localhost", NULL};
     int64_t now = td_now_ms(&td_clock_system), day = 24 * 3600 * 1000;
-    td_x509_leaf leaf = {.common_name = name, .dns_names = server ? names : NULL, .ip_addresses = server ? addresses : NULL,
-                         .server = server, .not_before_ms = now - 10 * day, .not_after_ms = now + 10 * day};
+    td_x509_leaf leaf = {.common_name = name,
+                         .dns_names = server ? names : NULL,
+                         .ip_addresses = server ? addresses : NULL,
+                         .server = server,
+                         .not_before_ms = now - 10 * day,
+                         .not_after_ms = now + 10 * day};
     if (strncmp(name, "expired-", 8) == 0) {
         leaf.not_after_ms = now - day;
     }

@@ -13,7 +13,7 @@
 typedef struct broker {
     char folder[64]; /* mkdtemp; removed by broker_done */
     int port;
-    pid_t pid;       /* 0: not running */
+    pid_t pid;        /* 0: not running */
     char extra[2048]; /* lines added to its configuration */
 } broker;
 
@@ -27,8 +27,8 @@ void broker_reload(broker *self); /* SIGHUP */
 void broker_done(broker *self);
 /* True if there is a mosquitto to start. */
 bool broker_available(void);
-/* Writes ca.pem, server.pem/.key and NAME.pem/.key for each client (NULL-terminated) into the folder, and adds the lines for TLS
- * with client certificates. A name that begins with "expired-" gets a certificate that has expired. */
+/* Writes ca.pem, server.pem/.key and NAME.pem/.key for each client (NULL-terminated) into the folder, and adds the
+ * lines for TLS with client certificates. A name that begins with "expired-" gets a certificate that has expired. */
 void broker_with_tls(broker *self, const char *const *clients);
 /* The folder's file, in static storage that the next 16 calls leave alone. */
 const char *broker_path(const broker *self, const char *name);

@@ -1,10 +1,11 @@
 /*
- * test_connection.c: the connection against a real Mosquitto: it comes up, comes back, keeps its promises, says why not.
+ * test_connection.c: the connection against a real Mosquitto: it comes up, comes back, keeps its promises, says why
+ * not.
  *
  * Every wait is for an event that a callback signals; a minute without it fails the test.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "broker.h"
+#include "tests/unit/mqtt/broker.h"
 
 #include "core/base/fs.h"
 #include "core/crypto/crypto.h"
@@ -99,9 +100,16 @@ static void on_done(void *context, td_code code, const td_err *err)
 
 static td_mqtt_options options_for(const broker *b, seen *s, const char *id)
 {
-    td_mqtt_options options = {.host = "127.0.0.1", .port = b->port, .client_id = id, .clean_start = true,
-                               .backoff_min_ms = 20, .backoff_max_ms = 200, .context = s, .connected = on_connected,
-                               .disconnected = on_disconnected, .message = on_message};
+    td_mqtt_options options = {.host = "127.0.0.1",
+                               .port = b->port,
+                               .client_id = id,
+                               .clean_start = true,
+                               .backoff_min_ms = 20,
+                               .backoff_max_ms = 200,
+                               .context = s,
+                               .connected = on_connected,
+                               .disconnected = on_disconnected,
+                               .message = on_message};
     return options;
 }
 
@@ -119,8 +127,13 @@ static td_mqtt *start(const td_mqtt_options *options)
 static td_code publish(td_mqtt *mqtt, seen *s, const char *topic, const char *text, bool retain)
 {
     td_err err;
-    td_mqtt_publication publication = {.topic = topic, .payload = text, .size = strlen(text), .qos = 1, .retain = retain,
-                                       .done = on_done, .done_context = s};
+    td_mqtt_publication publication = {.topic = topic,
+                                       .payload = text,
+                                       .size = strlen(text),
+                                       .qos = 1,
+                                       .retain = retain,
+                                       .done = on_done,
+                                       .done_context = s};
     return td_mqtt_publish(mqtt, &publication, &err);
 }
 
@@ -274,8 +287,14 @@ static void mqtt__retained_messages_are_marked(void **state)
     td_mqtt *mqtt = start(&options);
     wait_for(&s, &s.connected, 1);
     td_err err;
-    td_mqtt_publication publication = {.topic = "keep", .payload = "kept", .size = 4, .qos = 1, .retain = true,
-                                       .expiry_s = 600, .done = on_done, .done_context = &s};
+    td_mqtt_publication publication = {.topic = "keep",
+                                       .payload = "kept",
+                                       .size = 4,
+                                       .qos = 1,
+                                       .retain = true,
+                                       .expiry_s = 600,
+                                       .done = on_done,
+                                       .done_context = &s};
     assert_int_equal(td_mqtt_publish(mqtt, &publication, &err), TD_OK);
     wait_for(&s, &s.done_ok, 1);
     assert_int_equal(td_mqtt_subscribe(mqtt, "keep", 1, &err), TD_OK);
@@ -326,8 +345,8 @@ static void mqtt__obeys_the_brokers_packet_limit(void **state)
     assert_true(most > 1900 && most < 2000);
     char payload[2000] = {0};
     td_err err;
-    td_mqtt_publication publication = {.topic = "t", .payload = payload, .size = most + 1, .qos = 1, .done = on_done,
-                                       .done_context = &s};
+    td_mqtt_publication publication = {
+        .topic = "t", .payload = payload, .size = most + 1, .qos = 1, .done = on_done, .done_context = &s};
     assert_int_equal(td_mqtt_publish(mqtt, &publication, &err), TD_LIMIT);
     publication.size = most;
     publication.retain = true;
@@ -425,7 +444,8 @@ static void mqtt__bad_options_are_refused(void **state)
     assert_null(mqtt);
 }
 
-/* Paho 1.3.12 forgets the publications of a client that is destroyed while its broker is down: outside our reach, once an end. */
+/* Paho 1.3.12 forgets the publications of a client that is destroyed while its broker is down: outside our reach, once
+ * an end. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {

@@ -49,7 +49,7 @@ def make_model(stage):
 def register(stage, train, metrics):
     answer = stage.tidemark(
         "model", "register", MODEL, train + "/v1/model.onnx", "--baseline", train + "/v1/reference.csv",
-        "--columns", HERE + "/columns.yaml", "--dataset", f"vibration-2026-01@{train}/2026-01.csv",
+        "--columns", HERE + "/columns.yaml", "--dataset", f"vibration-2026-01=historian://plants/2026-01@{train}/2026-01.csv",
         "--code", "examples/pump/train@" + stage.commit(), "--metrics", train + "/v1/metrics.json", "--tag", "plant=all",
         "--description", "Bearing faults from eight vibration features", as_="ana")
     stage.expect(answer.get("version") == 1, "the first version is number 1", answer)
@@ -74,33 +74,36 @@ def rollout(stage, fleet, reference, note):
     """Creates a rollout in two waves and follows it to its end."""
     canaries = fleet.names[:1]
     answer = stage.tidemark("rollout", "create", reference, "--to", "fleet = 'demo'", "--waves", "20%,100%", "--canary",
-                            canaries[0], "--success", "90%", "--stop-if", "failed>10%", "--soak", "1s", "--step-deadline", "30s",
+                            canaries[0], "--success", "0.9", "--stop-if", "failed>10%", "--soak", "1s", "--step-deadline", "30s",
                             "--contact-wait", "6s", "--deadline", "120s", "--window", "2s", "--probation", "4s",
                             "--min-inferences", "5", as_="ana")
-    identifier = answer["rollout"]
+    identifier = answer["id"]
     stage.say("rollout", f"{reference} goes to {len(fleet.names)} devices in two waves, the canary {canaries[0]} first{note}")
     shown = set()
 
     def finished():
         now = stage.tidemark("rollout", "show", identifier, as_="ana")
         for wave in now["waves"]:
-            key = (wave["wave"], wave["state"])
+            key = (wave["number"], wave["state"])
             if key not in shown and wave["state"] in ("passed", "failed"):
                 shown.add(key)
-                stage.say("wave", f"wave {wave['wave']} {wave['state']}: {wave.get('succeeded', '?')} of "
-                                  f"{wave.get('targeted', '?')} devices run {reference}")
-        stage.progress(f"{reference} on {now['counts']['succeeded']} of {now['counts']['targeted']} devices")
+                stage.say("wave", f"wave {wave['number']} {wave['state']}: {wave['committed']} of {wave['devices']} devices "
+                                  f"have proved and kept {reference}")
+        stage.progress(f"{reference} on {now['counts']['committed']} of {now['counts']['devices']} devices")
         if now["state"] in ("aborted", "reverted", "aborting", "reverting"):
-            raise DemoFailed(f"the rollout of {reference} ended as {now['state']}: {now.get('state_reason', '')}")
+            raise DemoFailed(f"the rollout of {reference} ended as {now['state']}: {now.get('why', '')}")
         return now if now["state"] == "finished" else None
 
     end = stage.wait(f"the rollout of {reference} to finish", finished, 90)
-    stage.expect(end["counts"]["succeeded"] == len(fleet.names), f"all {len(fleet.names)} devices run {reference}", end["counts"])
+    stage.expect(end["counts"]["committed"] == len(fleet.names), f"all {len(fleet.names)} devices run {reference}", end["counts"])
     fleet.check_running(stage, reference)
 
 
 def watch(stage):
     """The monitor, the gate and the pipeline are fixed before anything drifts."""
+    os.makedirs(stage.path("historian"))
+    stage.start("worker", [os.path.join(stage.binaries, "tidemark"), "worker", "--workspace", stage.workspace, "--as", "worker",
+                           "--jobs", stage.path("jobs")], "worker.log")
     stage.tidemark("gate", "set", "pump-gate", "-f", HERE + "/gate.yaml", as_="ana")
     stage.tidemark("pipeline", "set", "pump-retrain", "-f", stage.pipeline_file(), as_="ana")
     stage.tidemark("monitor", "set", MODEL, "-f", HERE + "/monitor.yaml", as_="ana")
@@ -136,6 +139,9 @@ def steady(stage, version, least, what):
 
 def drift(stage, fleet):
     """The world changes; the monitor must notice by itself."""
+    data = stage.path("historian")
+    for seed, name, rows in ((21, "2026-02.csv", 12000), (22, "2026-02-holdout.csv", 6000)):
+        stage.program("pump-data", "--regime", "1", "--seed", str(seed), "--rows", str(rows), "--out", data + "/" + name)
     fleet.refit()
     stage.say("the world", "the plants are refitted: roller bearings, faster drives. Nobody tells the model")
     worst = {"accuracy": 1.0}

@@ -60,7 +60,7 @@ class Fleet:
 
     def online(self):
         devices = self.stage.tidemark("device", "list", as_="ana")["devices"]
-        return len([d for d in devices if d.get("online")]) == len(self.names) or None
+        return len([d for d in devices if d["presence"] == "online"]) == len(self.names) or None
 
     def refit(self):
         """New bearings and faster drives, in every plant at once."""
@@ -69,5 +69,5 @@ class Fleet:
 
     def check_running(self, stage, reference):
         devices = stage.tidemark("device", "list", as_="ana")["devices"]
-        others = [d["device"] for d in devices if not any(s.get("version") == reference for s in d.get("slots", []))]
+        others = [d["device"] for d in devices if d.get("running") != reference]
         stage.expect(not others, f"every device says that it runs {reference}", {"others": others, "sample": devices[:1]})

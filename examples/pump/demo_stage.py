@@ -22,7 +22,7 @@ def alert_sentence(alert):
     value, limit = alert.get("value", evidence.get("value")), alert.get("threshold", evidence.get("threshold"))
     count = evidence.get("n", alert.get("n"))
     numbers = f": {value:.3f} where {limit:.3f} is the limit" if isinstance(value, float) and limit is not None else ""
-    return f"{alert['alert']} fires for pump/{alert['version']}: {what}{numbers}" + (f" (n = {count})" if count else "")
+    return f"{alert['alert']} fires for {alert['version']}: {what}{numbers}" + (f" (n = {count})" if count else "")
 
 
 class Stage:
@@ -161,7 +161,7 @@ class Stage:
                 raise DemoFailed("the server did not come up within 10 s")
             time.sleep(0.002)
         milliseconds = int((time.monotonic() - began) * 1000)
-        self.wait("the broker", lambda: self.tidemark("status", as_="ana").get("broker", {}).get("connected"), 10)
+        self.wait("the broker", lambda: self.tidemark("status", as_="ana")["broker"]["state"] == "running", 10)
         return milliseconds
 
     def pipeline_file(self):
@@ -169,7 +169,7 @@ class Stage:
         here = os.path.dirname(os.path.abspath(__file__))
         with open(os.path.join(here, "pipeline.yaml"), encoding="utf-8") as file:
             text = file.read()
-        text = text.replace("@BIN@", self.binaries).replace("@HERE@", here)
+        text = text.replace("@BIN@", self.binaries).replace("@DATA@", self.path("historian"))
         with open(self.path("pipeline.yaml"), "w", encoding="utf-8") as file:
             file.write(text)
         return self.path("pipeline.yaml")

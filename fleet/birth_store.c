@@ -2,7 +2,8 @@
  * birth_store.c: a device says who it is and what it holds, or the broker says that it is gone.
  *
  * A birth is the whole truth about a device at that moment, so it replaces what was known; a will only counts for the
- * very session that left it. SPDX-License-Identifier: Apache-2.0
+ * very session that left it.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/internal.h"
 

@@ -2,7 +2,8 @@
  * device_store.c: rows of devices: finding, choosing by selector, tags, revocation.
  *
  * A selector is asked of every device whose revision is new; revisions grow over all devices, so that a rollout looks
- * at each change once and at nothing when nothing changed. SPDX-License-Identifier: Apache-2.0
+ * at each change once and at nothing when nothing changed.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
 #include "core/base/arena.h"

@@ -2,7 +2,8 @@
  * part_store.c: a device's part in a rollout: one row that moves along td_part_states by what the device says.
  *
  * A report names the directive that it is about; that directive's number is the key to the part. What a device says
- * about a directive that took the version back moves the same part towards its end. SPDX-License-Identifier: Apache-2.0
+ * about a directive that took the version back moves the same part towards its end.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/rollout_internal.h"
 

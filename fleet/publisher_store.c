@@ -3,7 +3,8 @@
  *
  * What was sent is remembered only as a place in that order. On a reconnect the place goes back to the start and
  * everything that no device has acknowledged goes out again: the same retained message once more does no harm, a
- * missing one would. SPDX-License-Identifier: Apache-2.0
+ * missing one would.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/downlink.h"
 

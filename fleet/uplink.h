@@ -6,7 +6,8 @@
  * recording one twice changes nothing, and the receipt names the highest sequence below which nothing is missing.
  *
  * Threads: td_uplink_keys from any thread; a td_uplink_reader belongs to one thread (its counters may be read from
- * any); td_fleet_* as the connection. SPDX-License-Identifier: Apache-2.0
+ * any); td_fleet_* as the connection.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_FLEET_UPLINK_H
 #define TD_FLEET_UPLINK_H

@@ -2,7 +2,8 @@
  * internal.h: the parts of a connection that mqtt.c (life), session.c (connecting) and publish.c (sending) share.
  *
  * One rule keeps the two locks apart: Paho calls back with its own lock held, so our mutex is never held while calling
- * Paho or a user's callback. SPDX-License-Identifier: Apache-2.0
+ * Paho or a user's callback.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_MQTT_INTERNAL_H
 #define TD_CORE_MQTT_INTERNAL_H

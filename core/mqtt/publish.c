@@ -2,7 +2,8 @@
  * publish.c: what goes out, and the bound on how much may be under way at once.
  *
  * Each message is a small record in a ring until Paho tells its fate, so that the count is exact and every `done` is
- * called once, also when the handle is closed over it. SPDX-License-Identifier: Apache-2.0
+ * called once, also when the handle is closed over it.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/mqtt/internal.h"
 

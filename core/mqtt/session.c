@@ -2,7 +2,8 @@
  * session.c: from nothing to a subscribed session, and back: connect, CONNACK, SUBACK, loss, the next attempt.
  *
  * Everything after the connect call happens in Paho's callbacks; they only move the phase and wake the connection's
- * thread. SPDX-License-Identifier: Apache-2.0
+ * thread.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/clock.h"
 #include "core/base/fs.h"

@@ -3,7 +3,8 @@
  *
  * First byte: below 5 the kind of a message that is sealed with a good key (a device that went bad), so that parsers
  * and tables are reached; otherwise the rest is a topic, a zero and a payload, as anybody at a careless broker could
- * send. SPDX-License-Identifier: Apache-2.0
+ * send.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
 #include "fleet/fleet.h"

@@ -127,6 +127,22 @@ static td_code run_start(td_cli *cli, td_err *err)
     return TD_OK;
 }
 
+/* What a step that failed has said; control characters are not let through. */
+static void print_failures(td_cli *cli, const json_t *steps)
+{
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        const json_t *step = json_array_get(steps, i);
+        const char *log = td_json_text(step, "log", "");
+        if (td_json_int(step, "exit_code", 0) == 0 || *log == '\0') {
+            continue;
+        }
+        td_print_title(cli, td_cli_text(cli, "The end of what step %s said", td_json_text(step, "step", "")));
+        for (; *log != '\0'; log++) {
+            (void)fputc((unsigned char)*log < 0x20 && *log != '\n' ? '?' : *log, cli->out);
+        }
+    }
+}
+
 static void print_run(td_cli *cli, const json_t *run)
 {
     static const td_column_spec fields[] = {
@@ -148,6 +164,7 @@ static void print_run(td_cli *cli, const json_t *run)
     td_print_fields(cli, fields, run);
     (void)fputc('\n', cli->out);
     td_print_table(cli, steps, td_json_list(run, "steps"), "No steps.");
+    print_failures(cli, td_json_list(run, "steps"));
     const json_t *verdict = json_object_get(run, "verdict");
     if (verdict != NULL && !json_is_null(verdict)) {
         (void)fputc('\n', cli->out);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/access.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -123,9 +124,13 @@ static td_code do_step(const worker *w, const json_t *step, td_err *err)
     td_job_result result = {.exit_code = 1};
     td_err problem = {0};
     const char *run = td_json_text(step, "run", "?"), *name = td_json_text(step, "step", "?");
+    const char *own_project = w->cli->project;
+    TD_TRY(td_project_name_check(td_json_text(step, "project", own_project), err));
+    w->cli->project = td_json_text(step, "project", own_project); /* a worker serves all projects that its token may */
     td_log_info("worker", "%s: step %s begins", run, name);
     td_code code = work(w, step, &result, &outputs, &metrics, &problem);
     if (asked_to_stop || code == TD_CONFLICT) { /* the lease is lost or given up: not ours to report */
+        w->cli->project = own_project;
         td_str_done(&result.log);
         td_log_warn("worker", "%s: step %s was not finished: %s", run, name, problem.text);
         return TD_OK;
@@ -137,6 +142,7 @@ static td_code do_step(const worker *w, const json_t *step, td_err *err)
     td_log_info("worker", "%s: step %s ended with %d after %lld ms%s%s", run, name, result.exit_code,
                 (long long)result.duration_ms, code != TD_OK ? ": " : "", code != TD_OK ? problem.text : "");
     code = report(w, step, &result, outputs, metrics, err);
+    w->cli->project = own_project;
     td_str_done(&result.log);
     return code;
 }

@@ -175,7 +175,8 @@ void td_cell_add(td_str *out, const json_t *value, td_cell cell)
 {
     char text[32];
     const char *string = json_string_value(value);
-    if (value == NULL || json_is_null(value)) {
+    bool number = cell == TD_CELL_NUMBER || cell == TD_CELL_SHARE || cell == TD_CELL_BYTES;
+    if (value == NULL || json_is_null(value) || (number && !json_is_number(value))) {
         return;
     }
     if (cell == TD_CELL_TIME && string != NULL) {

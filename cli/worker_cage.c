@@ -76,7 +76,7 @@ static int add_rules(int ruleset, const td_job *job, uint64_t all)
     static const char *const programs[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", NULL};
     static const char *const files[] = {"/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/ssl",
                                         "/etc/nsswitch.conf", "/etc/passwd", "/dev/urandom", "/dev/random", "/dev/zero",
-                                        "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", NULL};
+                                        "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", NULL};
     const uint64_t read = FS_READ_FILE | FS_READ_DIR;
     for (size_t i = 0; programs[i] != NULL; i++) {
         if (allow(ruleset, programs[i], read | FS_EXECUTE) != 0) {

@@ -159,22 +159,50 @@ static td_code make_parent(const td_job *job, const char *path, td_err *err)
     return td_folder_make(full, 0700, err);
 }
 
-/* By digest: fetched from the server. By path: a link to a file of this machine, which the cage lets be read. */
-static td_code place_input(td_cli *cli, td_job *job, const json_t *input, td_err *err)
+static td_code fetch_content(td_cli *cli, const char *name, const char *digest_text, const char *place, td_err *err)
+{
+    uint8_t digest[TD_DIGEST_SIZE];
+    if (strncmp(digest_text, "sha256:", 7) != 0
+        || td_hex_decode(digest_text + 7, strlen(digest_text + 7), digest, sizeof digest, err) != TD_OK) {
+        return td_fail(err, TD_CORRUPT, "input %s: \"%.80s\" is not a digest", name, digest_text);
+    }
+    return td_cli_download(cli, td_cli_path(cli, "content", digest_text, NULL), place, digest, err);
+}
+
+/* A file of the version that is being retrained: the digest that the version lists is what is fetched. */
+static td_code fetch_parent_file(td_cli *cli, const json_t *step, const json_t *input, const char *place, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *version = NULL;
+    const char *name = td_json_text(input, "name", ""), *file = td_json_text(input, "file", "");
+    const char *model = td_json_text(step, "model", "");
+    int64_t number = td_json_int(step, "parent_version", 0);
+    if (number == 0) {
+        return td_fail(err, TD_INVALID, "input %s is a file of the parent version, and this run has no parent", name);
+    }
+    const char *path = td_cli_path(cli, "models", model, "versions", td_cli_text(cli, "%lld", (long long)number), NULL);
+    TD_TRY(td_cli_call(cli, "GET", path, NULL, &version, err));
+    const json_t *listed = find_named(json_object_get(version, "files"), file, strlen(file));
+    if (listed == NULL) {
+        return td_fail(err, TD_NOT_FOUND, "input %s: %s/%lld has no file \"%.80s\"", name, model, (long long)number, file);
+    }
+    return fetch_content(cli, name, td_json_text(listed, "digest", ""), place, err);
+}
+
+/* By digest or out of the parent version: fetched from the server. By path: a link to a file of this machine, which the cage
+ * lets be read. */
+static td_code place_input(td_cli *cli, td_job *job, const json_t *step, const json_t *input, td_err *err)
 {
     const char *name = td_json_text(input, "name", ""), *path = td_json_text(input, "path", NULL);
     const char *digest_text = td_json_text(input, "digest", NULL);
-    uint8_t digest[TD_DIGEST_SIZE];
     const char *inner = td_cli_text(cli, "inputs/%s", name);
     const char *place = td_cli_text(cli, "%s/%s", job->folder, inner);
     TD_TRY(make_parent(job, inner, err));
     TD_TRY(add_place(job, "TIDEMARK_INPUT_", name, place, err));
     if (digest_text != NULL) {
-        if (strncmp(digest_text, "sha256:", 7) != 0
-            || td_hex_decode(digest_text + 7, strlen(digest_text + 7), digest, sizeof digest, err) != TD_OK) {
-            return td_fail(err, TD_CORRUPT, "input %s: \"%.80s\" is not a digest", name, digest_text);
-        }
-        return td_cli_download(cli, td_cli_path(cli, "content", digest_text, NULL), place, digest, err);
+        return fetch_content(cli, name, digest_text, place, err);
+    }
+    if (strcmp(td_json_text(input, "kind", ""), "parent_file") == 0) {
+        return fetch_parent_file(cli, step, input, place, err);
     }
     if (path == NULL || path[0] != '/') {
         return td_fail(err, TD_INVALID, "input %s has neither a digest nor an absolute path", name);
@@ -192,7 +220,7 @@ static td_code place_files(td_cli *cli, td_job *job, const json_t *step, td_err 
 {
     const json_t *inputs = json_object_get(step, "inputs"), *outputs = json_object_get(step, "outputs");
     for (size_t i = 0; i < json_array_size(inputs); i++) {
-        TD_TRY(place_input(cli, job, json_array_get(inputs, i), err));
+        TD_TRY(place_input(cli, job, step, json_array_get(inputs, i), err));
     }
     for (size_t i = 0; i < json_array_size(outputs); i++) {
         const json_t *output = json_array_get(outputs, i);

@@ -26,16 +26,18 @@ struct td_tar_writer {
     uint64_t tar_size;
     td_sink_fn sink;
     void *context;
-    td_err problem; /* of the sink; libarchive only carries numbers */
+    bool dropped;   /* what still comes goes nowhere */
+    td_err problem; /* of the sink */
 };
 
-/* The last stage: compressed (or plain) bytes leave. */
+/* The last stage: compressed (or plain) bytes leave. A failure is remembered and not told to libarchive, whose writers leak their
+ * buffers when a callback fails; every public function looks at it. */
 static la_ssize_t to_sink(struct archive *archive, void *context, const void *data, size_t size)
 {
     td_tar_writer *writer = context;
-    if (writer->sink(writer->context, data, size, &writer->problem) != TD_OK) {
-        archive_set_error(archive, EIO, "sink");
-        return -1;
+    (void)archive;
+    if (!writer->dropped && writer->sink(writer->context, data, size, &writer->problem) != TD_OK) {
+        writer->dropped = true;
     }
     return (la_ssize_t)size;
 }
@@ -77,7 +79,7 @@ static td_code add_entry(td_tar_writer *writer, struct archive *archive, const c
     }
     int code = archive_write_header(archive, entry);
     archive_entry_free(entry);
-    return code == ARCHIVE_OK ? TD_OK : failed(writer, archive, err);
+    return code == ARCHIVE_OK && !writer->dropped ? TD_OK : failed(writer, archive, err);
 }
 
 static td_code open_zstd(td_tar_writer *writer, int level, td_err *err)
@@ -129,7 +131,7 @@ td_code td_tar_entry(td_tar_writer *writer, const char *name, uint64_t size, td_
 
 td_code td_tar_data(td_tar_writer *writer, const void *data, size_t size, td_err *err)
 {
-    if (size > 0 && archive_write_data(writer->tar, data, size) != (la_ssize_t)size) {
+    if (size > 0 && (archive_write_data(writer->tar, data, size) != (la_ssize_t)size || writer->dropped)) {
         return failed(writer, writer->tar, err);
     }
     return TD_OK;
@@ -193,10 +195,10 @@ td_code td_tar_content(td_tar_writer *writer, const char *name, td_content *cont
 
 td_code td_tar_finish(td_tar_writer *writer, uint8_t *tar_digest_out, uint64_t *tar_size_out, td_err *err)
 {
-    if (archive_write_close(writer->tar) != ARCHIVE_OK) {
+    if (archive_write_close(writer->tar) != ARCHIVE_OK || writer->dropped) {
         return failed(writer, writer->tar, err);
     }
-    if (writer->zstd != NULL && archive_write_close(writer->zstd) != ARCHIVE_OK) {
+    if (writer->zstd != NULL && (archive_write_close(writer->zstd) != ARCHIVE_OK || writer->dropped)) {
         return failed(writer, writer->zstd, err);
     }
     if (tar_digest_out != NULL && writer->hash != NULL) {
@@ -208,20 +210,12 @@ td_code td_tar_finish(td_tar_writer *writer, uint8_t *tar_digest_out, uint64_t *
     return TD_OK;
 }
 
-/* What is not finished must not be flushed: a failed writer would call the sink again. */
-static void drop(struct archive *archive)
-{
-    if (archive != NULL) {
-        (void)archive_write_fail(archive);
-        (void)archive_write_free(archive);
-    }
-}
-
 void td_tar_writer_free(td_tar_writer **writer)
 {
     if (*writer != NULL) {
-        drop((*writer)->tar);
-        drop((*writer)->zstd);
+        (*writer)->dropped = true; /* what is not finished is not flushed into the sink */
+        (void)archive_write_free((*writer)->tar);
+        (void)archive_write_free((*writer)->zstd);
         td_sha256_free(&(*writer)->hash);
         free(*writer);
         *writer = NULL;

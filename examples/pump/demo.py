@@ -19,6 +19,7 @@ from demo_stage import DemoFailed, Stage  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODEL = "pump"
+DATASET = "dataset:historian://plants/2026-01"
 
 
 def options():
@@ -119,15 +120,15 @@ def accuracy_of(stage, version):
     return value, shown
 
 
-def steady(stage, version, least, what):
-    """Waits until the devices report realised accuracy of at least `least`, and no signal is firing."""
+def steady(stage, fleet, version, least, what):
+    """Waits until every device reports, realised accuracy is at least `least`, and no signal is firing."""
     def reached():
         value, shown = accuracy_of(stage, version)
         stage.progress(f"pump/{version}: accuracy {value if value is None else round(value, 3)} over "
                        f"{shown.get('observations', 0)} observations")
         firing = [s for s in shown["signals"] if s["state"] in ("firing", "acknowledged")]
-        return (value, shown) if value is not None and value >= least and shown.get("observations", 0) >= 500 and not firing \
-            else None
+        whole = shown.get("devices", 0) == len(fleet.names) and shown.get("observations", 0) >= 500
+        return (value, shown) if value is not None and value >= least and whole and not firing else None
     value, shown = stage.wait(what, reached, 60)
     gap = (shown.get("fairness") or {}).get("demographic_parity_difference") or {}
     text = f"; demographic parity difference {gap['value']:.3f} [{gap['low']:.3f}, {gap['high']:.3f}]" \
@@ -190,11 +191,11 @@ def evidence(stage, before, during, after):
     export = stage.path("audit.tar")
     stage.tidemark("audit", "export", "--out", export, as_="ben")
     verified = stage.tidemark("audit", "verify", export, "--key", stage.workspace + "/keys/log.vkey")
-    impact = stage.tidemark("lineage", "impact", "dataset:vibration-2026-01", as_="ana")
-    devices = [node for node in impact["nodes"] if node["kind"] == "device"]
+    impact = stage.tidemark("lineage", "impact", DATASET, as_="ana")
+    devices = impact["devices"]
     stage.say("audit", f"the log of {verified['records']} records verifies offline: every record, its place in the tree, "
                        "the checkpoint's signature")
-    stage.say("impact", f"{len(devices)} devices ever ran a model made from dataset vibration-2026-01")
+    stage.say("impact", f"{len(devices)} devices ever ran a model made from {DATASET}")
     stage.expect(len(devices) > 0, "the impact query finds devices", impact)
     tree = stage.tidemark("lineage", "show", "version:pump/2", "--up", as_="ana", json_=False)
     stage.end_screen(before, during, after, tree)
@@ -212,11 +213,11 @@ def play(stage, chosen):
     fleet.enrol()
     watch(stage)
     rollout(stage, fleet, "pump/1", "")
-    before = steady(stage, 1, 0.9, "accuracy on the devices")
+    before = steady(stage, fleet, 1, 0.9, "accuracy on the devices")
     during = drift(stage, fleet)
     retrain(stage)
     rollout(stage, fleet, "pump/2", "; the old one stays beside it")
-    after = steady(stage, 2, 0.9, "accuracy to return to normal")
+    after = steady(stage, fleet, 2, 0.9, "accuracy to return to normal")
     stage.expect(after > during, "accuracy is back", {"during": during, "after": after})
     evidence(stage, before, during, after)
 

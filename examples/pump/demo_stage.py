@@ -186,7 +186,7 @@ class Stage:
         print(f"\n{bar}\nWhere pump/2 comes from:\n\n{tree.rstrip()}\n")
         print(f"Accuracy on the devices: {before:.1%} at first, {during:.1%} after the refit, {after:.1%} with pump/2.")
         print(f"Done in {seconds:.0f} s. Try next (with ./run demo --keep):\n"
-              "  tidemark lineage impact dataset:vibration-2026-01 --as ana\n"
+              "  tidemark lineage impact dataset:historian://plants/2026-01 --as ana\n"
               "  tidemark alert show al-1 --as ana        tidemark monitor show pump/2 --as ana\n"
               "  tidemark audit list --as ben             tidemark rollout list --as ana\n" + bar)
 

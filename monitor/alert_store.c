@@ -1,5 +1,6 @@
 /*
- * alert_store.c: alerts: fired, acknowledged, resolved, listed. Each change is a row, an audit record and, at birth, lineage.
+ * alert_store.c: alerts: fired, acknowledged, resolved, listed. Each change is a row, an audit record and, at birth,
+ * lineage.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,12 +21,13 @@ void td_alert_name(int64_t alert_id, char out[24])
 td_code td_alert_number(const char *alert, int64_t *out, td_err *err)
 {
     if (strncmp(alert, "al-", 3) != 0 || td_parse_int(alert + 3, "alert", 1, INT64_MAX, out, NULL) != TD_OK) {
-        return td_fail(err, TD_INVALID, "\"%.40s\" is not an alert; expected al-<number>, see `tidemark alert list`", alert);
+        return td_fail(err, TD_INVALID, "\"%.40s\" is not an alert; expected al-<number>, see `tidemark alert list`",
+                       alert);
     }
     return TD_OK;
 }
 
-/* ---- Audit and lineage ------------------------------------------------------------------------------------------------------ */
+/* ---- Audit and lineage ----------------------------------------------------------------------- */
 
 typedef struct alert_facts {
     const char *project, *model, *signal, *feature, *metric;
@@ -41,9 +43,9 @@ static td_code audit(td_db *db, const td_actor *actor, const char *action, const
     snprintf(value, sizeof value, "%.6g", facts->value); /* records hold no reals */
     snprintf(threshold, sizeof threshold, "%.6g", facts->threshold);
     snprintf(version, sizeof version, "%s/%lld", facts->model, (long long)facts->version);
-    TD_CLEANUP(td_json_done) json_t *after =
-        json_pack("{s:s,s:s,s:s,s:s,s:s}", "signal", facts->signal, "feature", facts->feature, "metric", facts->metric,
-                  "value", value, "threshold", threshold);
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:s,s:s,s:s,s:s,s:s}", "signal", facts->signal, "feature", facts->feature, "metric",
+                              facts->metric, "value", value, "threshold", threshold);
     TD_CLEANUP(td_json_done) json_t *links = json_pack("{s:s}", "version", version);
     td_audit_entry entry = {.actor = actor,
                             .action = action,
@@ -67,19 +69,20 @@ static td_code add_lineage(td_db *db, const alert_facts *facts, td_err *err)
     return td_lineage_edge_add(db, facts->project, TD_NODE("version", version), &to, "raised", NULL, err);
 }
 
-/* ---- Firing ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Firing ---------------------------------------------------------------------------------- */
 
-static td_code insert_alert(td_db *db, const td_finding *finding, const td_str *evidence, int64_t now_ms, int64_t *id_out,
-                            td_err *err)
+static td_code insert_alert(td_db *db, const td_finding *finding, const td_str *evidence, int64_t now_ms,
+                            int64_t *id_out, td_err *err)
 {
     const td_result *r = finding->result;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO alert (project, model, version, version_key, signal, feature, severity, state, metric, "
-                         "value, threshold, fired_ms, first_window, last_window, evidence) VALUES (:project, :model, :version, "
-                         ":key, :signal, :feature, 'alert', 'firing', :metric, :value, :threshold, :now, :first, :last, "
-                         ":evidence)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "INSERT INTO alert (project, model, version, version_key, signal, feature, severity, state, metric, "
+        "value, threshold, fired_ms, first_window, last_window, evidence) VALUES (:project, :model, :version, "
+        ":key, :signal, :feature, 'alert', 'firing', :metric, :value, :threshold, :now, :first, :last, "
+        ":evidence)",
+        &stmt, err));
     td_bind_text(stmt, ":project", finding->watched->project);
     td_bind_text(stmt, ":model", finding->watched->model);
     td_bind_int(stmt, ":version", finding->watched->version);
@@ -123,16 +126,18 @@ td_code td_alert_fire(td_db *db, const td_actor *actor, const td_finding *findin
     return TD_OK;
 }
 
-/* ---- Afterwards --------------------------------------------------------------------------------------------------------------- */
+/* ---- Afterwards ------------------------------------------------------------------------------ */
 
 /* Reads what audit needs; text is copied into the arena. */
-static td_code read_facts(td_db *db, int64_t alert_id, td_arena *arena, alert_facts *out, char state_out[16], td_err *err)
+static td_code read_facts(td_db *db, int64_t alert_id, td_arena *arena, alert_facts *out, char state_out[16],
+                          td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT project, model, version, signal, feature, metric, value, threshold, state FROM alert WHERE "
-                         "alert_id = :id",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT project, model, version, signal, feature, metric, value, threshold, state FROM alert WHERE "
+        "alert_id = :id",
+        &stmt, err));
     td_bind_int(stmt, ":id", alert_id);
     TD_TRY(td_step_one(stmt, err, "no alert al-%lld; see `tidemark alert list`", (long long)alert_id));
     *out = (alert_facts){.project = td_arena_text(arena, td_column_text(stmt, "project")),
@@ -146,7 +151,8 @@ static td_code read_facts(td_db *db, int64_t alert_id, td_arena *arena, alert_fa
                          .threshold = td_column_real(stmt, "threshold")};
     snprintf(state_out, 16, "%s", td_column_text(stmt, "state"));
     td_reset(stmt);
-    bool whole = out->project != NULL && out->model != NULL && out->signal != NULL && out->feature != NULL && out->metric != NULL;
+    bool whole = out->project != NULL && out->model != NULL && out->signal != NULL && out->feature != NULL &&
+                 out->metric != NULL;
     return whole ? TD_OK : td_fail(err, TD_NOMEM, "out of memory");
 }
 
@@ -157,7 +163,8 @@ td_code td_alert_resolve(td_db *db, const td_actor *actor, int64_t alert_id, int
     char state[16];
     TD_TRY(read_facts(db, alert_id, &arena, &facts, state, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE alert SET state = 'resolved', resolved_ms = :now WHERE alert_id = :id", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "UPDATE alert SET state = 'resolved', resolved_ms = :now WHERE alert_id = :id", &stmt, err));
     td_bind_int(stmt, ":now", now_ms);
     td_bind_int(stmt, ":id", alert_id);
     TD_TRY(td_run(stmt, err));
@@ -185,15 +192,15 @@ static td_code write_acknowledgement(td_db *db, const td_actor *actor, int64_t i
     td_bind_text(stmt, ":reason", reason);
     td_bind_int(stmt, ":id", id);
     TD_TRY(td_run(stmt, err));
-    TD_TRY(td_db_prepare(db, "UPDATE monitor_signal SET state = 'acknowledged', since_ms = :now WHERE alert_id = :id", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(db, "UPDATE monitor_signal SET state = 'acknowledged', since_ms = :now WHERE alert_id = :id",
+                         &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":id", id);
     return td_run(stmt, err);
 }
 
-td_code td_alert_acknowledge(td_db *db, const td_actor *actor, const char *project, const char *alert, const char *reason,
-                             td_err *err)
+td_code td_alert_acknowledge(td_db *db, const td_actor *actor, const char *project, const char *alert,
+                             const char *reason, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     alert_facts facts;
@@ -211,7 +218,7 @@ td_code td_alert_acknowledge(td_db *db, const td_actor *actor, const char *proje
     return audit(db, actor, "acknowledge.alert", &facts, reason, err);
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static json_t *text_json(td_stmt *stmt, const char *column)
 {
@@ -223,17 +230,19 @@ static json_t *alert_json(td_stmt *stmt)
 {
     char name[24], version[160];
     td_alert_name(td_column_int(stmt, "alert_id"), name);
-    snprintf(version, sizeof version, "%s/%lld", td_column_text(stmt, "model"), (long long)td_column_int(stmt, "version"));
+    snprintf(version, sizeof version, "%s/%lld", td_column_text(stmt, "model"),
+             (long long)td_column_int(stmt, "version"));
     char what[240];
     const char *feature = td_column_text(stmt, "feature");
-    snprintf(what, sizeof what, "%s%s%s: %s %.3g is over %.3g", td_column_text(stmt, "signal"), feature[0] != '\0' ? " of " : "",
-             feature, td_column_text(stmt, "metric"), td_column_real(stmt, "value"), td_column_real(stmt, "threshold"));
+    snprintf(what, sizeof what, "%s%s%s: %s %.3g is over %.3g", td_column_text(stmt, "signal"),
+             feature[0] != '\0' ? " of " : "", feature, td_column_text(stmt, "metric"), td_column_real(stmt, "value"),
+             td_column_real(stmt, "threshold"));
     json_t *json = json_object();
     json_object_set_new(json, "alert", json_string(name));
     json_object_set_new(json, "text", json_string(what));
     json_object_set_new(json, "version", json_string(version));
-    static const char *const texts[] = {"signal", "feature", "severity", "state", "metric", "started", "acknowledged_by",
-                                        "acknowledged_reason"};
+    static const char *const texts[] = {"signal", "feature", "severity",        "state",
+                                        "metric", "started", "acknowledged_by", "acknowledged_reason"};
     for (size_t i = 0; i < TD_COUNT_OF(texts); i++) {
         json_object_set_new(json, texts[i], text_json(stmt, texts[i]));
     }
@@ -251,13 +260,14 @@ td_code td_alert_list_json(td_db *db, const td_alert_filter *filter, json_t **ou
         return td_fail(err, TD_INVALID, "limit: expected 1 to %d, found %d", LIST_MAX, filter->limit);
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT alert_id, model, version, signal, feature, severity, state, metric, value, threshold, fired_ms, "
-                         "acknowledged_ms, acknowledged_by, acknowledged_reason, resolved_ms, started FROM alert WHERE "
-                         "project = :project AND (:model IS NULL OR model = :model) AND (:version = 0 OR version = :version) "
-                         "AND (:before = 0 OR alert_id < :before) AND (:state IS NULL OR state = :state OR (:state = 'open' "
-                         "AND state <> 'resolved')) ORDER BY alert_id DESC LIMIT :limit",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT alert_id, model, version, signal, feature, severity, state, metric, value, threshold, fired_ms, "
+        "acknowledged_ms, acknowledged_by, acknowledged_reason, resolved_ms, started FROM alert WHERE "
+        "project = :project AND (:model IS NULL OR model = :model) AND (:version = 0 OR version = :version) "
+        "AND (:before = 0 OR alert_id < :before) AND (:state IS NULL OR state = :state OR (:state = 'open' "
+        "AND state <> 'resolved')) ORDER BY alert_id DESC LIMIT :limit",
+        &stmt, err));
     td_bind_text(stmt, ":project", filter->project);
     td_bind_text(stmt, ":model", filter->model);
     td_bind_int(stmt, ":version", filter->version);
@@ -282,11 +292,12 @@ td_code td_alert_show_json(td_db *db, const char *project, const char *alert, js
     int64_t id = 0;
     TD_TRY(td_alert_number(alert, &id, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT alert_id, model, version, signal, feature, severity, state, metric, value, threshold, fired_ms, "
-                         "acknowledged_ms, acknowledged_by, acknowledged_reason, resolved_ms, started, evidence FROM alert "
-                         "WHERE alert_id = :id AND project = :project",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT alert_id, model, version, signal, feature, severity, state, metric, value, threshold, fired_ms, "
+        "acknowledged_ms, acknowledged_by, acknowledged_reason, resolved_ms, started, evidence FROM alert "
+        "WHERE alert_id = :id AND project = :project",
+        &stmt, err));
     td_bind_int(stmt, ":id", id);
     td_bind_text(stmt, ":project", project);
     TD_TRY(td_step_one(stmt, err, "no alert %s in project %s; see `tidemark alert list`", alert, project));

@@ -17,7 +17,7 @@ typedef struct td_stretch {
 } td_stretch;
 
 typedef struct td_evidence_facts {
-    bool used;            /* drift only */
+    bool used; /* drift only */
     double log_mean, log_threshold;
 } td_evidence_facts;
 

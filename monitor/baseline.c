@@ -21,7 +21,7 @@ void td_baseline_done(td_baseline *baseline)
     memset(baseline, 0, sizeof *baseline);
 }
 
-/* ---- Writing the message -------------------------------------------------------------------------------------------------- */
+/* ---- Writing the message --------------------------------------------------------------------- */
 
 static uint32_t narrow(uint64_t count)
 {
@@ -124,13 +124,15 @@ static td_code encode(const td_plan *plan, td_str *out, td_err *err)
     td_str_append(out, bytes, stream.bytes_written);
     free(bytes);
     if (!written) {
-        return td_fail(err, TD_LIMIT, "the baseline of %zu features is larger than %u bytes; watch fewer features or "
-                       "shorten the names of categories", plan->feature_count, TDE_BASELINE_SIZE_MAX);
+        return td_fail(err, TD_LIMIT,
+                       "the baseline of %zu features is larger than %u bytes; watch fewer features or "
+                       "shorten the names of categories",
+                       plan->feature_count, TDE_BASELINE_SIZE_MAX);
     }
     return td_str_check(out, err);
 }
 
-/* ---- Second pass ---------------------------------------------------------------------------------------------------------- */
+/* ---- Second pass ----------------------------------------------------------------------------- */
 
 typedef struct counting {
     td_csv *csv;
@@ -180,8 +182,8 @@ static void drain(counting *c)
     take_stream(bins, &bins->score, &c->plan->score);
     for (size_t i = 0; i <= c->plan->group_count; i++) {
         const tde_group *g = &bins->tally.groups[i];
-        const uint16_t cells[6] = {g->n,           g->positive,       g->true_positive, g->false_positive,
-                                   g->false_negative, g->true_negative};
+        const uint16_t cells[6] = {
+            g->n, g->positive, g->true_positive, g->false_positive, g->false_negative, g->true_negative};
         for (size_t k = 0; k < 6; k++) {
             c->plan->group_cells[i][k] += cells[k];
         }
@@ -200,7 +202,8 @@ static int32_t group_index(const counting *c)
 static void count_label(counting *c, uint64_t id)
 {
     const td_plan *plan = c->plan;
-    if (plan->label == TD_NO_COLUMN || plan->prediction_is_value || td_field_missing(td_csv_field(c->csv, plan->label))) {
+    if (plan->label == TD_NO_COLUMN || plan->prediction_is_value ||
+        td_field_missing(td_csv_field(c->csv, plan->label))) {
         return;
     }
     char room[32];
@@ -271,7 +274,7 @@ static td_code second_pass(const td_csv_source *source, td_plan *plan, const td_
     return count_rows(source, &c, err);
 }
 
-/* ---- All ------------------------------------------------------------------------------------------------------------------ */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 static td_code finish(const td_plan *plan, td_baseline *out, td_err *err)
 {

@@ -14,12 +14,20 @@ static const char *const feature_types[] = {"numeric", "categorical", NULL};
 static const char *const prediction_types[] = {"class", "value", NULL};
 
 static const td_json_field spec_fields[] = {
-    {.name = "features", .type = TD_JSON_ARRAY, .item_type = TD_JSON_ANY, .minimum = 1, .maximum = TD_BASELINE_FEATURES_MAX},
+    {.name = "features",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_ANY,
+     .minimum = 1,
+     .maximum = TD_BASELINE_FEATURES_MAX},
     {.name = "categorical", .type = TD_JSON_ARRAY, .item_type = TD_JSON_STRING},
     {.name = "ignore", .type = TD_JSON_ARRAY, .item_type = TD_JSON_STRING},
     {.name = "prediction", .type = TD_JSON_STRING},
     {.name = "prediction_type", .type = TD_JSON_STRING, .choices = prediction_types},
-    {.name = "classes", .type = TD_JSON_ARRAY, .item_type = TD_JSON_STRING, .minimum = 2, .maximum = TDE_CATEGORIES_MAX},
+    {.name = "classes",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_STRING,
+     .minimum = 2,
+     .maximum = TDE_CATEGORIES_MAX},
     {.name = "score", .type = TD_JSON_STRING},
     {.name = "label", .type = TD_JSON_STRING},
     {.name = "group", .type = TD_JSON_STRING},
@@ -76,7 +84,7 @@ void td_plan_done(td_plan *plan)
     td_arena_done(&plan->arena);
 }
 
-/* ---- The header ----------------------------------------------------------------------------------------------------------- */
+/* ---- The header ------------------------------------------------------------------------------ */
 
 static td_code check_header(const td_csv *csv, const char **names, td_err *err)
 {
@@ -111,8 +119,8 @@ static td_code find_column(const td_csv *csv, const char *const *names, const ch
     }
     const char *near = td_nearest(wanted, names);
     if (near != NULL) {
-        return td_fail(err, TD_INVALID, "%s: no column \"%s\" (%s); did you mean \"%s\"?", td_csv_name(csv), wanted, key,
-                       near);
+        return td_fail(err, TD_INVALID, "%s: no column \"%s\" (%s); did you mean \"%s\"?", td_csv_name(csv), wanted,
+                       key, near);
     }
     return td_fail(err, TD_INVALID, "%s: no column \"%s\" (%s); the file has %zu columns, the first is \"%s\"",
                    td_csv_name(csv), wanted, key, td_csv_count(csv), names[0]);
@@ -139,7 +147,7 @@ static td_code mark_list(const td_csv *csv, const char *const *names, const json
     return TD_OK;
 }
 
-/* ---- Roles ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Roles ----------------------------------------------------------------------------------- */
 
 typedef struct roles {
     const char *names[TD_BASELINE_COLUMNS_MAX + 1];

@@ -1,5 +1,6 @@
 /*
- * consider_store.c: what an alert starts, and what keeps it from starting anything: cooldown, a run that goes on, the budget.
+ * consider_store.c: what an alert starts, and what keeps it from starting anything: cooldown, a run that goes on, the
+ * budget.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -72,11 +73,12 @@ typedef struct recent {
 static td_code read_recent(td_db *db, const cause *why, int64_t period_ms, recent *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT COALESCE(SUM(state IN ('pending', 'running', 'judging', 'passed')), 0) AS open_runs, "
-                         "COALESCE(MAX(COALESCE(ended_ms, created_ms)), 0) AS newest, COALESCE(SUM(created_ms > :since), 0) AS "
-                         "in_period FROM pipeline_run WHERE project = :project AND model = :model",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT COALESCE(SUM(state IN ('pending', 'running', 'judging', 'passed')), 0) AS open_runs, "
+        "COALESCE(MAX(COALESCE(ended_ms, created_ms)), 0) AS newest, COALESCE(SUM(created_ms > :since), 0) AS "
+        "in_period FROM pipeline_run WHERE project = :project AND model = :model",
+        &stmt, err));
     td_bind_text(stmt, ":project", why->project);
     td_bind_text(stmt, ":model", why->model);
     td_bind_int(stmt, ":since", td_db_now_ms(db) - period_ms);

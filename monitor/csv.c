@@ -1,6 +1,6 @@
 /*
- * csv.c: see csv.h. One small state machine over the bytes; a record's fields lie NUL-terminated, one after the other, in one
- * buffer that never exceeds TD_BASELINE_LINE_MAX.
+ * csv.c: see csv.h. One small state machine over the bytes; a record's fields lie NUL-terminated, one after the other,
+ * in one buffer that never exceeds TD_BASELINE_LINE_MAX.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -149,7 +149,8 @@ static td_code take_plain(td_csv *csv, int byte, csv_state *state, td_err *err)
             *state = QUOTED;
             return TD_OK;
         }
-        return td_fail(err, TD_INVALID, "%s:%lld: a quote inside field %zu; put the field in quotes and write \"\" for it",
+        return td_fail(err, TD_INVALID,
+                       "%s:%lld: a quote inside field %zu; put the field in quotes and write \"\" for it",
                        csv->source.name, (long long)csv->line, csv->count);
     }
     *state = PLAIN;

@@ -1,8 +1,9 @@
 /*
  * decide.c: edges, categories, classes and groups out of what the first pass learnt.
  *
- * A numeric column gets edges at fixed quantiles. Where two or more of them fall on one value, that value is an atom: it gets
- * an edge at itself and one at the next float, hence a bin of its own; so ties never cost more edges than they saved.
+ * A numeric column gets edges at fixed quantiles. Where two or more of them fall on one value, that value is an atom:
+ * it gets an edge at itself and one at the next float, hence a bin of its own; so ties never cost more edges than they
+ * saved.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/plan.h"
@@ -13,10 +14,10 @@
 
 #define MISSING_SHARE_WARN 0.2
 
-static const double quantiles[TDE_EDGES_MAX] = {0.001, 0.01, 0.025, 0.1, 0.2, 0.3,   0.4,  0.5,
+static const double quantiles[TDE_EDGES_MAX] = {0.001, 0.01, 0.025, 0.1, 0.2,   0.3,  0.4,  0.5,
                                                 0.6,   0.7,  0.8,   0.9, 0.975, 0.99, 0.999};
 
-/* ---- Numeric columns ------------------------------------------------------------------------------------------------------ */
+/* ---- Numeric columns ------------------------------------------------------------------------- */
 
 static int compare_floats(const void *a, const void *b)
 {
@@ -80,7 +81,7 @@ static void edge_insert(td_column *column, float edge)
     column->edges[at] = edge;
 }
 
-/* ---- Texts ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Texts ----------------------------------------------------------------------------------- */
 
 static int compare_counts(const void *a, const void *b)
 {
@@ -137,15 +138,15 @@ static uint64_t commonest(td_values *values, const char **out, size_t room, size
 
 static void decide_categories(td_plan *plan, td_column *column)
 {
-    uint64_t other = commonest(&column->values, column->categories, TDE_CATEGORIES_MAX, TD_CATEGORY_MAX,
-                               &column->category_count);
+    uint64_t other =
+        commonest(&column->values, column->categories, TDE_CATEGORIES_MAX, TD_CATEGORY_MAX, &column->category_count);
     if (other > 0) {
         td_plan_warn(plan, "column \"%s\" has more than %d categories; %llu rows count as \"other\"", column->name,
                      TDE_CATEGORIES_MAX, (unsigned long long)other);
     }
 }
 
-/* ---- Prediction ----------------------------------------------------------------------------------------------------------- */
+/* ---- Prediction ------------------------------------------------------------------------------ */
 
 static bool looks_like_value(const td_plan *plan)
 {
@@ -190,7 +191,8 @@ static td_code decide_classes(td_plan *plan, td_err *err)
         return classes_from_spec(plan, classes, err);
     }
     for (size_t i = 0; i < plan->labels.count; i++) {
-        TD_TRY(td_values_add(&column->values, &plan->arena, plan->labels.items[i].text, plan->labels.items[i].count, err));
+        TD_TRY(
+            td_values_add(&column->values, &plan->arena, plan->labels.items[i].text, plan->labels.items[i].count, err));
     }
     decide_categories(plan, column);
     return TD_OK;
@@ -248,7 +250,7 @@ static td_code decide_prediction(td_plan *plan, td_err *err)
     return TD_OK;
 }
 
-/* ---- All ------------------------------------------------------------------------------------------------------------------ */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 static void warn_column(td_plan *plan, const td_column *column)
 {
@@ -283,7 +285,8 @@ td_code td_plan_decide(td_plan *plan, td_err *err)
     }
     uint64_t other = commonest(&plan->groups, plan->group_names, TDE_GROUPS_MAX, TD_NAME_MAX, &plan->group_count);
     if (other > 0) {
-        td_plan_warn(plan, "more than %d groups; %llu rows count as \"other\"", TDE_GROUPS_MAX, (unsigned long long)other);
+        td_plan_warn(plan, "more than %d groups; %llu rows count as \"other\"", TDE_GROUPS_MAX,
+                     (unsigned long long)other);
     }
     return TD_OK;
 }

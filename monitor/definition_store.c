@@ -29,27 +29,31 @@ static td_code revision_take(td_stmt *stmt, td_revision *out, td_err *err)
     return code;
 }
 
-td_code td_pipeline_read(td_db *db, const char *project, const char *name, int64_t number, td_revision *out, td_err *err)
+td_code td_pipeline_read(td_db *db, const char *project, const char *name, int64_t number, td_revision *out,
+                         td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT revision, digest, spec, set_ms FROM pipeline WHERE project = :project AND name = :name AND "
-                         "(:number = 0 OR revision = :number) ORDER BY revision DESC LIMIT 1",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT revision, digest, spec, set_ms FROM pipeline WHERE project = :project AND name = :name AND "
+        "(:number = 0 OR revision = :number) ORDER BY revision DESC LIMIT 1",
+        &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":name", name);
     td_bind_int(stmt, ":number", number);
-    TD_TRY(td_step_one(stmt, err, "no pipeline \"%s\"; define it with `tidemark pipeline set %s -f pipeline.yaml`", name, name));
+    TD_TRY(td_step_one(stmt, err, "no pipeline \"%s\"; define it with `tidemark pipeline set %s -f pipeline.yaml`",
+                       name, name));
     return revision_take(stmt, out, err);
 }
 
 td_code td_gate_read(td_db *db, const char *project, const char *name, int64_t number, td_revision *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT revision, digest, spec, set_ms FROM gate WHERE project = :project AND name = :name AND "
-                         "(:number = 0 OR revision = :number) ORDER BY revision DESC LIMIT 1",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "SELECT revision, digest, spec, set_ms FROM gate WHERE project = :project AND name = :name AND "
+                      "(:number = 0 OR revision = :number) ORDER BY revision DESC LIMIT 1",
+                      &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":name", name);
     td_bind_int(stmt, ":number", number);
@@ -57,7 +61,7 @@ td_code td_gate_read(td_db *db, const char *project, const char *name, int64_t n
     return revision_take(stmt, out, err);
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 typedef struct definition {
     const char *project, *name, *action, *object_type;
@@ -72,8 +76,9 @@ static void definition_done(definition *d)
     td_str_done(&d->text);
 }
 
-static td_code next_revision(td_db *db, definition *d, td_code (*read)(td_db *, const char *, const char *, int64_t,
-                                                                       td_revision *, td_err *), td_err *err)
+static td_code next_revision(td_db *db, definition *d,
+                             td_code (*read)(td_db *, const char *, const char *, int64_t, td_revision *, td_err *),
+                             td_err *err)
 {
     TD_CLEANUP(td_revision_done) td_revision newest = {0};
     td_code code = read(db, d->project, d->name, 0, &newest, err);
@@ -112,7 +117,8 @@ static td_code audit(td_db *db, const td_actor *actor, const definition *d, td_e
 static td_code check_name(const char *name, td_err *err)
 {
     size_t length = strlen(name);
-    if (length == 0 || length > 128 || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != length) {
+    if (length == 0 || length > 128 ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != length) {
         return td_fail(err, TD_INVALID, "name \"%.60s\": expected 1 to 128 of letters, digits, '.', '_', '-'", name);
     }
     return TD_OK;
@@ -129,8 +135,8 @@ static td_code define(definition *d, const json_t *spec, td_err *err)
 td_code td_pipeline_set(td_db *db, const td_actor *actor, const char *project, const char *pipeline, const json_t *spec,
                         td_err *err)
 {
-    TD_CLEANUP(definition_done) definition d = {
-        .project = project, .name = pipeline, .action = "configure.pipeline", .object_type = "pipeline"};
+    TD_CLEANUP(definition_done)
+    definition d = {.project = project, .name = pipeline, .action = "configure.pipeline", .object_type = "pipeline"};
     TD_TRY(td_pipeline_check(spec, "pipeline", NULL, err));
     TD_TRY(define(&d, spec, err));
     TD_TRY(next_revision(db, &d, td_pipeline_read, err));
@@ -138,19 +144,21 @@ td_code td_pipeline_set(td_db *db, const td_actor *actor, const char *project, c
         return TD_OK;
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO pipeline (project, name, revision, digest, spec, set_ms, set_by) VALUES (:project, :name, "
-                         ":revision, :digest, :spec, :now, :by)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "INSERT INTO pipeline (project, name, revision, digest, spec, set_ms, set_by) VALUES (:project, :name, "
+        ":revision, :digest, :spec, :now, :by)",
+        &stmt, err));
     bind_definition(stmt, db, actor, &d);
     TD_TRY(td_run(stmt, err));
     return audit(db, actor, &d, err);
 }
 
-td_code td_gate_set(td_db *db, const td_actor *actor, const char *project, const char *gate, const json_t *spec, td_err *err)
+td_code td_gate_set(td_db *db, const td_actor *actor, const char *project, const char *gate, const json_t *spec,
+                    td_err *err)
 {
-    TD_CLEANUP(definition_done) definition d = {
-        .project = project, .name = gate, .action = "configure.gate", .object_type = "gate"};
+    TD_CLEANUP(definition_done)
+    definition d = {.project = project, .name = gate, .action = "configure.gate", .object_type = "gate"};
     TD_TRY(td_gate_check(spec, "gate", NULL, err));
     TD_TRY(define(&d, spec, err));
     TD_TRY(next_revision(db, &d, td_gate_read, err));
@@ -158,16 +166,17 @@ td_code td_gate_set(td_db *db, const td_actor *actor, const char *project, const
         return TD_OK;
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO gate (project, name, revision, digest, spec, set_ms, set_by) VALUES (:project, :name, "
-                         ":revision, :digest, :spec, :now, :by)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "INSERT INTO gate (project, name, revision, digest, spec, set_ms, set_by) VALUES (:project, :name, "
+        ":revision, :digest, :spec, :now, :by)",
+        &stmt, err));
     bind_definition(stmt, db, actor, &d);
     TD_TRY(td_run(stmt, err));
     return audit(db, actor, &d, err);
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *revision_json(const char *kind, const char *name, const td_revision *revision)
 {
@@ -201,10 +210,11 @@ td_code td_gate_json(td_db *db, const char *project, const char *gate, json_t **
 td_code td_pipeline_list_json(td_db *db, const char *project, json_t **out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT name, revision, digest, spec, set_ms FROM pipeline p WHERE project = :project AND revision = "
-                         "(SELECT MAX(revision) FROM pipeline q WHERE q.project = p.project AND q.name = p.name) ORDER BY name",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT name, revision, digest, spec, set_ms FROM pipeline p WHERE project = :project AND revision = "
+        "(SELECT MAX(revision) FROM pipeline q WHERE q.project = p.project AND q.name = p.name) ORDER BY name",
+        &stmt, err));
     td_bind_text(stmt, ":project", project);
     TD_CLEANUP(td_json_done) json_t *list = json_array();
     for (;;) {

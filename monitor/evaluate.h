@@ -1,10 +1,10 @@
 /*
  * evaluate.h: from counts to alerts: what a model's monitor watches, where the limits lie, and what is firing now.
  *
- * An alert needs three things: effect (a statistic over its threshold), evidence (an anytime-valid e-detector on the bin
- * counts, or the bound of an interval), and persistence (2 of 3 evaluation windows). Each alert carries what is needed to
- * compute it again from the stored counts. Signals move along one table: ok → pending → firing → acknowledged → resolved.
- * Thin or late data is carried forward rather than tested.
+ * An alert needs three things: effect (a statistic over its threshold), evidence (an anytime-valid e-detector on the
+ * bin counts, or the bound of an interval), and persistence (2 of 3 evaluation windows). Each alert carries what is
+ * needed to compute it again from the stored counts. Signals move along one table: ok → pending → firing → acknowledged
+ * → resolved. Thin or late data is carried forward rather than tested.
  *
  * Threads: where the connection lives. Writing functions run inside the caller's transaction.
  * SPDX-License-Identifier: Apache-2.0
@@ -15,7 +15,7 @@
 #include "audit/audit.h"
 #include "monitor/windows.h"
 
-/* ---- The monitor of a model (monitor.yaml; keys and defaults: docs/monitoring.md) -------------------------------------- */
+/* ---- The monitor of a model (monitor.yaml; keys and defaults: docs/monitoring.md) ------------ */
 
 /* Checks a spec read from YAML or JSON: unknown keys with line and nearest key, ranges, warning <= alert. INVALID. */
 TD_MUST_USE td_code td_monitor_check(const json_t *spec, const char *name, const td_yaml_lines *lines, td_err *err);
@@ -25,26 +25,26 @@ TD_MUST_USE td_code td_monitor_set(td_db *db, const td_actor *actor, const char 
 /* The model's monitor with every default filled in; a model without one has the defaults. */
 TD_MUST_USE td_code td_monitor_spec_json(td_db *db, const char *project, const char *model, json_t **out, td_err *err);
 
-/* ---- Evaluation --------------------------------------------------------------------------------------------------------- */
+/* ---- Evaluation ------------------------------------------------------------------------------ */
 
 /* One line of what happened, for the caller's log, webhooks and triggers. */
 typedef struct td_transition {
-    int64_t alert_id;     /* row; 0: none yet (ok → pending and back) */
-    char alert[24];       /* "al-12", or "" */
+    int64_t alert_id; /* row; 0: none yet (ok → pending and back) */
+    char alert[24];   /* "al-12", or "" */
     char project[130], model[130];
     int64_t version;
     char signal[40], feature[66];
     const char *from, *to; /* static */
 } td_transition;
 
-/* Tests every evaluation window that is complete by `now_ms` and was not tested yet, of all versions. Alerts, audit records
- * and lineage edges (version → alert) are written; transitions (at most room; more are dropped from the list, not from the
- * database) tell the caller. Call it every second or so: it is cheap when nothing is due. A firing alert whose model has a
- * `retraining` section creates a pending run (retrain.h) in the same transaction. */
+/* Tests every evaluation window that is complete by `now_ms` and was not tested yet, of all versions. Alerts, audit
+ * records and lineage edges (version → alert) are written; transitions (at most room; more are dropped from the list,
+ * not from the database) tell the caller. Call it every second or so: it is cheap when nothing is due. A firing alert
+ * whose model has a `retraining` section creates a pending run (retrain.h) in the same transaction. */
 TD_MUST_USE td_code td_monitor_evaluate(td_db *db, const td_actor *actor, int64_t now_ms, td_transition *transitions,
                                         size_t room, size_t *count_out, td_err *err);
 
-/* ---- Reading -------------------------------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 /* Current signals of a version: {"version","edges_digest","window_ms","from_at","to_at","observations","devices",
  * "signals":[{"signal","feature","metric","value","warning","alert","severity","state","n","statistics":{…},"since_at",
@@ -55,11 +55,11 @@ TD_MUST_USE td_code td_monitor_json(td_db *db, const char *project, const char *
 
 typedef struct td_alert_filter {
     const char *project;
-    const char *model;  /* NULL: all */
-    int64_t version;    /* 0: all */
-    const char *state;  /* NULL: all; "open": firing and acknowledged; or a state's name */
-    int64_t before_id;  /* 0: newest first from the end */
-    int limit;          /* 1 … 500 */
+    const char *model; /* NULL: all */
+    int64_t version;   /* 0: all */
+    const char *state; /* NULL: all; "open": firing and acknowledged; or a state's name */
+    int64_t before_id; /* 0: newest first from the end */
+    int limit;         /* 1 … 500 */
 } td_alert_filter;
 /* {"alerts":[…]} without evidence. */
 TD_MUST_USE td_code td_alert_list_json(td_db *db, const td_alert_filter *filter, json_t **out, td_err *err);

@@ -1,5 +1,6 @@
 /*
- * evaluate_store.c: walks the complete buckets of each version in order, tests what has enough counts, carries the rest on.
+ * evaluate_store.c: walks the complete buckets of each version in order, tests what has enough counts, carries the rest
+ * on.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSIONS_MAX 256   /* that are due, a call */
-#define BUCKETS_MAX 512    /* a version, a call */
-#define CARRIED_MAX 96     /* evaluation windows that thin data is carried over before it is dropped */
-#define CLEAR_SHARE 0.7    /* of the alert bound: below it a test is clear */
+#define VERSIONS_MAX 256 /* that are due, a call */
+#define BUCKETS_MAX 512  /* a version, a call */
+#define CARRIED_MAX 96   /* evaluation windows that thin data is carried over before it is dropped */
+#define CLEAR_SHARE 0.7  /* of the alert bound: below it a test is clear */
 #define DAY_MS 86400000.0
 
 typedef struct evaluation {
@@ -37,7 +38,7 @@ static void evaluation_done(evaluation *e)
     td_arena_done(&e->arena);
 }
 
-/* ---- One signal --------------------------------------------------------------------------------------------------------------- */
+/* ---- One signal ------------------------------------------------------------------------------ */
 
 typedef struct signal_row {
     bool known;
@@ -79,21 +80,23 @@ static td_code signal_read(evaluation *e, const td_result *r, signal_row *out, t
     return code;
 }
 
-static td_code signal_write(evaluation *e, const td_finding *finding, const signal_row *row, td_severity severity, td_err *err)
+static td_code signal_write(evaluation *e, const td_finding *finding, const signal_row *row, td_severity severity,
+                            td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *report = td_finding_report(finding, severity);
     TD_CLEANUP(td_str_done) td_str text = {0};
     TD_TRY(td_json_write(report, &text, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(e->db,
-                         "INSERT INTO monitor_signal (version_key, signal, feature, state, severity, history, clear_count, "
-                         "tested_ms, since_ms, evidence, report, alert_id) VALUES (:version, :signal, :feature, :state, "
-                         ":severity, :history, :clear, :tested, :since, :evidence, :report, :alert) ON CONFLICT (version_key, "
-                         "signal, feature) DO UPDATE SET state = excluded.state, severity = excluded.severity, history = "
-                         "excluded.history, clear_count = excluded.clear_count, tested_ms = excluded.tested_ms, since_ms = "
-                         "excluded.since_ms, evidence = excluded.evidence, report = excluded.report, alert_id = "
-                         "excluded.alert_id",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        e->db,
+        "INSERT INTO monitor_signal (version_key, signal, feature, state, severity, history, clear_count, "
+        "tested_ms, since_ms, evidence, report, alert_id) VALUES (:version, :signal, :feature, :state, "
+        ":severity, :history, :clear, :tested, :since, :evidence, :report, :alert) ON CONFLICT (version_key, "
+        "signal, feature) DO UPDATE SET state = excluded.state, severity = excluded.severity, history = "
+        "excluded.history, clear_count = excluded.clear_count, tested_ms = excluded.tested_ms, since_ms = "
+        "excluded.since_ms, evidence = excluded.evidence, report = excluded.report, alert_id = "
+        "excluded.alert_id",
+        &stmt, err));
     td_bind_int(stmt, ":version", e->watched.key);
     td_bind_text(stmt, ":signal", td_signal_name(finding->result->kind));
     td_bind_text(stmt, ":feature", finding->result->feature);
@@ -202,7 +205,7 @@ static td_code take_result(evaluation *e, const td_result *r, const td_stretch *
     return signal_write(e, &finding, &row, severity, err);
 }
 
-/* ---- One version -------------------------------------------------------------------------------------------------------------- */
+/* ---- One version ----------------------------------------------------------------------------- */
 
 static td_code test_stretch(evaluation *e, td_waiting waiting, td_err *err)
 {
@@ -293,12 +296,13 @@ static int64_t waits_from(const evaluation *e, td_waiting waiting)
 static td_code write_progress(evaluation *e, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(e->db,
-                         "INSERT INTO monitor_evaluated (version_key, until_ms, from_observations, from_labels, from_groups) "
-                         "VALUES (:version, :until, :observations, :labels, :groups) ON CONFLICT (version_key) DO UPDATE SET "
-                         "until_ms = excluded.until_ms, from_observations = excluded.from_observations, from_labels = "
-                         "excluded.from_labels, from_groups = excluded.from_groups",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        e->db,
+        "INSERT INTO monitor_evaluated (version_key, until_ms, from_observations, from_labels, from_groups) "
+        "VALUES (:version, :until, :observations, :labels, :groups) ON CONFLICT (version_key) DO UPDATE SET "
+        "until_ms = excluded.until_ms, from_observations = excluded.from_observations, from_labels = "
+        "excluded.from_labels, from_groups = excluded.from_groups",
+        &stmt, err));
     td_bind_int(stmt, ":version", e->watched.key);
     td_bind_int(stmt, ":until", e->until_ms);
     td_bind_int(stmt, ":observations", waits_from(e, TD_WAIT_OBSERVATIONS));
@@ -325,11 +329,12 @@ static td_code walk_buckets(evaluation *e, const int64_t *waits_since, td_err *e
         from = waits_since[w] < from ? waits_since[w] : from;
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(e->db,
-                         "SELECT start_ms, windows, first_window, last_window, counts FROM monitor_bucket WHERE version_key = "
-                         ":version AND length_ms = :length AND start_ms >= :from AND start_ms <= :last ORDER BY start_ms "
-                         "LIMIT :limit",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        e->db,
+        "SELECT start_ms, windows, first_window, last_window, counts FROM monitor_bucket WHERE version_key = "
+        ":version AND length_ms = :length AND start_ms >= :from AND start_ms <= :last ORDER BY start_ms "
+        "LIMIT :limit",
+        &stmt, err));
     td_bind_int(stmt, ":version", e->watched.key);
     td_bind_int(stmt, ":length", e->spec.window_ms);
     td_bind_int(stmt, ":from", from);
@@ -369,19 +374,20 @@ static td_code evaluate_version(evaluation *e, int64_t version_key, td_err *err)
     return e->until_ms > before ? write_progress(e, err) : TD_OK;
 }
 
-/* ---- All ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 /* Versions with a bucket that is complete (but for the grace) and was not looked at. */
 static td_code find_due(td_db *db, int64_t now_ms, int64_t *keys, size_t *count_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT v.version_key FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
-                         "s.model = v.model LEFT JOIN monitor_evaluated e ON e.version_key = v.version_key WHERE EXISTS "
-                         "(SELECT 1 FROM monitor_bucket b WHERE b.version_key = v.version_key AND b.length_ms = "
-                         "COALESCE(s.window_ms, :fallback) AND b.start_ms >= COALESCE(e.until_ms, 0) AND b.start_ms + "
-                         "b.length_ms <= :now) ORDER BY v.version_key LIMIT :limit",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT v.version_key FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
+        "s.model = v.model LEFT JOIN monitor_evaluated e ON e.version_key = v.version_key WHERE EXISTS "
+        "(SELECT 1 FROM monitor_bucket b WHERE b.version_key = v.version_key AND b.length_ms = "
+        "COALESCE(s.window_ms, :fallback) AND b.start_ms >= COALESCE(e.until_ms, 0) AND b.start_ms + "
+        "b.length_ms <= :now) ORDER BY v.version_key LIMIT :limit",
+        &stmt, err));
     td_bind_int(stmt, ":fallback", TD_WINDOW_DEFAULT_MS);
     td_bind_int(stmt, ":now", now_ms);
     td_bind_int(stmt, ":limit", VERSIONS_MAX);
@@ -403,7 +409,8 @@ td_code td_monitor_evaluate(td_db *db, const td_actor *actor, int64_t now_ms, td
     size_t due = 0, told = 0;
     TD_TRY(find_due(db, now_ms, keys, &due, err));
     for (size_t i = 0; i < due; i++) {
-        TD_CLEANUP(evaluation_done) evaluation e = {
+        TD_CLEANUP(evaluation_done)
+        evaluation e = {
             .db = db, .actor = actor, .now_ms = now_ms, .transitions = transitions, .room = room, .count = told};
         TD_TRY(evaluate_version(&e, keys[i], err));
         told = e.count;

@@ -55,7 +55,7 @@ json_t *td_finding_report(const td_finding *finding, td_severity severity)
     return json;
 }
 
-/* ---- Bins ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Bins ------------------------------------------------------------------------------------ */
 
 static double contribution(double c, double n, double c0, double n0, double bins)
 {
@@ -96,7 +96,7 @@ static json_t *specials_json(const td_stream *stream, const uint64_t *sum)
     return json;
 }
 
-/* ---- Devices -------------------------------------------------------------------------------------------------------------- */
+/* ---- Devices --------------------------------------------------------------------------------- */
 
 typedef struct device_part {
     char name[65];
@@ -214,7 +214,7 @@ static json_t *devices_json(device_list *list)
     return json;
 }
 
-/* ---- All ------------------------------------------------------------------------------------------------------------------ */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 static void put_digest(json_t *json, const char *key, const uint8_t digest[TD_DIGEST_SIZE])
 {
@@ -228,7 +228,8 @@ td_code td_finding_evidence(td_db *db, const td_finding *finding, json_t **out, 
     const td_watched *watched = finding->watched;
     const td_stretch *stretch = finding->stretch;
     device_list devices = {.finding = finding};
-    td_code code = td_window_each(db, watched, stretch->first_window, stretch->last_window, device_visit, &devices, err);
+    td_code code =
+        td_window_each(db, watched, stretch->first_window, stretch->last_window, device_visit, &devices, err);
     if (code != TD_OK) {
         free(devices.items);
         return code;

@@ -30,7 +30,13 @@ static const td_json_field rule_fields[] = {
 };
 static const td_json_field gate_fields[] = {
     {.name = "description", .type = TD_JSON_STRING, .minimum = 0, .maximum = 1000},
-    {.name = "rules", .type = TD_JSON_ARRAY, .item_type = TD_JSON_OBJECT, .fields = rule_fields, .required = true, .minimum = 1, .maximum = RULES_MAX},
+    {.name = "rules",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = rule_fields,
+     .required = true,
+     .minimum = 1,
+     .maximum = RULES_MAX},
     {.name = NULL},
 };
 
@@ -49,20 +55,22 @@ td_code td_gate_check(const json_t *spec, const char *name, const td_yaml_lines 
         bool relative = json_object_get(rule, "no_worse_by") != NULL;
         if (against_champion(rule) ? !relative || absolute : relative || !absolute) {
             return td_fail(err, TD_INVALID,
-                           "%s:%d: rule on \"%.60s\": give at_least or at_most; or compare: champion with no_worse_by", name,
-                           lines != NULL ? td_yaml_line(lines, rule) : 0, td_json_text(rule, "metric", ""));
+                           "%s:%d: rule on \"%.60s\": give at_least or at_most; or compare: champion with no_worse_by",
+                           name, lines != NULL ? td_yaml_line(lines, rule) : 0, td_json_text(rule, "metric", ""));
         }
     }
     return TD_OK;
 }
 
-/* ---- Gaps from counts ----------------------------------------------------------------------------------------------------- */
+/* ---- Gaps from counts ------------------------------------------------------------------------ */
 
 static td_rate rate_from(const json_t *group, const char *metric)
 {
     uint64_t n = (uint64_t)td_json_int(group, "n", 0), positive = (uint64_t)td_json_int(group, "positive", 0);
-    uint64_t tp = (uint64_t)td_json_int(group, "true_positive", 0), fp = (uint64_t)td_json_int(group, "false_positive", 0);
-    uint64_t fn = (uint64_t)td_json_int(group, "false_negative", 0), tn = (uint64_t)td_json_int(group, "true_negative", 0);
+    uint64_t tp = (uint64_t)td_json_int(group, "true_positive", 0),
+             fp = (uint64_t)td_json_int(group, "false_positive", 0);
+    uint64_t fn = (uint64_t)td_json_int(group, "false_negative", 0),
+             tn = (uint64_t)td_json_int(group, "true_negative", 0);
     if (strcmp(metric, gaps[0]) == 0) {
         if (json_object_get(group, "positive") == NULL) { /* some trainers report the rate itself */
             positive = (uint64_t)(fmin(1, fmax(0, td_json_number(group, "positive_rate", 0))) * (double)n + 0.5);
@@ -92,7 +100,7 @@ static td_interval gap_from(const json_t *groups, const char *metric)
     for (size_t i = 0; i < json_array_size(groups) && count < TD_GROUPS_MAX; i++) {
         rates[count++] = rate_from(json_array_get(groups, i), metric);
     }
-    json_object_foreach((json_t *)(uintptr_t)groups, name, group) {
+    json_object_foreach ((json_t *)(uintptr_t)groups, name, group) {
         if (count < TD_GROUPS_MAX) {
             rates[count++] = rate_from(group, metric);
         }
@@ -100,7 +108,7 @@ static td_interval gap_from(const json_t *groups, const char *metric)
     return td_group_gap(rates, count, 1, TD_Z95).difference;
 }
 
-/* ---- Judging -------------------------------------------------------------------------------------------------------------- */
+/* ---- Judging --------------------------------------------------------------------------------- */
 
 static double number_or_nan(const json_t *object, const char *key)
 {
@@ -124,8 +132,8 @@ static void judge_absolute(const json_t *rule, const char *metric, judged *j)
     if (!isfinite(j->value)) {
         snprintf(j->text, sizeof j->text, "%.60s was not measured", metric);
     } else {
-        snprintf(j->text, sizeof j->text, "%.60s %.4g is %s %s %.4g", metric, j->value, j->passed ? "within" : "outside",
-                 isnan(least) ? "at most" : "at least", j->limit);
+        snprintf(j->text, sizeof j->text, "%.60s %.4g is %s %s %.4g", metric, j->value,
+                 j->passed ? "within" : "outside", isnan(least) ? "at most" : "at least", j->limit);
     }
 }
 
@@ -140,8 +148,8 @@ static void judge_relative(const json_t *rule, const char *metric, judged *j)
         snprintf(j->text, sizeof j->text, "%.60s of the %s was not measured", metric,
                  isfinite(j->value) ? "champion" : "challenger");
     } else {
-        snprintf(j->text, sizeof j->text, "%.60s %.4g against the champion's %.4g, %s than %.4g worse", metric, j->value,
-                 j->champion, j->passed ? "not more" : "more", slack);
+        snprintf(j->text, sizeof j->text, "%.60s %.4g against the champion's %.4g, %s than %.4g worse", metric,
+                 j->value, j->champion, j->passed ? "not more" : "more", slack);
     }
 }
 
@@ -154,7 +162,9 @@ static json_t *judge_rule(const json_t *rule, const json_t *measured, const json
     if (is_gap(metric) && groups != NULL) {
         j.interval = gap_from(groups, metric);
         const char *by = td_json_text(rule, "by", "value");
-        j.value = strcmp(by, "low") == 0 ? j.interval.low : strcmp(by, "high") == 0 ? j.interval.high : j.interval.value;
+        j.value = strcmp(by, "low") == 0    ? j.interval.low
+                  : strcmp(by, "high") == 0 ? j.interval.high
+                                            : j.interval.value;
     }
     if (against_champion(rule)) {
         judge_relative(rule, metric, &j);

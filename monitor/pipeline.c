@@ -31,10 +31,25 @@ static const td_json_field output_fields[] = {
 };
 static const td_json_field step_fields[] = {
     {.name = "name", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = NAME_LENGTH_MAX},
-    {.name = "command", .type = TD_JSON_ARRAY, .item_type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = ARGUMENTS_MAX},
+    {.name = "command",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_STRING,
+     .required = true,
+     .minimum = 1,
+     .maximum = ARGUMENTS_MAX},
     {.name = "environment", .type = TD_JSON_OBJECT},
-    {.name = "inputs", .type = TD_JSON_ARRAY, .item_type = TD_JSON_OBJECT, .fields = input_fields, .minimum = 0, .maximum = 64},
-    {.name = "outputs", .type = TD_JSON_ARRAY, .item_type = TD_JSON_OBJECT, .fields = output_fields, .minimum = 0, .maximum = 64},
+    {.name = "inputs",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = input_fields,
+     .minimum = 0,
+     .maximum = 64},
+    {.name = "outputs",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = output_fields,
+     .minimum = 0,
+     .maximum = 64},
     {.name = "timeout", .type = TD_JSON_DURATION},
     {.name = "retries", .type = TD_JSON_INTEGER, .minimum = 0, .maximum = 10},
     {.name = "network", .type = TD_JSON_BOOLEAN},
@@ -46,11 +61,17 @@ static const td_json_field pipeline_fields[] = {
     {.name = "registrar", .type = TD_JSON_STRING, .minimum = 1, .maximum = 64},
     {.name = "submit", .type = TD_JSON_BOOLEAN},
     {.name = "columns", .type = TD_JSON_OBJECT},
-    {.name = "steps", .type = TD_JSON_ARRAY, .item_type = TD_JSON_OBJECT, .fields = step_fields, .required = true, .minimum = 1, .maximum = TD_STEPS_MAX},
+    {.name = "steps",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = step_fields,
+     .required = true,
+     .minimum = 1,
+     .maximum = TD_STEPS_MAX},
     {.name = NULL},
 };
 
-/* ---- Reading -------------------------------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 const json_t *td_pipeline_step(const json_t *spec, const char *name)
 {
@@ -86,7 +107,7 @@ static const json_t *find_named(const json_t *list, const char *name)
     return NULL;
 }
 
-/* ---- Checking ------------------------------------------------------------------------------------------------------------- */
+/* ---- Checking -------------------------------------------------------------------------------- */
 
 typedef struct checking {
     const json_t *spec;
@@ -162,7 +183,7 @@ static td_code check_step(const checking *c, const json_t *step, td_err *err)
         return refuse(c, step, err, "a step's name is made of letters, digits, _ and -, not", name);
     }
     json_t *value, *environment = json_object_get(step, "environment");
-    json_object_foreach(environment, key, value) {
+    json_object_foreach (environment, key, value) {
         if (!json_is_string(value)) {
             return refuse(c, environment, err, "expected text for environment variable", key);
         }

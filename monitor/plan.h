@@ -19,7 +19,7 @@ typedef struct td_values {
     struct td_value {
         const char *text; /* in the plan's arena */
         uint64_t count;
-    } *items;
+    } * items;
     size_t count, room;
     uint32_t *slots; /* hash table of 1-based indices */
     size_t slot_count;

@@ -1,8 +1,9 @@
 /*
- * profile.c: the first pass over the reference: moments and a sample of each numeric column, the texts of each other one.
+ * profile.c: the first pass over the reference: moments and a sample of each numeric column, the texts of each other
+ * one.
  *
- * The sample is a reservoir (Vitter's algorithm R) with a fixed seed, so the same file always gives the same baseline; up to
- * TD_BASELINE_SAMPLE rows it is simply all of them, and quantiles are exact.
+ * The sample is a reservoir (Vitter's algorithm R) with a fixed seed, so the same file always gives the same baseline;
+ * up to TD_BASELINE_SAMPLE rows it is simply all of them, and quantiles are exact.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/plan.h"
@@ -16,7 +17,7 @@
 
 #define ROWS_MAX 4000000000u
 
-/* ---- Fields --------------------------------------------------------------------------------------------------------------- */
+/* ---- Fields ---------------------------------------------------------------------------------- */
 
 static bool is_one_of(const char *text, const char *const *words)
 {
@@ -78,7 +79,7 @@ const char *td_class_text(const char *text, char room[32])
     return text;
 }
 
-/* ---- Different texts ------------------------------------------------------------------------------------------------------ */
+/* ---- Different texts ------------------------------------------------------------------------- */
 
 void td_values_done(td_values *values)
 {
@@ -150,7 +151,7 @@ td_code td_values_add(td_values *values, td_arena *arena, const char *text, uint
     return TD_OK;
 }
 
-/* ---- Rows ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static uint64_t next_random(td_column *column)
 {

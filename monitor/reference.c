@@ -1,7 +1,8 @@
 /*
  * reference.c: reads a Baseline message of any origin into a td_reference, and tells it as JSON.
  *
- * What the device's reader accepts is the rule (tde_bins_measure); this one only adds the texts that devices do not keep.
+ * What the device's reader accepts is the rule (tde_bins_measure); this one only adds the texts that devices do not
+ * keep.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/reference.h"
@@ -69,7 +70,8 @@ static bool read_feature(pb_istream_t *stream, const pb_field_iter_t *field, voi
     r->feature_texts.count = 0;
     message.categories.funcs.decode = read_category;
     message.categories.arg = &r->feature_texts;
-    if (r->reference->feature_count == TDE_FEATURES_MAX || !pb_decode(stream, tidemark_FeatureBaseline_fields, &message)) {
+    if (r->reference->feature_count == TDE_FEATURES_MAX ||
+        !pb_decode(stream, tidemark_FeatureBaseline_fields, &message)) {
         return false;
     }
     return stream_keep(&message, &r->feature_texts, &r->reference->features[r->reference->feature_count++]);
@@ -101,8 +103,8 @@ static bool keep_model(const tidemark_Baseline *message, reading *r)
     for (size_t i = 0; i < out->group_count; i++) {
         const tidemark_GroupBaseline *g = &message->groups[i];
         out->groups[i] = td_arena_text(r->arena, g->name);
-        const uint64_t cells[TD_CELLS] = {g->n,           g->positive,       g->true_positive, g->false_positive,
-                                          g->false_negative, g->true_negative};
+        const uint64_t cells[TD_CELLS] = {
+            g->n, g->positive, g->true_positive, g->false_positive, g->false_negative, g->true_negative};
         memcpy(out->group_cells[i], cells, sizeof cells);
         if (out->groups[i] == NULL) {
             return false;
@@ -113,8 +115,8 @@ static bool keep_model(const tidemark_Baseline *message, reading *r)
     out->accuracy = usable ? message->accuracy : NAN;
     out->threshold = isfinite(message->decision_threshold) ? (double)message->decision_threshold : 0;
     out->positive = td_arena_text(r->arena, message->positive_class);
-    return out->positive != NULL && (!message->has_prediction ||
-                                     stream_keep(&message->prediction, &r->prediction_texts, &out->prediction)) &&
+    return out->positive != NULL &&
+           (!message->has_prediction || stream_keep(&message->prediction, &r->prediction_texts, &out->prediction)) &&
            (!message->has_score || stream_keep(&message->score, &r->score_texts, &out->score));
 }
 
@@ -140,12 +142,16 @@ td_code td_reference_read(const void *data, size_t size, td_arena *arena, td_ref
                        TDE_FEATURES_MAX, TDE_CATEGORIES_MAX, TDE_BASELINE_SIZE_MAX);
     }
     if (code != TDE_BINS_OK) {
-        return td_fail(err, TD_CORRUPT, code == TDE_BINS_SCHEMA ? "the baseline was made by a newer program"
-                                                                : "the baseline is not a valid Baseline message");
+        return td_fail(err, TD_CORRUPT,
+                       code == TDE_BINS_SCHEMA ? "the baseline was made by a newer program"
+                                               : "the baseline is not a valid Baseline message");
     }
     td_reference made = {0};
     made.features = td_arena_alloc(arena, TDE_FEATURES_MAX * sizeof *made.features);
-    reading r = {.arena = arena, .reference = &made, .feature_texts.arena = arena, .prediction_texts.arena = arena,
+    reading r = {.arena = arena,
+                 .reference = &made,
+                 .feature_texts.arena = arena,
+                 .prediction_texts.arena = arena,
                  .score_texts.arena = arena};
     if (made.features == NULL) {
         return td_fail(err, TD_NOMEM, "out of memory");
@@ -173,7 +179,7 @@ void td_stream_bin_name(const td_stream *stream, size_t bin, char *out, size_t r
     }
 }
 
-/* ---- As JSON -------------------------------------------------------------------------------------------------------------- */
+/* ---- As JSON --------------------------------------------------------------------------------- */
 
 static json_t *safe_text(const char *text)
 {
@@ -218,8 +224,8 @@ static json_t *stream_json(const td_stream *stream)
 
 static json_t *groups_json(const td_reference *reference)
 {
-    static const char *const names[TD_CELLS] = {"n",           "positive",       "true_positive", "false_positive",
-                                                "false_negative", "true_negative"};
+    static const char *const names[TD_CELLS] = {
+        "n", "positive", "true_positive", "false_positive", "false_negative", "true_negative"};
     json_t *groups = json_array();
     for (size_t i = 0; i < reference->group_count; i++) {
         json_t *group = json_object();
@@ -268,7 +274,8 @@ td_code td_baseline_edges_digest(const void *data, size_t size, uint8_t out[TD_D
     TD_TRY(td_sha256_new(&hash, err));
     int code = tde_edges_encode(data, size, hash_update, hash);
     if (code != TDE_BINS_OK) {
-        return td_fail(err, code == TDE_BINS_LIMIT ? TD_LIMIT : TD_CORRUPT, "the baseline is not a valid Baseline message");
+        return td_fail(err, code == TDE_BINS_LIMIT ? TD_LIMIT : TD_CORRUPT,
+                       "the baseline is not a valid Baseline message");
     }
     td_sha256_final(hash, out);
     return TD_OK;

@@ -1,8 +1,9 @@
 /*
  * reference.h: a Baseline message, read: what windows are compared with. Private to monitor/.
  *
- * The counts of a window are one vector: for each stream (features, then prediction, then score) its bins and the four special
- * counters; then six cells for each group and "other"; then the tallies. The reference fixes where each lies: the shape.
+ * The counts of a window are one vector: for each stream (features, then prediction, then score) its bins and the four
+ * special counters; then six cells for each group and "other"; then the tallies. The reference fixes where each lies:
+ * the shape.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_MONITOR_REFERENCE_H
@@ -15,8 +16,15 @@
 #define TD_CELLS 6 /* of a group: n, positive, TP, FP, FN, TN */
 enum { TD_CELL_N, TD_CELL_POSITIVE, TD_CELL_TP, TD_CELL_FP, TD_CELL_FN, TD_CELL_TN };
 /* After the groups. */
-enum { TD_TALLY_N, TD_TALLY_LABELLED, TD_TALLY_CORRECT, TD_TALLY_ERRORS, TD_TALLY_DROPPED, TD_TALLY_LATENCY,
-       TD_TALLIES = TD_TALLY_LATENCY + TDE_LATENCY_BINS };
+enum {
+    TD_TALLY_N,
+    TD_TALLY_LABELLED,
+    TD_TALLY_CORRECT,
+    TD_TALLY_ERRORS,
+    TD_TALLY_DROPPED,
+    TD_TALLY_LATENCY,
+    TD_TALLIES = TD_TALLY_LATENCY + TDE_LATENCY_BINS
+};
 enum { TD_SPECIAL_MISSING, TD_SPECIAL_INFINITE, TD_SPECIAL_BELOW, TD_SPECIAL_ABOVE };
 
 typedef struct td_stream {

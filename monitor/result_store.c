@@ -12,7 +12,7 @@
 #define FILES_MAX 256
 #define LIST_MAX 500
 
-/* ---- Result ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Result ---------------------------------------------------------------------------------- */
 
 static td_code add_file(const json_t *declared, const json_t *made, td_arena *arena, td_run_file *out, td_err *err)
 {
@@ -28,8 +28,8 @@ static td_code add_file(const json_t *declared, const json_t *made, td_arena *ar
     return td_hex_decode(digest + 7, strlen(digest + 7), out->digest, TD_DIGEST_SIZE, err);
 }
 
-static td_code add_step_files(const json_t *step, const json_t *made, td_arena *arena, td_run_file *files, size_t *count,
-                              td_err *err)
+static td_code add_step_files(const json_t *step, const json_t *made, td_arena *arena, td_run_file *files,
+                              size_t *count, td_err *err)
 {
     const json_t *declared = json_object_get(step, "outputs");
     for (size_t i = 0; i < json_array_size(made); i++) {
@@ -52,8 +52,9 @@ static td_code read_files(td_db *db, const td_run_row *run, const json_t *spec, 
                           size_t *count, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT name, outputs FROM pipeline_step WHERE run_id = :run AND outputs IS NOT NULL ORDER BY position",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db, "SELECT name, outputs FROM pipeline_step WHERE run_id = :run AND outputs IS NOT NULL ORDER BY position",
+        &stmt, err));
     td_bind_int(stmt, ":run", run->id);
     for (;;) {
         bool row;
@@ -98,7 +99,7 @@ static td_code flat_metrics(const td_run_row *run, td_arena *arena, const char *
     TD_TRY(td_json_parse(run->metrics, strlen(run->metrics), "stored metrics", &measured, err));
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(measured, "metrics"), key, value) {
+    json_object_foreach (json_object_get(measured, "metrics"), key, value) {
         if (json_is_number(value)) {
             json_object_set(numbers, key, value);
         }
@@ -139,7 +140,7 @@ td_code td_run_result_read(td_db *db, const char *project, const char *run_name,
     return TD_OK;
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *column_json(td_stmt *stmt, const char *column)
 {
@@ -169,7 +170,8 @@ static json_t *run_json(td_stmt *stmt)
     bool caused = !td_column_null(stmt, "alert_id"), registered = !td_column_null(stmt, "result_version");
     td_alert_name(td_column_int(stmt, "alert_id"), alert);
     json_object_set_new(json, "alert", caused ? json_string(alert) : json_null());
-    json_object_set_new(json, "version", registered ? json_integer(td_column_int(stmt, "result_version")) : json_null());
+    json_object_set_new(json, "version",
+                        registered ? json_integer(td_column_int(stmt, "result_version")) : json_null());
     json_object_set_new(json, "created_at", td_time_json(td_column_int(stmt, "created_ms")));
     json_object_set_new(json, "ended_at", td_time_json(td_column_int(stmt, "ended_ms")));
     json_object_set_new(json, "metrics", parsed_json(stmt, "metrics"));
@@ -180,10 +182,11 @@ static json_t *run_json(td_stmt *stmt)
 static td_code steps_json(td_db *db, int64_t run, json_t *steps, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT name, state, attempt, worker, exit_code, log, outputs, started_ms, ended_ms FROM pipeline_step "
-                         "WHERE run_id = :run ORDER BY position",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT name, state, attempt, worker, exit_code, log, outputs, started_ms, ended_ms FROM pipeline_step "
+        "WHERE run_id = :run ORDER BY position",
+        &stmt, err));
     td_bind_int(stmt, ":run", run);
     for (;;) {
         bool row;
@@ -212,10 +215,11 @@ td_code td_run_json(td_db *db, const char *project, const char *run_name, json_t
     td_run_row run;
     TD_TRY(td_run_read(db, project, run_name, &arena, &run, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT run_id, pipeline, pipeline_revision, gate, model, parent_version, alert_id, state, reason, "
-                         "metrics, verdict, result_version, created_ms, ended_ms FROM pipeline_run WHERE run_id = :id",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT run_id, pipeline, pipeline_revision, gate, model, parent_version, alert_id, state, reason, "
+        "metrics, verdict, result_version, created_ms, ended_ms FROM pipeline_run WHERE run_id = :id",
+        &stmt, err));
     td_bind_int(stmt, ":id", run.id);
     TD_TRY(td_step_one(stmt, err, "no run %s", run_name));
     TD_CLEANUP(td_json_done) json_t *json = run_json(stmt);
@@ -233,11 +237,12 @@ td_code td_run_list_json(td_db *db, const char *project, const char *pipeline, i
         return td_fail(err, TD_INVALID, "limit: expected 1 to %d, found %d", LIST_MAX, limit);
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT run_id, pipeline, pipeline_revision, gate, model, parent_version, alert_id, state, reason, "
-                         "metrics, verdict, result_version, created_ms, ended_ms FROM pipeline_run WHERE project = :project AND "
-                         "(:pipeline IS NULL OR pipeline = :pipeline) ORDER BY run_id DESC LIMIT :limit",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT run_id, pipeline, pipeline_revision, gate, model, parent_version, alert_id, state, reason, "
+        "metrics, verdict, result_version, created_ms, ended_ms FROM pipeline_run WHERE project = :project AND "
+        "(:pipeline IS NULL OR pipeline = :pipeline) ORDER BY run_id DESC LIMIT :limit",
+        &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":pipeline", pipeline);
     td_bind_int(stmt, ":limit", limit);
@@ -257,8 +262,9 @@ td_code td_run_list_json(td_db *db, const char *project, const char *pipeline, i
 td_code td_run_waiting_json(td_db *db, json_t **out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT run_id, project FROM pipeline_run WHERE state IN ('judging', 'passed') ORDER BY run_id", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(
+        db, "SELECT run_id, project FROM pipeline_run WHERE state IN ('judging', 'passed') ORDER BY run_id", &stmt,
+        err));
     TD_CLEANUP(td_json_done) json_t *list = json_array();
     for (;;) {
         bool row;

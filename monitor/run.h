@@ -21,7 +21,13 @@ typedef enum td_run_state {
 } td_run_state;
 extern const td_states td_run_states;
 
-typedef enum td_step_state { TD_STEP_WAITING, TD_STEP_READY, TD_STEP_LEASED, TD_STEP_DONE, TD_STEP_FAILED } td_step_state;
+typedef enum td_step_state {
+    TD_STEP_WAITING,
+    TD_STEP_READY,
+    TD_STEP_LEASED,
+    TD_STEP_DONE,
+    TD_STEP_FAILED
+} td_step_state;
 extern const td_states td_step_states;
 
 /* A run's row. Text lives in the arena. */
@@ -32,11 +38,12 @@ typedef struct td_run_row {
 } td_run_row;
 void td_run_name(int64_t id, char out[24]); /* "run-3" */
 /* By name within a project; project NULL: any (a worker serves all). INVALID, NOT_FOUND. */
-TD_MUST_USE td_code td_run_read(td_db *db, const char *project, const char *run, td_arena *arena, td_run_row *out, td_err *err);
+TD_MUST_USE td_code td_run_read(td_db *db, const char *project, const char *run, td_arena *arena, td_run_row *out,
+                                td_err *err);
 /* Along the table; sets ended_ms where the run ends. */
 TD_MUST_USE td_code td_run_move(td_db *db, td_run_row *run, td_run_state to, const char *reason, td_err *err);
-TD_MUST_USE td_code td_run_audit(td_db *db, const td_actor *actor, const td_run_row *run, const char *action, const char *decision,
-                                 const char *reason, td_err *err);
+TD_MUST_USE td_code td_run_audit(td_db *db, const td_actor *actor, const td_run_row *run, const char *action,
+                                 const char *decision, const char *reason, td_err *err);
 /* The spec of the pipeline or gate revision that the run pinned. */
 TD_MUST_USE td_code td_run_pipeline(td_db *db, const td_run_row *run, json_t **out, td_err *err);
 TD_MUST_USE td_code td_run_gate(td_db *db, const td_run_row *run, json_t **spec_out, uint8_t digest_out[TD_DIGEST_SIZE],
@@ -62,7 +69,8 @@ const json_t *td_pipeline_step(const json_t *spec, const char *name);
 void td_input_step(const json_t *input, char out[65]);
 const char *td_input_output(const json_t *input); /* "model" */
 
-/* Judges measured numbers by a gate's rules: {"passed","rules":[…]}. `measured`: {"metrics","champion","groups"} or NULL. */
+/* Judges measured numbers by a gate's rules: {"passed","rules":[…]}. `measured`: {"metrics","champion","groups"} or
+ * NULL. */
 json_t *td_gate_verdict(const json_t *gate, const json_t *measured, const json_t *champion_metrics, bool *passed_out);
 
 #endif

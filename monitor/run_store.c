@@ -11,19 +11,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const run_names[] = {"pending",  "running",    "judging", "passed",
-                                        "rejected", "registered", "failed",  "cancelled", NULL};
+static const char *const run_names[] = {"pending",    "running", "judging",   "passed", "rejected",
+                                        "registered", "failed",  "cancelled", NULL};
 static const td_arrow run_arrows[] = {
-    {TD_RUN_PENDING, TD_RUN_RUNNING},    {TD_RUN_RUNNING, TD_RUN_JUDGING},  {TD_RUN_JUDGING, TD_RUN_PASSED},
-    {TD_RUN_JUDGING, TD_RUN_REJECTED},   {TD_RUN_PASSED, TD_RUN_REGISTERED}, {TD_RUN_PENDING, TD_RUN_FAILED},
-    {TD_RUN_RUNNING, TD_RUN_FAILED},     {TD_RUN_JUDGING, TD_RUN_FAILED},   {TD_RUN_PASSED, TD_RUN_FAILED},
-    {TD_RUN_PENDING, TD_RUN_CANCELLED},  {TD_RUN_RUNNING, TD_RUN_CANCELLED},
+    {TD_RUN_PENDING, TD_RUN_RUNNING},   {TD_RUN_RUNNING, TD_RUN_JUDGING},   {TD_RUN_JUDGING, TD_RUN_PASSED},
+    {TD_RUN_JUDGING, TD_RUN_REJECTED},  {TD_RUN_PASSED, TD_RUN_REGISTERED}, {TD_RUN_PENDING, TD_RUN_FAILED},
+    {TD_RUN_RUNNING, TD_RUN_FAILED},    {TD_RUN_JUDGING, TD_RUN_FAILED},    {TD_RUN_PASSED, TD_RUN_FAILED},
+    {TD_RUN_PENDING, TD_RUN_CANCELLED}, {TD_RUN_RUNNING, TD_RUN_CANCELLED},
 };
 const td_states td_run_states = {"run", run_names, run_arrows, TD_COUNT_OF(run_arrows)};
 
 static bool ends(td_run_state state)
 {
-    return state == TD_RUN_REJECTED || state == TD_RUN_REGISTERED || state == TD_RUN_FAILED || state == TD_RUN_CANCELLED;
+    return state == TD_RUN_REJECTED || state == TD_RUN_REGISTERED || state == TD_RUN_FAILED ||
+           state == TD_RUN_CANCELLED;
 }
 
 void td_run_name(int64_t id, char out[24])
@@ -39,7 +40,7 @@ static td_code run_number(const char *run, int64_t *out, td_err *err)
     return TD_OK;
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static const char *copy(td_arena *arena, td_stmt *stmt, const char *column)
 {
@@ -52,11 +53,12 @@ td_code td_run_read(td_db *db, const char *project, const char *run, td_arena *a
     int state = 0;
     TD_TRY(run_number(run, &id, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT run_id, project, pipeline, pipeline_revision, gate, gate_revision, model, parent_version, "
-                         "alert_id, state, metrics, verdict FROM pipeline_run WHERE run_id = :id AND (:project IS NULL OR "
-                         "project = :project)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT run_id, project, pipeline, pipeline_revision, gate, gate_revision, model, parent_version, "
+        "alert_id, state, metrics, verdict FROM pipeline_run WHERE run_id = :id AND (:project IS NULL OR "
+        "project = :project)",
+        &stmt, err));
     td_bind_int(stmt, ":id", id);
     td_bind_text(stmt, ":project", project);
     TD_TRY(td_step_one(stmt, err, "no run %s", run));
@@ -83,10 +85,11 @@ td_code td_run_move(td_db *db, td_run_row *run, td_run_state to, const char *rea
     td_run_name(run->id, name);
     TD_TRY(td_states_check(&td_run_states, name, (int)run->state, (int)to, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "UPDATE pipeline_run SET state = :state, reason = COALESCE(:reason, reason), ended_ms = :ended WHERE "
-                         "run_id = :id",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "UPDATE pipeline_run SET state = :state, reason = COALESCE(:reason, reason), ended_ms = :ended WHERE "
+        "run_id = :id",
+        &stmt, err));
     td_bind_text(stmt, ":state", run_names[to]);
     td_bind_text(stmt, ":reason", reason);
     td_bind_int(stmt, ":id", run->id);
@@ -133,7 +136,8 @@ td_code td_run_pipeline(td_db *db, const td_run_row *run, json_t **out, td_err *
     return TD_OK;
 }
 
-td_code td_run_gate(td_db *db, const td_run_row *run, json_t **spec_out, uint8_t digest_out[TD_DIGEST_SIZE], td_err *err)
+td_code td_run_gate(td_db *db, const td_run_row *run, json_t **spec_out, uint8_t digest_out[TD_DIGEST_SIZE],
+                    td_err *err)
 {
     TD_CLEANUP(td_revision_done) td_revision revision = {0};
     TD_TRY(td_gate_read(db, run->project, run->gate, run->gate_revision, &revision, err));
@@ -142,16 +146,17 @@ td_code td_run_gate(td_db *db, const td_run_row *run, json_t **spec_out, uint8_t
     return TD_OK;
 }
 
-/* ---- Starting -------------------------------------------------------------------------------------------------------------- */
+/* ---- Starting -------------------------------------------------------------------------------- */
 
 static td_code insert_run(td_db *db, td_run_row *run, const char *reason, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO pipeline_run (project, pipeline, pipeline_revision, gate, gate_revision, model, "
-                         "parent_version, alert_id, state, reason, created_ms) VALUES (:project, :pipeline, :revision, :gate, "
-                         ":gate_revision, :model, :parent, :alert, 'pending', :reason, :now)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "INSERT INTO pipeline_run (project, pipeline, pipeline_revision, gate, gate_revision, model, "
+        "parent_version, alert_id, state, reason, created_ms) VALUES (:project, :pipeline, :revision, :gate, "
+        ":gate_revision, :model, :parent, :alert, 'pending', :reason, :now)",
+        &stmt, err));
     td_bind_text(stmt, ":project", run->project);
     td_bind_text(stmt, ":pipeline", run->pipeline);
     td_bind_int(stmt, ":revision", run->pipeline_revision);
@@ -190,10 +195,11 @@ static td_code insert_steps(td_db *db, const td_run_row *run, const json_t *spec
     for (size_t i = 0; i < json_array_size(steps); i++) {
         const json_t *step = json_array_get(steps, i);
         td_stmt *stmt;
-        TD_TRY(td_db_prepare(db,
-                             "INSERT INTO pipeline_step (run_id, position, name, state, attempt) VALUES (:run, :position, :name, "
-                             ":state, 0)",
-                             &stmt, err));
+        TD_TRY(td_db_prepare(
+            db,
+            "INSERT INTO pipeline_step (run_id, position, name, state, attempt) VALUES (:run, :position, :name, "
+            ":state, 0)",
+            &stmt, err));
         td_bind_int(stmt, ":run", run->id);
         td_bind_int(stmt, ":position", (int64_t)i);
         td_bind_text(stmt, ":name", td_json_text(step, "name", ""));
@@ -250,7 +256,7 @@ td_code td_run_start(td_db *db, const td_actor *actor, const td_run_request *req
     return TD_OK;
 }
 
-/* ---- Ending ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Ending ---------------------------------------------------------------------------------- */
 
 static td_code write_verdict(td_db *db, const td_run_row *run, const json_t *verdict, td_err *err)
 {
@@ -268,7 +274,8 @@ static void gate_node(const td_run_row *run, char out[200])
     snprintf(out, 200, "%.128s/run-%lld", run->gate, (long long)run->id);
 }
 
-static td_code judge_lineage(td_db *db, const td_run_row *run, const uint8_t digest[TD_DIGEST_SIZE], bool passed, td_err *err)
+static td_code judge_lineage(td_db *db, const td_run_row *run, const uint8_t digest[TD_DIGEST_SIZE], bool passed,
+                             td_err *err)
 {
     char name[24], gate[200], evaluation[64];
     td_run_name(run->id, name);
@@ -280,8 +287,8 @@ static td_code judge_lineage(td_db *db, const td_run_row *run, const uint8_t dig
     return td_lineage_edge_add(db, run->project, &measured, &to, "judged", name, err);
 }
 
-static td_code judge(td_db *db, const td_run_row *run, const json_t *champion_metrics, bool *passed_out, json_t **verdict_out,
-                     td_err *err)
+static td_code judge(td_db *db, const td_run_row *run, const json_t *champion_metrics, bool *passed_out,
+                     json_t **verdict_out, td_err *err)
 {
     if (run->gate == NULL) {
         *passed_out = true;
@@ -346,19 +353,23 @@ static td_code finish_lineage(td_db *db, const td_run_row *run, int64_t version,
     char name[24], alert[24], result[160], gate[200];
     td_run_name(run->id, name);
     snprintf(result, sizeof result, "%.128s/%lld", run->model, (long long)version);
-    TD_TRY(td_lineage_edge_add(db, run->project, TD_NODE("run", name), TD_NODE("version", result), "output", name, err));
+    TD_TRY(
+        td_lineage_edge_add(db, run->project, TD_NODE("run", name), TD_NODE("version", result), "output", name, err));
     if (run->alert_id > 0) {
         td_alert_name(run->alert_id, alert);
-        TD_TRY(td_lineage_edge_add(db, run->project, TD_NODE("alert", alert), TD_NODE("version", result), "caused", name, err));
+        TD_TRY(td_lineage_edge_add(db, run->project, TD_NODE("alert", alert), TD_NODE("version", result), "caused",
+                                   name, err));
     }
     if (run->gate == NULL) {
         return TD_OK;
     }
     gate_node(run, gate);
-    return td_lineage_edge_add(db, run->project, TD_NODE("gate", gate), TD_NODE("version", result), "judged", name, err);
+    return td_lineage_edge_add(db, run->project, TD_NODE("gate", gate), TD_NODE("version", result), "judged", name,
+                               err);
 }
 
-td_code td_run_finish(td_db *db, const td_actor *actor, const char *project, const char *run_name, int64_t version, td_err *err)
+td_code td_run_finish(td_db *db, const td_actor *actor, const char *project, const char *run_name, int64_t version,
+                      td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_run_row run;
@@ -373,7 +384,8 @@ td_code td_run_finish(td_db *db, const td_actor *actor, const char *project, con
     return td_run_audit(db, actor, &run, "finish.run", "registered", NULL, err);
 }
 
-td_code td_run_fail(td_db *db, const td_actor *actor, const char *project, const char *run_name, const char *reason, td_err *err)
+td_code td_run_fail(td_db *db, const td_actor *actor, const char *project, const char *run_name, const char *reason,
+                    td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_run_row run;

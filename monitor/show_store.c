@@ -1,5 +1,6 @@
 /*
- * show_store.c: how a version does now, for people and programs: its signals, and the sums of its newest evaluation windows.
+ * show_store.c: how a version does now, for people and programs: its signals, and the sums of its newest evaluation
+ * windows.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -30,7 +31,7 @@ static void showing_done(showing *s)
     td_arena_done(&s->arena);
 }
 
-/* ---- Sums ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Sums ------------------------------------------------------------------------------------ */
 
 static json_t *history_json(const showing *s, int64_t start_ms)
 {
@@ -45,7 +46,8 @@ static json_t *history_json(const showing *s, int64_t start_ms)
     json_object_set_new(json, "from_at", td_time_json(start_ms));
     json_object_set_new(json, "n", json_integer((json_int_t)tallies[TD_TALLY_N]));
     json_object_set_new(json, "labelled", json_integer((json_int_t)tallies[TD_TALLY_LABELLED]));
-    json_object_set_new(json, "accuracy", td_number_json(labelled > 0 ? (double)tallies[TD_TALLY_CORRECT] / labelled : NAN));
+    json_object_set_new(json, "accuracy",
+                        td_number_json(labelled > 0 ? (double)tallies[TD_TALLY_CORRECT] / labelled : NAN));
     json_object_set_new(json, "worst_psi", td_number_json(worst));
     double prediction = reference->prediction.present ? td_stream_psi(&reference->prediction, s->vector) : NAN;
     json_object_set_new(json, "prediction_psi", td_number_json(prediction));
@@ -77,10 +79,11 @@ static td_code take_bucket(showing *s, td_stmt *stmt, td_err *err)
 static td_code read_buckets(showing *s, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(s->db,
-                         "SELECT start_ms, first_window, last_window, counts FROM monitor_bucket WHERE version_key = :version AND "
-                         "length_ms = :length ORDER BY start_ms DESC LIMIT :limit",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        s->db,
+        "SELECT start_ms, first_window, last_window, counts FROM monitor_bucket WHERE version_key = :version AND "
+        "length_ms = :length ORDER BY start_ms DESC LIMIT :limit",
+        &stmt, err));
     td_bind_int(stmt, ":version", s->watched.key);
     td_bind_int(stmt, ":length", s->spec.window_ms);
     td_bind_int(stmt, ":limit", HISTORY_MAX);
@@ -100,10 +103,11 @@ static td_code read_buckets(showing *s, td_err *err)
 static td_code count_devices(showing *s, int64_t *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(s->db,
-                         "SELECT COUNT(DISTINCT device_key) AS devices FROM monitor_window WHERE window_id BETWEEN :first AND "
-                         ":last AND version_key = :version",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        s->db,
+        "SELECT COUNT(DISTINCT device_key) AS devices FROM monitor_window WHERE window_id BETWEEN :first AND "
+        ":last AND version_key = :version",
+        &stmt, err));
     td_bind_int(stmt, ":first", s->first_window);
     td_bind_int(stmt, ":last", s->last_window);
     td_bind_int(stmt, ":version", s->watched.key);
@@ -113,7 +117,7 @@ static td_code count_devices(showing *s, int64_t *out, td_err *err)
     return TD_OK;
 }
 
-/* ---- Signals ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Signals --------------------------------------------------------------------------------- */
 
 static td_code signal_json(td_stmt *stmt, json_t **out, td_err *err)
 {
@@ -134,10 +138,11 @@ static td_code signal_json(td_stmt *stmt, json_t **out, td_err *err)
 static td_code read_signals(showing *s, json_t *signals, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(s->db,
-                         "SELECT signal, feature, state, since_ms, report, alert_id FROM monitor_signal WHERE version_key = "
-                         ":version ORDER BY signal, feature",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        s->db,
+        "SELECT signal, feature, state, since_ms, report, alert_id FROM monitor_signal WHERE version_key = "
+        ":version ORDER BY signal, feature",
+        &stmt, err));
     td_bind_int(stmt, ":version", s->watched.key);
     td_code code = TD_OK;
     while (code == TD_OK) {
@@ -156,7 +161,7 @@ static td_code read_signals(showing *s, json_t *signals, td_err *err)
     return code;
 }
 
-/* ---- All -------------------------------------------------------------------------------------------------------------------- */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 static td_code open_showing(showing *s, const char *project, const char *model, int64_t version, td_err *err)
 {

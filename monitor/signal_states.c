@@ -10,10 +10,10 @@
 static const char *const names[] = {"ok", "pending", "firing", "acknowledged", "resolved", NULL};
 
 static const td_arrow arrows[] = {
-    {TD_STATE_OK, TD_STATE_PENDING},           {TD_STATE_PENDING, TD_STATE_OK},
-    {TD_STATE_PENDING, TD_STATE_FIRING},       {TD_STATE_FIRING, TD_STATE_ACKNOWLEDGED},
-    {TD_STATE_FIRING, TD_STATE_RESOLVED},      {TD_STATE_ACKNOWLEDGED, TD_STATE_RESOLVED},
-    {TD_STATE_RESOLVED, TD_STATE_OK},          {TD_STATE_RESOLVED, TD_STATE_PENDING},
+    {TD_STATE_OK, TD_STATE_PENDING},      {TD_STATE_PENDING, TD_STATE_OK},
+    {TD_STATE_PENDING, TD_STATE_FIRING},  {TD_STATE_FIRING, TD_STATE_ACKNOWLEDGED},
+    {TD_STATE_FIRING, TD_STATE_RESOLVED}, {TD_STATE_ACKNOWLEDGED, TD_STATE_RESOLVED},
+    {TD_STATE_RESOLVED, TD_STATE_OK},     {TD_STATE_RESOLVED, TD_STATE_PENDING},
 };
 
 const td_states td_signal_states = {"alert", names, arrows, TD_COUNT_OF(arrows)};

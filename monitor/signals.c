@@ -62,7 +62,7 @@ static td_result *result_add(td_results *results, td_signal_kind kind, const td_
     return result;
 }
 
-/* ---- Drift ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Drift ----------------------------------------------------------------------------------- */
 
 size_t td_stream_join(const td_stream *stream, const uint64_t *sum, uint64_t *reference_out, uint64_t *current_out)
 {
@@ -141,7 +141,7 @@ static td_code test_drift(const td_spec *spec, td_signal_kind kind, const td_str
     return TD_OK;
 }
 
-/* ---- Rates ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Rates ----------------------------------------------------------------------------------- */
 
 /* k of n now against k0 of n0 in the reference. */
 static td_code test_rate(const td_spec *spec, td_signal_kind kind, const td_stream *stream, const uint64_t now[2],
@@ -184,14 +184,15 @@ static td_code test_quality(const td_spec *spec, const td_reference *reference, 
     for (size_t i = 0; i < stream->bins; i++) {
         rows += stream->counts[i];
     }
-    uint64_t unseen[2] = {sum[stream->first + stream->bins - 1], values}, unseen_then[2] = {stream->counts[stream->bins - 1], rows};
+    uint64_t unseen[2] = {sum[stream->first + stream->bins - 1], values},
+             unseen_then[2] = {stream->counts[stream->bins - 1], rows};
     return test_rate(spec, TD_SIGNAL_UNSEEN, stream, unseen, unseen_then, out, err);
 }
 
-/* ---- Performance ---------------------------------------------------------------------------------------------------------- */
+/* ---- Performance ----------------------------------------------------------------------------- */
 
-static td_code test_performance(const td_spec *spec, const td_reference *reference, const uint64_t *sum, td_results *out,
-                                td_err *err)
+static td_code test_performance(const td_spec *spec, const td_reference *reference, const uint64_t *sum,
+                                td_results *out, td_err *err)
 {
     td_bounds bounds = td_spec_bounds(spec, TD_SIGNAL_PERFORMANCE, "");
     if (!bounds.enabled || isnan(reference->accuracy)) {
@@ -214,7 +215,7 @@ static td_code test_performance(const td_spec *spec, const td_reference *referen
     return TD_OK;
 }
 
-/* ---- Fairness ------------------------------------------------------------------------------------------------------------- */
+/* ---- Fairness -------------------------------------------------------------------------------- */
 
 static const uint64_t *cells_of(const td_reference *reference, const uint64_t *sum, size_t group)
 {
@@ -254,7 +255,8 @@ static json_t *gap_json(const td_reference *reference, const td_gap *gap)
 json_t *td_fairness_json(const td_reference *reference, const uint64_t *sum, uint64_t minimum_n)
 {
     td_gap selection = gap_of(reference, sum, SELECTION, minimum_n);
-    td_gap tpr = gap_of(reference, sum, TRUE_POSITIVE, minimum_n), fpr = gap_of(reference, sum, FALSE_POSITIVE, minimum_n);
+    td_gap tpr = gap_of(reference, sum, TRUE_POSITIVE, minimum_n),
+           fpr = gap_of(reference, sum, FALSE_POSITIVE, minimum_n);
     json_t *json = json_object();
     json_object_set_new(json, "demographic_parity_difference", td_interval_json(selection.difference));
     json_object_set_new(json, "demographic_parity_ratio", td_interval_json(selection.ratio));
@@ -295,7 +297,7 @@ static td_code test_fairness(const td_spec *spec, const td_reference *reference,
     return TD_OK;
 }
 
-/* ---- All ------------------------------------------------------------------------------------------------------------------ */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 bool td_signals_ready(const td_spec *spec, const td_reference *reference, const uint64_t *sum, td_waiting waiting)
 {
@@ -318,8 +320,8 @@ bool td_signals_ready(const td_spec *spec, const td_reference *reference, const 
     }
 }
 
-static td_code test_observations(const td_spec *spec, const td_reference *reference, const uint64_t *sum, td_results *out,
-                                 td_err *err)
+static td_code test_observations(const td_spec *spec, const td_reference *reference, const uint64_t *sum,
+                                 td_results *out, td_err *err)
 {
     for (size_t i = 0; i < reference->feature_count; i++) {
         TD_TRY(test_drift(spec, TD_SIGNAL_DATA_DRIFT, &reference->features[i], sum, out, err));
@@ -347,7 +349,7 @@ size_t td_signals_streams(const td_reference *reference)
     return reference->feature_count + reference->prediction.present + reference->score.present;
 }
 
-/* ---- For people ----------------------------------------------------------------------------------------------------------- */
+/* ---- For people ------------------------------------------------------------------------------ */
 
 json_t *td_groups_json(const td_reference *reference, const uint64_t *sum)
 {
@@ -361,7 +363,8 @@ json_t *td_groups_json(const td_reference *reference, const uint64_t *sum)
         json_t *group = json_object();
         json_object_set_new(group, "group", json_string(i < reference->group_count ? reference->groups[i] : "other"));
         json_object_set_new(group, "n", json_integer((json_int_t)c[TD_CELL_N]));
-        json_object_set_new(group, "positive_rate", td_interval_json(td_wilson(c[TD_CELL_POSITIVE], c[TD_CELL_N], TD_Z95)));
+        json_object_set_new(group, "positive_rate",
+                            td_interval_json(td_wilson(c[TD_CELL_POSITIVE], c[TD_CELL_N], TD_Z95)));
         json_object_set_new(group, "labelled", json_integer((json_int_t)labelled));
         json_object_set_new(group, "base_rate",
                             td_interval_json(td_wilson(c[TD_CELL_TP] + c[TD_CELL_FN], labelled, TD_Z95)));

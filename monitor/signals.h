@@ -20,15 +20,15 @@ const char *td_severity_name(td_severity severity);
 /* One signal, tested. */
 typedef struct td_result {
     td_signal_kind kind;
-    const char *feature; /* "" for the whole model; lives as long as the reference */
+    const char *feature;     /* "" for the whole model; lives as long as the reference */
     const td_stream *stream; /* or NULL */
     td_bounds bounds;
-    double value;        /* the deciding statistic; NAN: undefined */
+    double value; /* the deciding statistic; NAN: undefined */
     td_interval interval;
-    bool certain;        /* the interval's bound agrees (rates, performance, fairness) */
-    bool streams;        /* drift: also wants evidence from bin counts */
+    bool certain; /* the interval's bound agrees (rates, performance, fairness) */
+    bool streams; /* drift: also wants evidence from bin counts */
     uint64_t n;
-    json_t *statistics;  /* owned */
+    json_t *statistics; /* owned */
 } td_result;
 
 typedef struct td_results {
@@ -58,7 +58,7 @@ json_t *td_fairness_json(const td_reference *reference, const uint64_t *sum, uin
 /* observations, labelled, accuracy with interval, reference accuracy, precision, recall, F1, errors. */
 json_t *td_performance_json(const td_reference *reference, const uint64_t *sum);
 
-/* ---- States --------------------------------------------------------------------------------------------------------------- */
+/* ---- States ---------------------------------------------------------------------------------- */
 
 typedef enum td_signal_state {
     TD_STATE_OK,

@@ -1,7 +1,8 @@
 /*
  * spec.c: monitor.yaml: one table of keys, one of signals with their default bounds.
  *
- * Bounds follow one scale of effects (docs/monitoring.md, "Equivalences"): PSI 0.1 is a shift of 0.32 standard deviations.
+ * Bounds follow one scale of effects (docs/monitoring.md, "Equivalences"): PSI 0.1 is a shift of 0.32 standard
+ * deviations.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/spec.h"
@@ -17,8 +18,13 @@
 #define WINDOW_MAX_MS (7 * 86400000LL)
 #define HISTORY_MAX 30
 
-static const char *const numeric_metrics[] = {"population_stability_index", "kolmogorov_smirnov", "js_distance_log2",
-                                              "wasserstein_over_deviation", "l_infinity", "hellinger", "total_variation",
+static const char *const numeric_metrics[] = {"population_stability_index",
+                                              "kolmogorov_smirnov",
+                                              "js_distance_log2",
+                                              "wasserstein_over_deviation",
+                                              "l_infinity",
+                                              "hellinger",
+                                              "total_variation",
                                               NULL};
 static const char *const rate_metrics[] = {"rate_increase", NULL};
 static const char *const performance_metrics[] = {"accuracy_drop", NULL};
@@ -102,7 +108,7 @@ static const signal_row *find_signal(const char *name)
     return NULL;
 }
 
-/* ---- Checking ------------------------------------------------------------------------------------------------------------- */
+/* ---- Checking -------------------------------------------------------------------------------- */
 
 /* Where an error is: the spec's name and, where it is known, the line. */
 typedef struct source {
@@ -138,7 +144,7 @@ static td_code check_features(const source *at, const json_t *features, td_err *
     };
     const char *name;
     json_t *bounds;
-    json_object_foreach((json_t *)(uintptr_t)features, name, bounds) {
+    json_object_foreach ((json_t *)(uintptr_t)features, name, bounds) {
         if (!json_is_object(bounds)) {
             return refuse(at, features, err, "expected warning and alert for feature ", name);
         }
@@ -214,13 +220,13 @@ td_code td_monitor_check(const json_t *spec, const char *name, const td_yaml_lin
     }
     const char *key;
     json_t *signal, *list = json_object_get(spec, "monitoring_signals");
-    json_object_foreach(list, key, signal) {
+    json_object_foreach (list, key, signal) {
         TD_TRY(check_signal(&at, list, key, signal, err));
     }
     return check_retraining(&at, json_object_get(spec, "retraining"), err);
 }
 
-/* ---- Filling in ----------------------------------------------------------------------------------------------------------- */
+/* ---- Filling in ------------------------------------------------------------------------------ */
 
 void td_spec_done(td_spec *spec)
 {
@@ -266,7 +272,8 @@ static void metric_bounds(td_bounds *bounds)
 static void override(td_bounds *bounds, const json_t *json)
 {
     bounds->enabled = td_json_bool(json, "enabled", bounds->enabled);
-    double alert = td_json_number(json, "alert", bounds->alert), warning = td_json_number(json, "warning", bounds->warning);
+    double alert = td_json_number(json, "alert", bounds->alert),
+           warning = td_json_number(json, "warning", bounds->warning);
     bounds->alert = alert < warning && json_object_get(json, "alert") == NULL ? warning : alert;
     bounds->warning = warning > bounds->alert ? bounds->alert : warning;
 }

@@ -11,11 +11,12 @@ static td_code write_spec(td_db *db, const char *project, const char *model, con
                           const uint8_t digest[TD_DIGEST_SIZE], td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO monitor_spec (project, model, spec, digest, window_ms, set_ms) VALUES (:project, :model, "
-                         ":spec, :digest, :window, :now) ON CONFLICT (project, model) DO UPDATE SET spec = excluded.spec, "
-                         "digest = excluded.digest, window_ms = excluded.window_ms, set_ms = excluded.set_ms",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "INSERT INTO monitor_spec (project, model, spec, digest, window_ms, set_ms) VALUES (:project, :model, "
+        ":spec, :digest, :window, :now) ON CONFLICT (project, model) DO UPDATE SET spec = excluded.spec, "
+        "digest = excluded.digest, window_ms = excluded.window_ms, set_ms = excluded.set_ms",
+        &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":model", model);
     td_bind_text(stmt, ":spec", td_str_text(text));
@@ -85,12 +86,13 @@ td_code td_monitor_spec_json(td_db *db, const char *project, const char *model, 
     for (int kind = 0; kind < TD_SIGNALS; kind++) {
         json_object_set_new(list, td_signal_name((td_signal_kind)kind), signal_json(&spec, (td_signal_kind)kind));
     }
-    json_t *json = json_pack("{s:s,s:I,s:I,s:{s:I,s:I,s:I},s:{s:i,s:i,s:i},s:{s:b,s:I},s:o}", "model", model, "window_ms",
-                             (json_int_t)spec.window_ms, "grace_ms", (json_int_t)spec.grace_ms, "minimum", "observations",
-                             (json_int_t)spec.minimum_observations, "labels", (json_int_t)spec.minimum_labels, "group",
-                             (json_int_t)spec.minimum_group, "persistence", "breaches", spec.breaches, "tests", spec.tests,
-                             "clear", spec.clear, "evidence", "required", spec.evidence, "false_alarm_every_ms",
-                             (json_int_t)spec.false_alarm_ms, "monitoring_signals", list);
+    json_t *json =
+        json_pack("{s:s,s:I,s:I,s:{s:I,s:I,s:I},s:{s:i,s:i,s:i},s:{s:b,s:I},s:o}", "model", model, "window_ms",
+                  (json_int_t)spec.window_ms, "grace_ms", (json_int_t)spec.grace_ms, "minimum", "observations",
+                  (json_int_t)spec.minimum_observations, "labels", (json_int_t)spec.minimum_labels, "group",
+                  (json_int_t)spec.minimum_group, "persistence", "breaches", spec.breaches, "tests", spec.tests,
+                  "clear", spec.clear, "evidence", "required", spec.evidence, "false_alarm_every_ms",
+                  (json_int_t)spec.false_alarm_ms, "monitoring_signals", list);
     if (json == NULL) {
         json_decref(list);
         return td_fail(err, TD_NOMEM, "out of memory");

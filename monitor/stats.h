@@ -1,8 +1,8 @@
 /*
  * stats.h: the statistics themselves: pure functions of counts, named so that no two conventions can be confused.
  *
- * p is the reference, q the current distribution, both given as counts over the same bins. Formulas, sources and the vectors
- * that pin them: docs/monitoring.md; tests/vectors/monitor.
+ * p is the reference, q the current distribution, both given as counts over the same bins. Formulas, sources and the
+ * vectors that pin them: docs/monitoring.md; tests/vectors/monitor.
  * Threads: any; nothing is kept.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,7 +20,7 @@ typedef struct td_histograms {
     size_t bins; /* 1 … TD_STATS_BINS_MAX */
 } td_histograms;
 
-/* ---- Distances. All return NAN when one side is empty ("undefined", never 0). --------------------------------------- */
+/* ---- Distances. All return NAN when one side is empty ("undefined", never 0). ---------------- */
 
 /* Σ (q − p) ln(q / p) with p, q = (c + ½) / (n + B/2) (Krichevsky–Trofimov), so empty bins are finite. */
 double td_psi_smoothed(const td_histograms *h);
@@ -43,12 +43,12 @@ double td_chi_square_tail(double x, double degrees);
 /* Wasserstein-1 of the two piecewise-linear distributions over bounds[0 … bins] (bins + 1 ascending values). */
 double td_wasserstein(const td_histograms *h, const double *bounds);
 
-/* Joins neighbouring bins, left to right, until each holds at least 5 % of the reference: deciles, when the edges are the
- * design's 15 quantiles. Fewer than 3 joined bins (constant and two-valued columns): the bins stay as they are. Writes to
- * arrays of TD_STATS_BINS_MAX; returns the number of bins. `map` (may be NULL): joined bin of each bin. */
+/* Joins neighbouring bins, left to right, until each holds at least 5 % of the reference: deciles, when the edges are
+ * the design's 15 quantiles. Fewer than 3 joined bins (constant and two-valued columns): the bins stay as they are.
+ * Writes to arrays of TD_STATS_BINS_MAX; returns the number of bins. `map` (may be NULL): joined bin of each bin. */
 size_t td_join_deciles(const td_histograms *h, uint64_t *reference_out, uint64_t *current_out, uint8_t *map);
 
-/* ---- Rates ---------------------------------------------------------------------------------------------------------- */
+/* ---- Rates ----------------------------------------------------------------------------------- */
 
 typedef struct td_interval {
     double value, low, high; /* value NAN: undefined (no observations) */
@@ -63,7 +63,7 @@ td_interval td_newcombe(uint64_t k1, uint64_t n1, uint64_t k2, uint64_t n2, doub
 /* (k1/n1) / (k2/n2) with the log-delta interval; undefined when a rate is 0. */
 td_interval td_rate_ratio(uint64_t k1, uint64_t n1, uint64_t k2, uint64_t n2, double z);
 
-/* ---- Groups --------------------------------------------------------------------------------------------------------- */
+/* ---- Groups ---------------------------------------------------------------------------------- */
 
 #define TD_GROUPS_MAX 9
 
@@ -85,7 +85,7 @@ typedef struct td_gap {
 /* Demographic parity with positives of n; equal opportunity with true positives of labelled positives; and so on. */
 td_gap td_group_gap(const td_rate *rates, size_t groups, uint64_t minimum_n, double z);
 
-/* ---- Evidence: a mixture e-detector on bin counts ------------------------------------------------------------------- */
+/* ---- Evidence: a mixture e-detector on bin counts -------------------------------------------- */
 
 #define TD_EVIDENCE_ALTERNATIVES 12
 
@@ -94,13 +94,14 @@ typedef struct td_evidence {
     double log_m[TD_EVIDENCE_ALTERNATIVES];
 } td_evidence;
 void td_evidence_start(td_evidence *evidence);
-/* M[j] ← (M[j] + 1) Π (alternative_j[i] / p[i])^(c_i / φ): mean shifts ±0.1 ±0.2 ±0.3 ±0.5 σ, scales 0.7 0.85 1.2 1.5 in
- * normal-score space. Bins are taken as ordered. overdispersion φ >= 1. (Shin, Ramdas, Rinaldo: E-detectors) */
+/* M[j] ← (M[j] + 1) Π (alternative_j[i] / p[i])^(c_i / φ): mean shifts ±0.1 ±0.2 ±0.3 ±0.5 σ, scales 0.7 0.85 1.2 1.5
+ * in normal-score space. Bins are taken as ordered. overdispersion φ >= 1. (Shin, Ramdas, Rinaldo: E-detectors) */
 void td_evidence_add(td_evidence *evidence, const td_histograms *h, double overdispersion);
-/* log of the mean over the alternatives: alarm when >= log A; then the mean time to a false alarm is at least A windows. */
+/* log of the mean over the alternatives: alarm when >= log A; then the mean time to a false alarm is at least A
+ * windows. */
 double td_evidence_log_mean(const td_evidence *evidence);
 
-/* ---- Helpers -------------------------------------------------------------------------------------------------------- */
+/* ---- Helpers --------------------------------------------------------------------------------- */
 
 double td_normal_cdf(double x);
 double td_normal_quantile(double p); /* 0 < p < 1 */

@@ -1,9 +1,11 @@
 /*
- * stats_evidence.c: a mixture e-detector on bin counts, so that "has it drifted?" has a stated false-alarm rate at any time.
+ * stats_evidence.c: a mixture e-detector on bin counts, so that "has it drifted?" has a stated false-alarm rate at any
+ * time.
  *
- * Each alternative says how the reference's bins would fill if values moved or spread in normal-score space; that is a pure
- * function of the reference's shares, so no shape is assumed of the data. With exact shares and independent counts the mean
- * time to a false alarm is at least A windows (Shin, Ramdas, Rinaldo, "E-detectors"); φ tempers dependent counts.
+ * Each alternative says how the reference's bins would fill if values moved or spread in normal-score space; that is a
+ * pure function of the reference's shares, so no shape is assumed of the data. With exact shares and independent counts
+ * the mean time to a false alarm is at least A windows (Shin, Ramdas, Rinaldo, "E-detectors"); φ tempers dependent
+ * counts.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/stats.h"
@@ -17,7 +19,7 @@ typedef struct alternative {
 } alternative;
 
 static const alternative alternatives[TD_EVIDENCE_ALTERNATIVES] = {
-    {-0.5, 1}, {-0.3, 1}, {-0.2, 1}, {-0.1, 1}, {0.1, 1},  {0.2, 1},
+    {-0.5, 1}, {-0.3, 1}, {-0.2, 1}, {-0.1, 1}, {0.1, 1}, {0.2, 1},
     {0.3, 1},  {0.5, 1},  {0, 0.7},  {0, 0.85}, {0, 1.2}, {0, 1.5},
 };
 
@@ -85,8 +87,8 @@ void td_evidence_add(td_evidence *evidence, const td_histograms *h, double overd
         const alternative *a = &alternatives[j];
         double gain = 0;
         for (size_t i = 0; i < h->bins; i++) {
-            double mass = td_normal_cdf((scores[i + 1] - a->shift) / a->scale) -
-                          td_normal_cdf((scores[i] - a->shift) / a->scale);
+            double mass =
+                td_normal_cdf((scores[i + 1] - a->shift) / a->scale) - td_normal_cdf((scores[i] - a->shift) / a->scale);
             gain += (double)h->current[i] * log(fmax(mass, SHARE_MIN) / shares[i]);
         }
         evidence->log_m[j] = log_of_sum(evidence->log_m[j], 0) + gain / overdispersion;

@@ -1,9 +1,9 @@
 /*
  * stats_rates.c: rates with honest intervals, and gaps between groups with the part that chance alone explains.
  *
- * A largest-minus-smallest gap over several small groups is biased upwards: with no disparity at all, 8 groups of 100 show a
- * gap above 0.1 in 87 of 100 cases. So a gap comes with its mean and p-value under "all groups share one rate", simulated with
- * a fixed seed so that the same counts always give the same numbers.
+ * A largest-minus-smallest gap over several small groups is biased upwards: with no disparity at all, 8 groups of 100
+ * show a gap above 0.1 in 87 of 100 cases. So a gap comes with its mean and p-value under "all groups share one rate",
+ * simulated with a fixed seed so that the same counts always give the same numbers.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/stats.h"
@@ -49,7 +49,7 @@ td_interval td_rate_ratio(uint64_t k1, uint64_t n1, uint64_t k2, uint64_t n2, do
     return (td_interval){ratio, ratio * exp(-z * error), ratio * exp(z * error)};
 }
 
-/* ---- Fair gaps, simulated ------------------------------------------------------------------------------------------- */
+/* ---- Fair gaps, simulated -------------------------------------------------------------------- */
 
 static double next_uniform(uint64_t *state)
 {

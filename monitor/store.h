@@ -12,7 +12,8 @@
 
 #define TD_WINDOW_DEFAULT_MS 3600000LL
 
-/* A decoded window. Values: for each stream its bins and specials, features first, then prediction and score if sent. */
+/* A decoded window. Values: for each stream its bins and specials, features first, then prediction and score if sent.
+ */
 struct td_window {
     uint64_t sequence, oldest_kept, boot_id;
     uint8_t manifest_digest[TD_DIGEST_SIZE], edges_digest[TD_DIGEST_SIZE];

@@ -13,7 +13,7 @@
 #define HOUR_MS 3600000LL
 #define KEY_DAYS 8 /* the key of a raw window outlives the time in which its device may still send it again */
 
-/* ---- Device hours ----------------------------------------------------------------------------------------------------------- */
+/* ---- Device hours ---------------------------------------------------------------------------- */
 
 /* The sum that is being made: windows come ordered by version, device and hour. */
 typedef struct hour_sum {
@@ -65,11 +65,12 @@ static td_code hour_close(td_db *db, hour_sum *h, td_err *err)
         return td_fail(err, TD_NOMEM, "out of memory");
     }
     td_stmt *stmt;
-    td_code code = td_db_prepare(db,
-                                 "INSERT INTO monitor_device_hour (version_key, device_key, start_ms, windows, counts) VALUES "
-                                 "(:version, :device, :start, :windows, :counts) ON CONFLICT (version_key, device_key, "
-                                 "start_ms) DO UPDATE SET windows = excluded.windows, counts = excluded.counts",
-                                 &stmt, err);
+    td_code code =
+        td_db_prepare(db,
+                      "INSERT INTO monitor_device_hour (version_key, device_key, start_ms, windows, counts) VALUES "
+                      "(:version, :device, :start, :windows, :counts) ON CONFLICT (version_key, device_key, "
+                      "start_ms) DO UPDATE SET windows = excluded.windows, counts = excluded.counts",
+                      &stmt, err);
     if (code == TD_OK) {
         td_bind_int(stmt, ":version", h->version_key);
         td_bind_int(stmt, ":device", h->device_key);
@@ -161,20 +162,21 @@ td_code td_monitor_rollup(td_db *db, int64_t limit, bool *more_out, td_err *err)
     return TD_OK;
 }
 
-/* ---- Retention -------------------------------------------------------------------------------------------------------------- */
+/* ---- Retention ------------------------------------------------------------------------------- */
 
 td_code td_monitor_retain(td_db *db, int64_t keep_raw_ms, int64_t keep_device_ms, int64_t limit, td_err *err)
 {
     int64_t now = td_db_now_ms(db);
     td_stmt *stmt;
     /* Counts go first; the key stays until nobody can send that window again, so that it is never added twice. */
-    TD_TRY(td_db_prepare(db,
-                         "UPDATE monitor_window SET counts = NULL WHERE window_id IN (SELECT w.window_id FROM monitor_window w "
-                         "WHERE w.received_ms < :before AND w.counts IS NOT NULL AND w.window_id <= (SELECT value FROM "
-                         "monitor_counter WHERE name = 'rolled') AND NOT EXISTS (SELECT 1 FROM alert a WHERE w.window_id "
-                         "BETWEEN a.first_window AND a.last_window AND a.version_key = w.version_key) "
-                         "ORDER BY w.window_id LIMIT :limit)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "UPDATE monitor_window SET counts = NULL WHERE window_id IN (SELECT w.window_id FROM monitor_window w "
+        "WHERE w.received_ms < :before AND w.counts IS NOT NULL AND w.window_id <= (SELECT value FROM "
+        "monitor_counter WHERE name = 'rolled') AND NOT EXISTS (SELECT 1 FROM alert a WHERE w.window_id "
+        "BETWEEN a.first_window AND a.last_window AND a.version_key = w.version_key) "
+        "ORDER BY w.window_id LIMIT :limit)",
+        &stmt, err));
     td_bind_int(stmt, ":before", now - keep_raw_ms);
     td_bind_int(stmt, ":limit", limit);
     TD_TRY(td_run(stmt, err));
@@ -194,16 +196,17 @@ td_code td_monitor_retain(td_db *db, int64_t keep_raw_ms, int64_t keep_device_ms
     return td_run(stmt, err);
 }
 
-/* ---- Health ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Health ---------------------------------------------------------------------------------- */
 
 /* First raw window received at or after a time: windows are numbered in order of arrival. */
 static td_code first_since(td_db *db, int64_t since_ms, int64_t *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT COALESCE(MAX(window_id), 0) + 1 AS first FROM (SELECT window_id FROM monitor_window WHERE "
-                         "received_ms < :since ORDER BY window_id DESC LIMIT 1)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT COALESCE(MAX(window_id), 0) + 1 AS first FROM (SELECT window_id FROM monitor_window WHERE "
+        "received_ms < :since ORDER BY window_id DESC LIMIT 1)",
+        &stmt, err));
     td_bind_int(stmt, ":since", since_ms);
     TD_TRY(td_step_one(stmt, err, "no windows"));
     *out = td_column_int(stmt, "first");
@@ -240,10 +243,11 @@ static td_code health_visit(void *context, const char *device, const uint64_t *v
 static td_code open_alerts(td_db *db, int64_t version_key, int64_t *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT COUNT(*) AS open_alerts FROM alert WHERE version_key = :version AND state IN ('firing', "
-                         "'acknowledged')",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "SELECT COUNT(*) AS open_alerts FROM alert WHERE version_key = :version AND state IN ('firing', "
+                      "'acknowledged')",
+                      &stmt, err));
     td_bind_int(stmt, ":version", version_key);
     TD_TRY(td_step_one(stmt, err, "no count"));
     *out = td_column_int(stmt, "open_alerts");
@@ -267,13 +271,14 @@ static void health_fill(const td_reference *reference, const health_sum *h, td_h
     out->error_rate = all > 0 ? (double)out->errors / (double)all : NAN;
     out->prediction_psi = NAN;
     if (reference->prediction.present) {
-        td_histograms p = {reference->prediction.counts, h->sum + reference->prediction.first, reference->prediction.bins};
+        td_histograms p = {reference->prediction.counts, h->sum + reference->prediction.first,
+                           reference->prediction.bins};
         out->prediction_psi = td_psi_corrected(&p);
     }
 }
 
-td_code td_monitor_health(td_db *db, const uint8_t manifest_digest[TD_DIGEST_SIZE], const char *const *devices, size_t count,
-                          int64_t since_ms, td_health *out, td_err *err)
+td_code td_monitor_health(td_db *db, const uint8_t manifest_digest[TD_DIGEST_SIZE], const char *const *devices,
+                          size_t count, int64_t since_ms, td_health *out, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_watched watched;

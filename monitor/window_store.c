@@ -1,5 +1,6 @@
 /*
- * window_store.c: watched versions and raw windows: stored once each, added up in memory a batch, merged into their buckets.
+ * window_store.c: watched versions and raw windows: stored once each, added up in memory a batch, merged into their
+ * buckets.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -9,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSIONS_MAX 64  /* different versions in one batch that are kept at hand */
-#define BUCKETS_MAX 256  /* different buckets in one batch that are kept at hand */
+#define VERSIONS_MAX 64 /* different versions in one batch that are kept at hand */
+#define BUCKETS_MAX 256 /* different buckets in one batch that are kept at hand */
 #define VARINT_BYTES_MAX 10
 
-/* ---- Watched versions ----------------------------------------------------------------------------------------------------- */
+/* ---- Watched versions ------------------------------------------------------------------------ */
 
 static td_code check_same_baseline(td_db *db, const td_watch *watch, td_err *err)
 {
@@ -27,8 +28,8 @@ static td_code check_same_baseline(td_db *db, const td_watch *watch, td_err *err
     bool same = !row || (size == watch->baseline_size && memcmp(known, watch->baseline, size) == 0);
     td_reset(stmt);
     if (!same) {
-        return td_fail(err, TD_CONFLICT, "the manifest of %s/%lld is already watched with another baseline", watch->model,
-                       (long long)watch->version);
+        return td_fail(err, TD_CONFLICT, "the manifest of %s/%lld is already watched with another baseline",
+                       watch->model, (long long)watch->version);
     }
     return TD_OK;
 }
@@ -42,11 +43,12 @@ td_code td_monitor_watch(td_db *db, const td_watch *watch, td_err *err)
     TD_TRY(td_baseline_edges_digest(watch->baseline, watch->baseline_size, edges, err));
     TD_TRY(check_same_baseline(db, watch, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO monitor_version (project, model, version, manifest_digest, edges_digest, baseline, "
-                         "watched_ms) VALUES (:project, :model, :version, :digest, :edges, :baseline, :now) "
-                         "ON CONFLICT (manifest_digest) DO NOTHING",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "INSERT INTO monitor_version (project, model, version, manifest_digest, edges_digest, baseline, "
+                      "watched_ms) VALUES (:project, :model, :version, :digest, :edges, :baseline, :now) "
+                      "ON CONFLICT (manifest_digest) DO NOTHING",
+                      &stmt, err));
     td_bind_text(stmt, ":project", watch->project);
     td_bind_text(stmt, ":model", watch->model);
     td_bind_int(stmt, ":version", watch->version);
@@ -82,11 +84,12 @@ static td_code watched_take(td_stmt *stmt, td_arena *arena, td_watched *out, td_
 td_code td_watched_by_manifest(td_db *db, const uint8_t *manifest_digest, td_arena *arena, td_watched *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT v.version_key, v.project, v.model, v.version, v.manifest_digest, v.edges_digest, v.baseline, "
-                         "s.window_ms FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
-                         "s.model = v.model WHERE v.manifest_digest = :digest",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT v.version_key, v.project, v.model, v.version, v.manifest_digest, v.edges_digest, v.baseline, "
+        "s.window_ms FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
+        "s.model = v.model WHERE v.manifest_digest = :digest",
+        &stmt, err));
     td_bind_blob(stmt, ":digest", manifest_digest, TD_DIGEST_SIZE);
     TD_TRY(td_step_one(stmt, err, "no version with that manifest is watched"));
     return watched_take(stmt, arena, out, err);
@@ -96,11 +99,12 @@ td_code td_watched_by_version(td_db *db, const char *project, const char *model,
                               td_watched *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT v.version_key, v.project, v.model, v.version, v.manifest_digest, v.edges_digest, v.baseline, "
-                         "s.window_ms FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
-                         "s.model = v.model WHERE v.project = :project AND v.model = :model AND v.version = :version",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT v.version_key, v.project, v.model, v.version, v.manifest_digest, v.edges_digest, v.baseline, "
+        "s.window_ms FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
+        "s.model = v.model WHERE v.project = :project AND v.model = :model AND v.version = :version",
+        &stmt, err));
     td_bind_text(stmt, ":project", project);
     td_bind_text(stmt, ":model", model);
     td_bind_int(stmt, ":version", version);
@@ -112,17 +116,18 @@ td_code td_watched_by_version(td_db *db, const char *project, const char *model,
 td_code td_watched_by_key(td_db *db, int64_t key, td_arena *arena, td_watched *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT v.version_key, v.project, v.model, v.version, v.manifest_digest, v.edges_digest, v.baseline, "
-                         "s.window_ms FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
-                         "s.model = v.model WHERE v.version_key = :key",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT v.version_key, v.project, v.model, v.version, v.manifest_digest, v.edges_digest, v.baseline, "
+        "s.window_ms FROM monitor_version v LEFT JOIN monitor_spec s ON s.project = v.project AND "
+        "s.model = v.model WHERE v.version_key = :key",
+        &stmt, err));
     td_bind_int(stmt, ":key", key);
     TD_TRY(td_step_one(stmt, err, "no watched version %lld", (long long)key));
     return watched_take(stmt, arena, out, err);
 }
 
-/* ---- One batch ------------------------------------------------------------------------------------------------------------- */
+/* ---- One batch ------------------------------------------------------------------------------- */
 
 typedef struct batch_version {
     uint8_t manifest_digest[TD_DIGEST_SIZE];
@@ -276,15 +281,16 @@ static td_code insert_window(batch *b, const td_window_item *item, int64_t versi
     return TD_OK;
 }
 
-/* ---- Buckets --------------------------------------------------------------------------------------------------------------- */
+/* ---- Buckets --------------------------------------------------------------------------------- */
 
 static td_code bucket_read(td_db *db, batch_bucket *bucket, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT windows, first_window, last_window, counts FROM monitor_bucket WHERE version_key = :version "
-                         "AND length_ms = :length AND start_ms = :start",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT windows, first_window, last_window, counts FROM monitor_bucket WHERE version_key = :version "
+        "AND length_ms = :length AND start_ms = :start",
+        &stmt, err));
     td_bind_int(stmt, ":version", bucket->watched->key);
     td_bind_int(stmt, ":length", bucket->watched->window_ms);
     td_bind_int(stmt, ":start", bucket->start_ms);
@@ -308,12 +314,13 @@ static td_code bucket_write(batch *b, batch_bucket *bucket, td_err *err)
 {
     TD_TRY(bucket_read(b->db, bucket, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(b->db,
-                         "INSERT INTO monitor_bucket (version_key, length_ms, start_ms, windows, first_window, last_window, "
-                         "counts) VALUES (:version, :length, :start, :windows, :first, :last, :counts) "
-                         "ON CONFLICT (version_key, length_ms, start_ms) DO UPDATE SET windows = excluded.windows, "
-                         "first_window = excluded.first_window, last_window = excluded.last_window, counts = excluded.counts",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        b->db,
+        "INSERT INTO monitor_bucket (version_key, length_ms, start_ms, windows, first_window, last_window, "
+        "counts) VALUES (:version, :length, :start, :windows, :first, :last, :counts) "
+        "ON CONFLICT (version_key, length_ms, start_ms) DO UPDATE SET windows = excluded.windows, "
+        "first_window = excluded.first_window, last_window = excluded.last_window, counts = excluded.counts",
+        &stmt, err));
     size_t size = td_vector_write(bucket->sum, bucket->watched->reference.size, b->bytes);
     td_bind_int(stmt, ":version", bucket->watched->key);
     td_bind_int(stmt, ":length", bucket->watched->window_ms);
@@ -368,12 +375,13 @@ static td_code add_to_bucket(batch *b, const td_watched *watched, int64_t end_ms
         bucket->sum[i] += b->vector[i];
     }
     bucket->facts.windows++;
-    bucket->facts.first_window = b->next_window < bucket->facts.first_window ? b->next_window : bucket->facts.first_window;
+    bucket->facts.first_window =
+        b->next_window < bucket->facts.first_window ? b->next_window : bucket->facts.first_window;
     bucket->facts.last_window = b->next_window;
     return TD_OK;
 }
 
-/* ---- Ingest ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Ingest ---------------------------------------------------------------------------------- */
 
 static td_code ingest_one(batch *b, td_window_item *item, td_err *err)
 {
@@ -413,11 +421,12 @@ td_code td_window_ingest(td_db *db, td_window_item *items, size_t count, td_err 
     b->db = db;
     TD_TRY(counter_read(db, "window", &b->next_window, err));
     int64_t before = b->next_window;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO monitor_window (window_id, device_key, boot_id, sequence, version_key, received_ms, "
-                         "end_ms, length_ms, counts) VALUES (:id, :device, :boot, :sequence, :version, :received, :end, "
-                         ":length, :counts) ON CONFLICT (device_key, boot_id, sequence) DO NOTHING",
-                         &b->insert, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "INSERT INTO monitor_window (window_id, device_key, boot_id, sequence, version_key, received_ms, "
+                      "end_ms, length_ms, counts) VALUES (:id, :device, :boot, :sequence, :version, :received, :end, "
+                      ":length, :counts) ON CONFLICT (device_key, boot_id, sequence) DO NOTHING",
+                      &b->insert, err));
     for (size_t i = 0; i < count; i++) {
         TD_TRY(ingest_one(b, &items[i], err));
     }
@@ -425,18 +434,19 @@ td_code td_window_ingest(td_db *db, td_window_item *items, size_t count, td_err 
     return b->next_window > before ? counter_write(db, "window", b->next_window, err) : TD_OK;
 }
 
-/* ---- Reading raw windows ---------------------------------------------------------------------------------------------------- */
+/* ---- Reading raw windows --------------------------------------------------------------------- */
 
 td_code td_window_each(td_db *db, const td_watched *watched, int64_t first, int64_t last, td_window_visit visit,
                        void *context, td_err *err)
 {
     td_stmt *stmt;
     size_t size = watched->reference.size;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT d.name, w.counts FROM monitor_window w JOIN monitor_device d ON d.device_key = w.device_key "
-                         "WHERE w.window_id BETWEEN :first AND :last AND w.version_key = :version AND w.counts IS NOT NULL "
-                         "ORDER BY w.window_id",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT d.name, w.counts FROM monitor_window w JOIN monitor_device d ON d.device_key = w.device_key "
+        "WHERE w.window_id BETWEEN :first AND :last AND w.version_key = :version AND w.counts IS NOT NULL "
+        "ORDER BY w.window_id",
+        &stmt, err));
     td_bind_int(stmt, ":first", first);
     td_bind_int(stmt, ":last", last);
     td_bind_int(stmt, ":version", watched->key);

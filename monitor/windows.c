@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Decoding ------------------------------------------------------------------------------------------------------------- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 static size_t stream_values(const tidemark_FeatureWindow *stream)
 {
@@ -130,14 +130,16 @@ uint32_t td_window_observations(const td_window *window)
 
 const char *td_window_verdict_name(td_window_verdict verdict)
 {
-    static const char *const names[TD_WINDOW_VERDICTS] = {
-        [TD_WINDOW_STORED] = "stored",           [TD_WINDOW_DUPLICATE] = "duplicate",
-        [TD_WINDOW_UNKNOWN_VERSION] = "unknown_version", [TD_WINDOW_OTHER_EDGES] = "other_edges",
-        [TD_WINDOW_TOO_OLD] = "too_old",         [TD_WINDOW_INCONSISTENT] = "inconsistent"};
+    static const char *const names[TD_WINDOW_VERDICTS] = {[TD_WINDOW_STORED] = "stored",
+                                                          [TD_WINDOW_DUPLICATE] = "duplicate",
+                                                          [TD_WINDOW_UNKNOWN_VERSION] = "unknown_version",
+                                                          [TD_WINDOW_OTHER_EDGES] = "other_edges",
+                                                          [TD_WINDOW_TOO_OLD] = "too_old",
+                                                          [TD_WINDOW_INCONSISTENT] = "inconsistent"};
     return names[verdict];
 }
 
-/* ---- Laying out ----------------------------------------------------------------------------------------------------------- */
+/* ---- Laying out ------------------------------------------------------------------------------ */
 
 static bool shape_matches(const td_window *window, const td_reference *reference)
 {
@@ -235,7 +237,7 @@ td_window_verdict td_window_lay_out(const td_window *window, const td_reference 
     return TD_WINDOW_STORED;
 }
 
-/* ---- Vectors as bytes ----------------------------------------------------------------------------------------------------- */
+/* ---- Vectors as bytes ------------------------------------------------------------------------ */
 
 size_t td_vector_write(const uint64_t *vector, size_t size, uint8_t *out)
 {

@@ -18,7 +18,7 @@
 
 static const char *const step_names[] = {"waiting", "ready", "leased", "done", "failed", NULL};
 static const td_arrow step_arrows[] = {
-    {TD_STEP_WAITING, TD_STEP_READY}, {TD_STEP_READY, TD_STEP_LEASED}, {TD_STEP_LEASED, TD_STEP_DONE},
+    {TD_STEP_WAITING, TD_STEP_READY}, {TD_STEP_READY, TD_STEP_LEASED},  {TD_STEP_LEASED, TD_STEP_DONE},
     {TD_STEP_LEASED, TD_STEP_READY},  {TD_STEP_LEASED, TD_STEP_FAILED},
 };
 const td_states td_step_states = {"step", step_names, step_arrows, TD_COUNT_OF(step_arrows)};
@@ -32,10 +32,11 @@ typedef struct step_row {
 static td_code step_read(td_db *db, int64_t run, const char *name, step_row *out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT position, state, attempt, worker, lease_ms FROM pipeline_step WHERE run_id = :run AND name = "
-                         ":name",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT position, state, attempt, worker, lease_ms FROM pipeline_step WHERE run_id = :run AND name = "
+        ":name",
+        &stmt, err));
     td_bind_int(stmt, ":run", run);
     td_bind_text(stmt, ":name", name);
     TD_TRY(td_step_one(stmt, err, "run-%lld has no step \"%.64s\"", (long long)run, name));
@@ -55,10 +56,11 @@ static td_code step_move(td_db *db, int64_t run, const char *name, step_row *row
 {
     TD_TRY(td_states_check(&td_step_states, name, (int)row->state, (int)to, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "UPDATE pipeline_step SET state = :state, lease_ms = NULL, ended_ms = :ended WHERE run_id = :run AND "
-                         "name = :name",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "UPDATE pipeline_step SET state = :state, lease_ms = NULL, ended_ms = :ended WHERE run_id = :run AND "
+        "name = :name",
+        &stmt, err));
     td_bind_text(stmt, ":state", step_names[to]);
     td_bind_int(stmt, ":run", run);
     td_bind_text(stmt, ":name", name);
@@ -72,7 +74,7 @@ static td_code step_move(td_db *db, int64_t run, const char *name, step_row *row
     return TD_OK;
 }
 
-/* ---- Failing and retrying --------------------------------------------------------------------------------------------------- */
+/* ---- Failing and retrying -------------------------------------------------------------------- */
 
 static td_code step_failed(td_db *db, const td_actor *actor, td_run_row *run, const char *name, step_row *row,
                            const char *reason, td_err *err)
@@ -94,10 +96,11 @@ static td_code step_failed(td_db *db, const td_actor *actor, td_run_row *run, co
 static td_code find_expired(td_db *db, char run_out[24], char step_out[65], bool *found_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT s.run_id, s.name FROM pipeline_step s JOIN pipeline_run r ON r.run_id = s.run_id WHERE s.state "
-                         "= 'leased' AND s.lease_ms <= :now AND r.state = 'running' LIMIT 1",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT s.run_id, s.name FROM pipeline_step s JOIN pipeline_run r ON r.run_id = s.run_id WHERE s.state "
+        "= 'leased' AND s.lease_ms <= :now AND r.state = 'running' LIMIT 1",
+        &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     TD_TRY(td_step(stmt, found_out, err));
     if (*found_out) {
@@ -127,15 +130,16 @@ static td_code return_expired(td_db *db, const td_actor *actor, td_err *err)
     return TD_OK;
 }
 
-/* ---- Claiming --------------------------------------------------------------------------------------------------------------- */
+/* ---- Claiming -------------------------------------------------------------------------------- */
 
 static td_code find_ready(td_db *db, char run_out[24], char step_out[65], bool *found_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT s.run_id, s.name FROM pipeline_step s JOIN pipeline_run r ON r.run_id = s.run_id WHERE s.state "
-                         "= 'ready' AND r.state IN ('pending', 'running') ORDER BY s.run_id, s.position LIMIT 1",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT s.run_id, s.name FROM pipeline_step s JOIN pipeline_run r ON r.run_id = s.run_id WHERE s.state "
+        "= 'ready' AND r.state IN ('pending', 'running') ORDER BY s.run_id, s.position LIMIT 1",
+        &stmt, err));
     TD_TRY(td_step(stmt, found_out, err));
     if (*found_out) {
         td_run_name(td_column_int(stmt, "run_id"), run_out);
@@ -148,10 +152,11 @@ static td_code find_ready(td_db *db, char run_out[24], char step_out[65], bool *
 static td_code take_lease(td_db *db, int64_t run, const char *step, const char *worker, int64_t lease_ms, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "UPDATE pipeline_step SET state = 'leased', attempt = attempt + 1, worker = :worker, lease_ms = :lease, "
-                         "started_ms = :now, exit_code = NULL, log = NULL, outputs = NULL WHERE run_id = :run AND name = :name",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "UPDATE pipeline_step SET state = 'leased', attempt = attempt + 1, worker = :worker, lease_ms = :lease, "
+        "started_ms = :now, exit_code = NULL, log = NULL, outputs = NULL WHERE run_id = :run AND name = :name",
+        &stmt, err));
     td_bind_text(stmt, ":worker", worker);
     td_bind_int(stmt, ":lease", td_db_now_ms(db) + lease_ms);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
@@ -167,8 +172,9 @@ static td_code find_output(td_db *db, int64_t run, const json_t *input, char dig
     td_input_step(input, step);
     const char *wanted = td_input_output(input);
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT outputs FROM pipeline_step WHERE run_id = :run AND name = :name AND outputs IS NOT NULL", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(
+        db, "SELECT outputs FROM pipeline_step WHERE run_id = :run AND name = :name AND outputs IS NOT NULL", &stmt,
+        err));
     td_bind_int(stmt, ":run", run);
     td_bind_text(stmt, ":name", step);
     TD_TRY(td_step_one(stmt, err, "step %s has no outputs yet", step));
@@ -197,9 +203,11 @@ static td_code inputs_json(td_db *db, int64_t run, const json_t *step, json_t *o
         if (json_object_get(input, "path") != NULL) {
             item = json_pack("{s:s,s:s,s:s}", "name", name, "kind", "path", "path", td_json_text(input, "path", ""));
         } else if (json_object_get(input, "digest") != NULL) {
-            item = json_pack("{s:s,s:s,s:s}", "name", name, "kind", "content", "digest", td_json_text(input, "digest", ""));
+            item = json_pack("{s:s,s:s,s:s}", "name", name, "kind", "content", "digest",
+                             td_json_text(input, "digest", ""));
         } else if (json_object_get(input, "parent_file") != NULL) {
-            item = json_pack("{s:s,s:s,s:s}", "name", name, "kind", "parent_file", "file", td_json_text(input, "parent_file", ""));
+            item = json_pack("{s:s,s:s,s:s}", "name", name, "kind", "parent_file", "file",
+                             td_json_text(input, "parent_file", ""));
         } else {
             char digest[80] = "";
             TD_TRY(find_output(db, run, input, digest, err));
@@ -233,7 +241,8 @@ static td_code cause_json(td_db *db, const td_run_row *run, json_t **out, td_err
     return TD_OK;
 }
 
-static td_code claim_json(td_db *db, const td_run_row *run, const char *step_name, int64_t lease_ms, json_t **out, td_err *err)
+static td_code claim_json(td_db *db, const td_run_row *run, const char *step_name, int64_t lease_ms, json_t **out,
+                          td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *spec = NULL;
     TD_CLEANUP(td_json_done) json_t *inputs = json_array();
@@ -262,13 +271,15 @@ static td_code claim_json(td_db *db, const td_run_row *run, const char *step_nam
     json_object_set_new(json, "parent_version", json_integer(run->parent_version));
     json_t *cause = NULL;
     TD_TRY(cause_json(db, run, &cause, err));
-    json_object_set_new(json, "alert", json_is_null(cause) ? json_null() : json_incref(json_object_get(cause, "alert")));
+    json_object_set_new(json, "alert",
+                        json_is_null(cause) ? json_null() : json_incref(json_object_get(cause, "alert")));
     json_object_set_new(json, "cause", cause);
     *out = json_incref(json);
     return TD_OK;
 }
 
-td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, int64_t lease_ms, json_t **out, td_err *err)
+td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, int64_t lease_ms, json_t **out,
+                        td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     char run_name[24], step[65];
@@ -304,7 +315,8 @@ static td_code check_lease(td_db *db, const char *worker, const char *run_name, 
     return TD_OK;
 }
 
-td_code td_worker_renew(td_db *db, const char *worker, const char *run_name, const char *step, int64_t lease_ms, td_err *err)
+td_code td_worker_renew(td_db *db, const char *worker, const char *run_name, const char *step, int64_t lease_ms,
+                        td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_run_row run;
@@ -314,14 +326,15 @@ td_code td_worker_renew(td_db *db, const char *worker, const char *run_name, con
     }
     TD_TRY(check_lease(db, worker, run_name, step, &arena, &run, &row, err));
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE pipeline_step SET lease_ms = :lease WHERE run_id = :run AND name = :name", &stmt, err));
+    TD_TRY(td_db_prepare(db, "UPDATE pipeline_step SET lease_ms = :lease WHERE run_id = :run AND name = :name", &stmt,
+                         err));
     td_bind_int(stmt, ":lease", td_db_now_ms(db) + lease_ms);
     td_bind_int(stmt, ":run", run.id);
     td_bind_text(stmt, ":name", step);
     return td_run(stmt, err);
 }
 
-/* ---- Results ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Results --------------------------------------------------------------------------------- */
 
 static const td_json_field report_output_fields[] = {
     {.name = "name", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = 64},
@@ -334,7 +347,12 @@ static const td_json_field report_fields[] = {
     {.name = "exit_code", .type = TD_JSON_INTEGER, .required = true},
     {.name = "log", .type = TD_JSON_STRING},
     {.name = "duration_ms", .type = TD_JSON_INTEGER, .minimum = 0, .maximum = 1e12},
-    {.name = "outputs", .type = TD_JSON_ARRAY, .item_type = TD_JSON_OBJECT, .fields = report_output_fields, .minimum = 0, .maximum = 64},
+    {.name = "outputs",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = report_output_fields,
+     .minimum = 0,
+     .maximum = 64},
     {.name = "metrics", .type = TD_JSON_OBJECT},
     {.name = NULL},
 };
@@ -360,7 +378,8 @@ static td_code check_outputs(const json_t *step, const json_t *made, const char 
         if (find_named(declared, name) == NULL) {
             return td_fail(err, TD_INVALID, "the step declares no output \"%s\"", name);
         }
-        if (strncmp(digest, "sha256:", 7) != 0 || td_hex_decode(digest + 7, strlen(digest + 7), bytes, sizeof bytes, NULL) != TD_OK) {
+        if (strncmp(digest, "sha256:", 7) != 0 ||
+            td_hex_decode(digest + 7, strlen(digest + 7), bytes, sizeof bytes, NULL) != TD_OK) {
             return td_fail(err, TD_INVALID, "output \"%s\": expected a digest sha256:<64 hexadecimal digits>", name);
         }
     }
@@ -388,10 +407,11 @@ static td_code write_report(td_db *db, const td_run_row *run, const char *step, 
         log++; /* not in the middle of a character */
     }
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "UPDATE pipeline_step SET exit_code = :exit, log = :log, outputs = :outputs WHERE run_id = :run AND "
-                         "name = :name",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "UPDATE pipeline_step SET exit_code = :exit, log = :log, outputs = :outputs WHERE run_id = :run AND "
+        "name = :name",
+        &stmt, err));
     td_bind_int(stmt, ":exit", td_json_int(report, "exit_code", -1));
     td_bind_text(stmt, ":log", log);
     td_bind_text(stmt, ":outputs", td_str_text(&outputs));
@@ -448,8 +468,8 @@ static td_code release_steps(td_db *db, const td_run_row *run, const json_t *spe
     return TD_OK;
 }
 
-static td_code step_done(td_db *db, td_run_row *run, const char *step, step_row *row, const json_t *spec, bool *done_out,
-                         td_err *err)
+static td_code step_done(td_db *db, td_run_row *run, const char *step, step_row *row, const json_t *spec,
+                         bool *done_out, td_err *err)
 {
     TD_TRY(step_move(db, run->id, step, row, TD_STEP_DONE, err));
     TD_TRY(release_steps(db, run, spec, done_out, err));

@@ -1,6 +1,6 @@
 /*
- * bins.c: see bins.h. A baseline is read once, by callbacks, straight into the caller's memory; after that an observation is a
- * handful of integer comparisons a feature.
+ * bins.c: see bins.h. A baseline is read once, by callbacks, straight into the caller's memory; after that an
+ * observation is a handful of integer comparisons a feature.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -79,7 +79,7 @@ int32_t tde_float_key(float value)
     return bits_key(float_bits(value));
 }
 
-/* ---- Canonical encoding ---------------------------------------------------------------------------------------------- */
+/* ---- Canonical encoding ---------------------------------------------------------------------- */
 
 static void feed(scan *s, const void *data, size_t size)
 {
@@ -127,7 +127,7 @@ static void feed_model(scan *s, const tidemark_Baseline *baseline)
     }
 }
 
-/* ---- Reading a baseline ----------------------------------------------------------------------------------------------- */
+/* ---- Reading a baseline ---------------------------------------------------------------------- */
 
 static bool on_category(pb_istream_t *stream, const pb_field_iter_t *field, void **arg)
 {
@@ -179,7 +179,8 @@ static bool stream_valid(const names *n, const tidemark_FeatureBaseline *stream)
     return stream->counts_count == keys + 1 && (!numeric || edges_valid(stream));
 }
 
-static void stream_place(scan *s, tde_stream *out, const names *n, const tidemark_FeatureBaseline *stream, uint32_t keys)
+static void stream_place(scan *s, tde_stream *out, const names *n, const tidemark_FeatureBaseline *stream,
+                         uint32_t keys)
 {
     out->kind = (uint8_t)stream->kind;
     out->key_count = (uint8_t)keys;
@@ -299,7 +300,7 @@ int tde_edges_encode(const uint8_t *baseline, size_t size, tde_hash_update updat
     return scan_run(&s, baseline, size);
 }
 
-/* ---- Laying out -------------------------------------------------------------------------------------------------------- */
+/* ---- Laying out ------------------------------------------------------------------------------ */
 
 static size_t scan_need(const scan *s)
 {
@@ -363,7 +364,7 @@ void tde_bins_block(tde_bins *bins, void **data_out, size_t *size_out)
     *size_out = bins->count_total * sizeof *bins->counts;
 }
 
-/* ---- Counting ---------------------------------------------------------------------------------------------------------- */
+/* ---- Counting -------------------------------------------------------------------------------- */
 
 static void bump(uint16_t *counter)
 {
@@ -423,8 +424,8 @@ static void remember(tde_bins *bins, const tde_observation *observation)
     if (observation->id == 0 || bins->pending_room == 0) {
         return;
     }
-    bins->pending[bins->pending_next] = (tde_pending){
-        .id = observation->id, .prediction = observation->prediction, .group = observation->group};
+    bins->pending[bins->pending_next] =
+        (tde_pending){.id = observation->id, .prediction = observation->prediction, .group = observation->group};
     bins->pending_next = (bins->pending_next + 1) % bins->pending_room;
 }
 
@@ -517,13 +518,13 @@ int tde_label(tde_bins *bins, uint64_t id, float label)
     return TDE_BINS_UNKNOWN;
 }
 
-/* ---- Names ------------------------------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 uint32_t tde_category(const tde_bins *bins, uint32_t feature, const char *name, size_t length)
 {
-    const tde_stream *stream = feature == TDE_PREDICTION         ? &bins->prediction
+    const tde_stream *stream = feature == TDE_PREDICTION       ? &bins->prediction
                                : feature < bins->feature_count ? &bins->features[feature]
-                                                                 : NULL;
+                                                               : NULL;
     if (stream == NULL || stream->kind != tidemark_FeatureKind_FEATURE_CATEGORICAL) {
         return TDE_CATEGORIES_MAX;
     }

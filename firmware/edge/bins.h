@@ -1,9 +1,9 @@
 /*
  * bins.h: counts what a model sees and says into the fixed bins that its signed baseline names.
  *
- * The edges travel with the version, so counts of any two devices add up exactly. Nothing here allocates, takes a lock, reads
- * a clock or needs floating point: numbers are compared as monotone integers (IEEE 754 binary32 bits with the sign folded).
- * The caller hands over all memory; one tde_bins belongs to one thread.
+ * The edges travel with the version, so counts of any two devices add up exactly. Nothing here allocates, takes a lock,
+ * reads a clock or needs floating point: numbers are compared as monotone integers (IEEE 754 binary32 bits with the
+ * sign folded). The caller hands over all memory; one tde_bins belongs to one thread.
  *
  *     tde_bins_measure(baseline, size, &need);                 // how much memory these edges take
  *     tde_bins_init(&bins, baseline, size, memory, room);      // the baseline's bytes are not needed afterwards
@@ -109,7 +109,8 @@ int tde_bins_init(tde_bins *bins, const uint8_t *baseline, size_t size, void *me
 /* Gives room to remember predictions until their labels come; the newest `count` ones are kept. */
 void tde_bins_remember(tde_bins *bins, tde_pending *memory, uint32_t count);
 
-/* Index of a category (or class, with feature = TDE_PREDICTION) or group by its name; the index of "other" if unknown. */
+/* Index of a category (or class, with feature = TDE_PREDICTION) or group by its name; the index of "other" if unknown.
+ */
 #define TDE_PREDICTION UINT32_MAX
 uint32_t tde_category(const tde_bins *bins, uint32_t feature, const char *name, size_t length);
 uint32_t tde_group_index(const tde_bins *bins, const char *name, size_t length);
@@ -127,17 +128,18 @@ bool tde_bins_empty(const tde_bins *bins);
 /* Starts a new window; predictions that wait for labels stay. */
 void tde_bins_reset(tde_bins *bins);
 
-/* The counters as one plain block, for a device that wants them to survive a restart: save `size` bytes from `data` and the
- * tally; copy both back after tde_bins_init with the same baseline (compare the edges digest). */
+/* The counters as one plain block, for a device that wants them to survive a restart: save `size` bytes from `data` and
+ * the tally; copy both back after tde_bins_init with the same baseline (compare the edges digest). */
 void tde_bins_block(tde_bins *bins, void **data_out, size_t *size_out);
 
 /* The order of floats as the order of integers; -0 equals +0. NaN and infinities are the caller's to sort out first. */
 int32_t tde_float_key(float value);
 
-/* ---- Edges digest ------------------------------------------------------------------------------------------------- */
+/* ---- Edges digest ---------------------------------------------------------------------------- */
 
-/* Feeds the canonical encoding of everything that gives counts their meaning (docs/spec/baseline.md) to `update`; its SHA-256
- * is the edges digest: windows of different digests are never added up. MALFORMED, LIMIT, SCHEMA (then part was fed). */
+/* Feeds the canonical encoding of everything that gives counts their meaning (docs/spec/baseline.md) to `update`; its
+ * SHA-256 is the edges digest: windows of different digests are never added up. MALFORMED, LIMIT, SCHEMA (then part was
+ * fed). */
 typedef void (*tde_hash_update)(void *context, const void *data, size_t size);
 int tde_edges_encode(const uint8_t *baseline, size_t size, tde_hash_update update, void *context);
 

@@ -1,5 +1,6 @@
 /*
- * window.c: see window.h. Feature windows are written one at a time from the bins, so that no second copy of the counts exists.
+ * window.c: see window.h. Feature windows are written one at a time from the bins, so that no second copy of the counts
+ * exists.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -44,8 +45,8 @@ static void groups_fill(const tde_bins *bins, tidemark_Window *window)
 {
     for (uint32_t i = 0; i <= bins->group_count; i++) {
         const tde_group *group = &bins->tally.groups[i];
-        uint32_t labelled = (uint32_t)group->true_positive + group->false_positive + group->false_negative +
-                            group->true_negative;
+        uint32_t labelled =
+            (uint32_t)group->true_positive + group->false_positive + group->false_negative + group->true_negative;
         if (group->n == 0 && labelled == 0) {
             continue;
         }
@@ -122,7 +123,7 @@ int tde_window_encode(const tde_bins *bins, const tde_window_head *head, uint8_t
     return TDE_BINS_OK;
 }
 
-/* ---- Reading ----------------------------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 typedef struct feature_list {
     tidemark_FeatureWindow *features;

@@ -1,8 +1,8 @@
 /*
  * window.h: a device's summary of a stretch of time, written from its bins and read back within bounds.
  *
- * A window is one Window message (firmware/wire/tidemark.proto); what it counts is in bins.h. The reader trusts nothing: it
- * takes at most as many features, bins and groups as its caller made room for.
+ * A window is one Window message (firmware/wire/tidemark.proto); what it counts is in bins.h. The reader trusts
+ * nothing: it takes at most as many features, bins and groups as its caller made room for.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TDE_WINDOW_H

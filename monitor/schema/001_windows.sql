@@ -1,4 +1,5 @@
 -- What devices report: raw windows once each, and their exact sums.
+-- SPDX-License-Identifier: Apache-2.0
 CREATE TABLE monitor_version (
     version_key     INTEGER PRIMARY KEY,
     project         TEXT    NOT NULL, -- the version's project, model and number, as in the registry

@@ -1,4 +1,5 @@
 -- What is watched, what fired, what it started.
+-- SPDX-License-Identifier: Apache-2.0
 CREATE TABLE monitor_spec (
     project   TEXT    NOT NULL,
     model     TEXT    NOT NULL,

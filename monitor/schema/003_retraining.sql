@@ -1,4 +1,5 @@
 -- Pipelines, gates and runs.
+-- SPDX-License-Identifier: Apache-2.0
 CREATE TABLE pipeline (
     project  TEXT    NOT NULL,
     name     TEXT    NOT NULL,

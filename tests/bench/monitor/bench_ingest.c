@@ -1,8 +1,8 @@
 /*
  * bench_ingest.c: windows a second from the decoded queue into SQLite, beside raw inserts of rows of the same size.
  *
- * 1,000 devices, 20 numeric features, 200 observations a window; batches as the server's writer makes them (synchronous=FULL).
- * Prints JSON: windows_per_second, raw_rows_per_second, ratio, decode_per_second, bytes.
+ * 1,000 devices, 20 numeric features, 200 observations a window; batches as the server's writer makes them
+ * (synchronous=FULL). Prints JSON: windows_per_second, raw_rows_per_second, ratio, decode_per_second, bytes.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
@@ -121,7 +121,8 @@ static void make_windows(const td_baseline *baseline, td_window **windows, doubl
                 (void)tde_observe(&bins, &o);
             }
         }
-        tde_window_head head = {(uint64_t)(i / DEVICES) + 1, 1, 5, manifest, baseline->edges_digest, 0, 60000, 0, "bench"};
+        tde_window_head head = {
+            (uint64_t)(i / DEVICES) + 1, 1, 5, manifest, baseline->edges_digest, 0, 60000, 0, "bench"};
         (void)tde_window_encode(&bins, &head, all[i].bytes, sizeof all[i].bytes, &all[i].size);
     }
     double before = seconds();
@@ -160,8 +161,11 @@ static double ingest(td_db *db, td_window **windows)
 /* The same number of rows of the same size with one unique index, nothing else. */
 static double raw_rows(td_db *db, size_t bytes)
 {
-    must(td_db_exec(db, "CREATE TABLE raw (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, boot INTEGER NOT NULL, sequence "
-                        "INTEGER NOT NULL, counts BLOB NOT NULL, UNIQUE (device, boot, sequence)) STRICT", &failure));
+    must(
+        td_db_exec(db,
+                   "CREATE TABLE raw (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, boot INTEGER NOT NULL, sequence "
+                   "INTEGER NOT NULL, counts BLOB NOT NULL, UNIQUE (device, boot, sequence)) STRICT",
+                   &failure));
     td_stmt *stmt;
     must(td_db_prepare(db, "INSERT INTO raw (device, boot, sequence, counts) VALUES (:d, 5, :s, :c)", &stmt, &failure));
     uint8_t *counts = calloc(1, bytes);

@@ -1,5 +1,6 @@
 /*
- * test_bins.c: counting on the device: every boundary, every special value, every limit, and the way back from the wire.
+ * test_bins.c: counting on the device: every boundary, every special value, every limit, and the way back from the
+ * wire.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -377,12 +378,29 @@ static void edges__have_one_canonical_encoding(void **state)
     static const uint8_t expected[] =
         "tidemark-edges-v1\0"
         "\x02\x00\x00\x01\x00x\x03\x00\x00\x80\xbf\x00\x00\x00\x00\x00\x00\x20\x40\x00\x00\x20\xc1\x00\x00\x20\x41"
-        "\x01\x00\x01\x00" "a" "\x01\x00\x01\x00" "b"
-        "\x02\x00\x01\x07\x00" "bearing" "\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-        "\x01\x01\x02\x00" "ok" "\x01\x01\x05\x00" "fault"
-        "\x02\x01\x01\x0a\x00" "prediction" "\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-        "\x02\x02\x00\x05\x00" "score" "\x01\x00\x00\x00\x3f\x00\x00\x20\xc1\x00\x00\x20\x41"
-        "\x03\x00\x00\x00\x00\x05\x00" "fault" "\x02\x04\x00" "oslo" "\x06\x00" "bergen";
+        "\x01\x00\x01\x00"
+        "a"
+        "\x01\x00\x01\x00"
+        "b"
+        "\x02\x00\x01\x07\x00"
+        "bearing"
+        "\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+        "\x01\x01\x02\x00"
+        "ok"
+        "\x01\x01\x05\x00"
+        "fault"
+        "\x02\x01\x01\x0a\x00"
+        "prediction"
+        "\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+        "\x02\x02\x00\x05\x00"
+        "score"
+        "\x01\x00\x00\x00\x3f\x00\x00\x20\xc1\x00\x00\x20\x41"
+        "\x03\x00\x00\x00\x00\x05\x00"
+        "fault"
+        "\x02\x04\x00"
+        "oslo"
+        "\x06\x00"
+        "bergen";
     assert_int_equal(c.size, sizeof expected - 1);
     assert_memory_equal(c.bytes, expected, sizeof expected - 1);
 }

@@ -129,8 +129,8 @@ static void observe(world *w, const batch_options *o, uint64_t id)
     if (world_uniform(w) < o->missing) {
         features[0] = NAN;
     }
-    tde_observation observation = {features, 2, (float)fault, (float)(fault ? 0.5 + world_uniform(w) / 2 : world_uniform(w) / 2),
-                                   group, id, 150};
+    tde_observation observation = {
+        features, 2, (float)fault, (float)(fault ? 0.5 + world_uniform(w) / 2 : world_uniform(w) / 2), group, id, 150};
     assert_int_equal(tde_observe(&w->bins, &observation), 0);
     if (o->accuracy >= 0) {
         bool right = world_uniform(w) < o->accuracy;
@@ -144,8 +144,8 @@ size_t world_window_bytes(world *w, const batch_options *options, uint8_t *out, 
     for (uint32_t i = 0; i < options->n; i++) {
         observe(w, options, i + 1);
     }
-    tde_window_head head = {++w->sequence, 1,    77, w->manifest, w->baseline.edges_digest, (uint64_t)w->now_ms - 2000,
-                            2000,          0,    "pump"};
+    tde_window_head head = {++w->sequence, 1, 77,    w->manifest, w->baseline.edges_digest, (uint64_t)w->now_ms - 2000,
+                            2000,          0, "pump"};
     size_t size = 0;
     assert_int_equal(tde_window_encode(&w->bins, &head, out, room, &size), 0);
     return size;

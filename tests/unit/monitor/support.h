@@ -1,6 +1,6 @@
 /*
- * support.h: a world for the monitor's tests: a database in a temporary folder, a clock that stands still until it is moved,
- * a model with a baseline, and devices that count with the real bins.
+ * support.h: a world for the monitor's tests: a database in a temporary folder, a clock that stands still until it is
+ * moved, a model with a baseline, and devices that count with the real bins.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -53,7 +53,8 @@ void world_watch(world *w, int64_t version);
 double world_uniform(world *w);
 double world_normal(world *w);
 /* One window of n observations of `device`; speed is shifted by `shift` standard deviations, labels are right with
- * probability `accuracy` (below 0: no labels), bergen's positive rate is raised by `unfair`, share `missing` of speed is lost. */
+ * probability `accuracy` (below 0: no labels), bergen's positive rate is raised by `unfair`, share `missing` of speed
+ * is lost. */
 typedef struct batch_options {
     uint32_t n;
     double shift, accuracy, unfair, missing;

@@ -102,7 +102,8 @@ static void numeric__gets_the_designs_quantiles(void **state)
     TD_CLEANUP(td_free_text) char *csv = uniform_csv();
     td_baseline b = {0};
     made(csv, "{}", &b);
-    static const int64_t expected[] = {10, 90, 150, 750, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 750, 150, 90, 10};
+    static const int64_t expected[] = {10,   90,   150,  750,  1000, 1000, 1000, 1000,
+                                       1000, 1000, 1000, 1000, 750,  150,  90,   10};
     assert_int_equal(json_array_size(json_object_get(feature(&b, 0), "edges")), 15);
     for (size_t i = 0; i < 16; i++) {
         assert_int_equal(count_at(feature(&b, 0), i), expected[i]);
@@ -133,8 +134,9 @@ static const char pump_csv[] = "time,speed,bearing,prediction,score,label,plant\
                                "\r\n"
                                "4,12.5,\"b, new\",fault,0.5,ok,bergen\r\n"
                                "5,nan,a,ok,0.3,,\"bergen\"";
-static const char pump_spec[] = "{\"categorical\":[\"bearing\"],\"ignore\":[\"time\"],\"prediction\":\"prediction\","
-                                "\"score\":\"score\",\"label\":\"label\",\"group\":\"plant\",\"positive_class\":\"fault\"}";
+static const char pump_spec[] =
+    "{\"categorical\":[\"bearing\"],\"ignore\":[\"time\"],\"prediction\":\"prediction\","
+    "\"score\":\"score\",\"label\":\"label\",\"group\":\"plant\",\"positive_class\":\"fault\"}";
 
 static void roles__are_all_counted(void **state)
 {
@@ -229,19 +231,23 @@ static void bad_input__is_refused_with_place_and_way_on(void **state)
     (void)state;
     refused("", "{}", TD_INVALID, "reference.csv is empty");
     refused("a,b\n", "{}", TD_INVALID, "has a header but no rows");
-    refused("speed,b\n1,2\n", "{\"features\":[\"sped\"]}", TD_INVALID, "no column \"sped\" (features); did you mean \"speed\"?");
+    refused("speed,b\n1,2\n", "{\"features\":[\"sped\"]}", TD_INVALID,
+            "no column \"sped\" (features); did you mean \"speed\"?");
     refused("speed,b\n1,2\n", "{\"prediction\":\"zzzzzz\"}", TD_INVALID, "no column \"zzzzzz\" (prediction)");
-    refused("speed,b\n1,2\n\nfast,3\n", "{}", TD_INVALID, "reference.csv:4: column \"speed\": expected a number, found \"fast\"");
+    refused("speed,b\n1,2\n\nfast,3\n", "{}", TD_INVALID,
+            "reference.csv:4: column \"speed\": expected a number, found \"fast\"");
     refused("speed,b\n1,2\n3\n", "{}", TD_INVALID, "reference.csv:3: 1 fields, but the header has 2");
     refused("speed,b\n1,2\n3,4,5\n", "{}", TD_INVALID, "reference.csv:3: 3 fields");
     refused("a,a\n1,2\n", "{}", TD_INVALID, "columns 1 and 2 are both called \"a\"");
     refused("a,\n1,2\n", "{}", TD_INVALID, "the name of column 2 has 0 bytes");
-    refused("a\n\"1\n2\n", "{}", TD_INVALID, "reference.csv:2: a quoted field that begins in this record is never closed");
+    refused("a\n\"1\n2\n", "{}", TD_INVALID,
+            "reference.csv:2: a quoted field that begins in this record is never closed");
     refused("a\n1\"2\n", "{}", TD_INVALID, "reference.csv:2: a quote inside field 1");
     refused("a\n\"1\"2\n", "{}", TD_INVALID, "text after the closing quote");
     refused("a\n1\n", "{\"fetures\":[]}", TD_INVALID, "fetures");
     refused("a\n1\n", "{\"label\":\"a\"}", TD_INVALID, "\"label\" needs \"prediction\"");
-    refused("a,p\n1,x\n2,y\n", "{\"prediction\":\"p\",\"positive_class\":\"z\"}", TD_INVALID, "positive_class \"z\" is none of");
+    refused("a,p\n1,x\n2,y\n", "{\"prediction\":\"p\",\"positive_class\":\"z\"}", TD_INVALID,
+            "positive_class \"z\" is none of");
     refused("a,p\n1,x\n", "{\"prediction\":\"p\",\"prediction_type\":\"value\"}", TD_INVALID, "holds \"x\"");
     refused("a\n1\n", "{\"features\":[\"a\",\"a\"]}", TD_INVALID, "listed twice");
 }

@@ -8,7 +8,8 @@
 
 #define WINDOW_MS 10000
 
-static const char spec_text[] = "{\"window\":\"10s\",\"grace\":\"1s\",\"minimum\":{\"observations\":200,\"labels\":100,\"group\":100}}";
+static const char spec_text[] =
+    "{\"window\":\"10s\",\"grace\":\"1s\",\"minimum\":{\"observations\":200,\"labels\":100,\"group\":100}}";
 
 static void set_spec(world *w, const char *text)
 {
@@ -78,13 +79,15 @@ static void drift__fires_after_two_windows_and_resolves_after_three(void **state
     assert_true(moved("data_drift", "speed", "pending"));
     window(w, &shifted);
     assert_true(moved("data_drift", "speed", "firing"));
-    assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM alert WHERE signal = 'data_drift' AND feature = 'speed'"), 1);
+    assert_int_equal(
+        world_query(w, "SELECT COUNT(*) AS x FROM alert WHERE signal = 'data_drift' AND feature = 'speed'"), 1);
     assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM alert WHERE feature = 'load'"), 0);
     window(w, &shifted);
     assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM alert WHERE signal = 'data_drift'"), 1); /* not again */
     window(w, &calm);
     window(w, &calm);
-    assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM alert WHERE state = 'resolved' AND signal = 'data_drift'"), 0);
+    assert_int_equal(
+        world_query(w, "SELECT COUNT(*) AS x FROM alert WHERE state = 'resolved' AND signal = 'data_drift'"), 0);
     window(w, &calm);
     assert_true(moved("data_drift", "speed", "resolved"));
     window(w, &calm);
@@ -252,7 +255,8 @@ static void spec__is_refused_with_the_place(void **state)
         td_err failure = {0};
         MUST(td_yaml_parse(cases[i].yaml, strlen(cases[i].yaml), "monitor.yaml", &spec, &lines, err));
         td_code code = td_monitor_check(spec, "monitor.yaml", lines, &failure);
-        if (code != TD_INVALID || strstr(failure.text, cases[i].message) == NULL || strstr(failure.text, "monitor.yaml") == NULL) {
+        if (code != TD_INVALID || strstr(failure.text, cases[i].message) == NULL ||
+            strstr(failure.text, "monitor.yaml") == NULL) {
             fail_msg("%s gave %d \"%s\"", cases[i].yaml, code, failure.text);
         }
         json_decref(spec);

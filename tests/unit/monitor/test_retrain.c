@@ -1,5 +1,6 @@
 /*
- * test_retrain.c: an alert starts a run, a worker takes its steps under leases, a gate judges, the result is registered.
+ * test_retrain.c: an alert starts a run, a worker takes its steps under leases, a gate judges, the result is
+ * registered.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -75,14 +76,17 @@ static td_code report(world *w, const char *run, const char *step, const char *t
     return code;
 }
 
-static const char gathered[] = "{\"worker\":\"w1\",\"exit_code\":0,\"log\":\"ok\",\"outputs\":[{\"name\":\"rows\",\"digest\":\"" DIGEST_A
-                               "\",\"size\":10}]}";
+static const char gathered[] =
+    "{\"worker\":\"w1\",\"exit_code\":0,\"log\":\"ok\",\"outputs\":[{\"name\":\"rows\",\"digest\":\"" DIGEST_A
+    "\",\"size\":10}]}";
 
 static void trained(char *out, size_t room, double accuracy, double champion, int positive)
 {
     snprintf(out, room,
-             "{\"worker\":\"w1\",\"exit_code\":0,\"outputs\":[{\"name\":\"model\",\"digest\":\"" DIGEST_B "\",\"size\":20}],"
-             "\"metrics\":{\"metrics\":{\"accuracy\":%.3f},\"champion\":{\"accuracy\":%.3f},\"groups\":{\"oslo\":{\"n\":1000,"
+             "{\"worker\":\"w1\",\"exit_code\":0,\"outputs\":[{\"name\":\"model\",\"digest\":\"" DIGEST_B
+             "\",\"size\":20}],"
+             "\"metrics\":{\"metrics\":{\"accuracy\":%.3f},\"champion\":{\"accuracy\":%.3f},\"groups\":{\"oslo\":{"
+             "\"n\":1000,"
              "\"positive\":300},\"bergen\":{\"n\":1000,\"positive\":%d}}}}",
              accuracy, champion, positive);
 }
@@ -151,7 +155,8 @@ static void judged(world *w, double accuracy, double champion, int positive, boo
     MUST(td_gate_judge(w->db, &td_actor_system, "default", run, NULL, &passed, NULL, err));
     assert_int_equal(passed, expected);
     td_err failure = {0};
-    assert_int_equal(td_gate_judge(w->db, &td_actor_system, "default", run, NULL, &passed, NULL, &failure), TD_CONFLICT);
+    assert_int_equal(td_gate_judge(w->db, &td_actor_system, "default", run, NULL, &passed, NULL, &failure),
+                     TD_CONFLICT);
 }
 
 static void gate__judges_each_rule(void **state)
@@ -162,7 +167,8 @@ static void gate__judges_each_rule(void **state)
     judged(w, 0.91, 0.93, 300, false); /* worse than the champion by more than 0.01 */
     judged(w, 0.79, 0.79, 300, false); /* below 0.8 */
     judged(w, 0.93, 0.93, 500, false); /* gap of 0.2 between the plants */
-    assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM pipeline_run WHERE state = 'rejected' AND reason IS NOT NULL"), 3);
+    assert_int_equal(
+        world_query(w, "SELECT COUNT(*) AS x FROM pipeline_run WHERE state = 'rejected' AND reason IS NOT NULL"), 3);
 }
 
 static void gate__is_pinned_when_the_run_starts(void **state)
@@ -240,7 +246,8 @@ static void report__is_checked(void **state)
     json_decref(claim(w));
     assert_int_equal(report(w, run, "gather", "{\"worker\":\"w1\"}", &done, &failure), TD_INVALID);
     assert_int_equal(report(w, run, "gather",
-                            "{\"worker\":\"w1\",\"exit_code\":0,\"outputs\":[{\"name\":\"x\",\"digest\":\"" DIGEST_A "\",\"size\":1}]}",
+                            "{\"worker\":\"w1\",\"exit_code\":0,\"outputs\":[{\"name\":\"x\",\"digest\":\"" DIGEST_A
+                            "\",\"size\":1}]}",
                             &done, &failure),
                      TD_INVALID);
     assert_int_equal(report(w, run, "nosuch", gathered, &done, &failure), TD_NOT_FOUND);
@@ -305,10 +312,14 @@ static void specs__are_refused_with_the_place(void **state)
     } cases[] = {
         {"steps: []\n", "steps"},
         {"stps: []\nsteps: [{name: a, command: [x]}]\n", "stps"},
-        {"steps:\n  - {name: a, command: [x]}\n  - {name: a, command: [x]}\n", "spec.yaml:3: two steps are called \"a\""},
-        {"steps:\n  - name: a\n    command: [x]\n    inputs: [{name: i, from: b.c}]\n", "no step has an output \"b.c\""},
-        {"steps:\n  - name: a\n    command: [x]\n    inputs: [{name: i}]\n", "give one of path, digest, from, parent_file"},
-        {"steps:\n  - name: a\n    command: [x]\n    inputs: [{name: i, path: data.csv}]\n", "expected an absolute path"},
+        {"steps:\n  - {name: a, command: [x]}\n  - {name: a, command: [x]}\n",
+         "spec.yaml:3: two steps are called \"a\""},
+        {"steps:\n  - name: a\n    command: [x]\n    inputs: [{name: i, from: b.c}]\n",
+         "no step has an output \"b.c\""},
+        {"steps:\n  - name: a\n    command: [x]\n    inputs: [{name: i}]\n",
+         "give one of path, digest, from, parent_file"},
+        {"steps:\n  - name: a\n    command: [x]\n    inputs: [{name: i, path: data.csv}]\n",
+         "expected an absolute path"},
         {"steps:\n  - name: a\n    command: [x]\n    outputs: [{name: o, path: ../o}]\n", "below the job folder"},
         {"steps:\n"
          "  - {name: a, command: [x], inputs: [{name: i, from: b.o}], outputs: [{name: o, path: o}]}\n"

@@ -1,5 +1,6 @@
 /*
- * test_stats.c: the statistics against numbers that other people's programs gave, and against what they must be by definition.
+ * test_stats.c: the statistics against numbers that other people's programs gave, and against what they must be by
+ * definition.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

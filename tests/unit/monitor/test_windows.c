@@ -128,7 +128,8 @@ static void retain__keeps_keys_so_that_nothing_is_added_twice(void **state)
     assert_int_equal(world_ingest(w, "p", window), TD_WINDOW_STORED);
     w->now_ms += 3 * 86400000LL;
     MUST(td_monitor_retain(w->db, 48 * 3600000LL, 400 * 86400000LL, 100, err));
-    assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM monitor_window WHERE counts IS NULL"), 0); /* not rolled */
+    assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM monitor_window WHERE counts IS NULL"),
+                     0); /* not rolled */
     bool more;
     MUST(td_monitor_rollup(w->db, 100, &more, err));
     MUST(td_monitor_retain(w->db, 48 * 3600000LL, 400 * 86400000LL, 100, err));

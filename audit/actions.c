@@ -2,8 +2,8 @@
  * actions.c: the closed list of what can be in the log, as verb.object.
  *
  * A record with an action that is not here is refused, so a misspelt one shows in the first test. "reason" marks the
- * actions that a person must justify. Sorted by object, then by verb; docs/audit.md is generated from this table's
- * text. SPDX-License-Identifier: Apache-2.0
+ * actions that a person must justify. docs/audit.md lists them in the same words (a test compares).
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "audit/audit.h"
 

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "core/base/fs.h"
 #include "tests/unit/audit/fixture.h"
 
 #include <setjmp.h>
@@ -284,6 +285,27 @@ static void actions__names_are_verb_dot_object_and_unique(void **state)
     }
 }
 
+static void actions__documents_list_them_in_the_same_words(void **state)
+{
+    (void)state;
+    char path[4096];
+    td_err err = {.code = TD_OK};
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    const char *root = getenv("TD_SOURCE_DIR");
+    size_t count = 0;
+    const td_action *all = td_action_all(&count);
+    snprintf(path, sizeof path, "%s/docs/audit.md", root != NULL ? root : ".");
+    assert_int_equal(td_file_read(path, (size_t)1 << 20, &text, &err), TD_OK);
+    for (size_t i = 0; i < count; i++) {
+        char line[512];
+        snprintf(line, sizeof line, "| `%s` | %s | %s |\n", all[i].name, all[i].reason_mandatory ? "yes" : "",
+                 all[i].means);
+        if (strstr(td_str_text(&text), line) == NULL) {
+            fail_msg("docs/audit.md lacks the line: %s", line);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +320,7 @@ int main(void)
         WITH_LOG(erase__is_a_record_and_needs_a_reason),
         WITH_LOG(triggers__refuse_change_and_removal),
         cmocka_unit_test(actions__names_are_verb_dot_object_and_unique),
+        cmocka_unit_test(actions__documents_list_them_in_the_same_words),
     };
     return cmocka_run_group_tests_name("records", tests, NULL, NULL);
 }

@@ -207,11 +207,18 @@ static void *broker_main(void *argument)
 
 /* ---- files, start, stop ---------------------------------------------------------------------------------------------- */
 
+/* Written anew at each start from the records, so nothing is lost with it: atomic, but not synced to disk. */
 static td_code write_file(const td_server *server, const char *name, const td_str *text, td_err *err)
 {
-    char path[4096];
+    char path[4096], temporary[4096 + 8];
     TD_TRY(td_workspace_file(server->path, name, path, err));
-    return td_file_replace(path, text->data, text->size, 0600, err);
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    TD_CLEANUP(td_close_fd) int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return td_fail_errno(err, errno, "%s", temporary);
+    }
+    TD_TRY(td_write_all(fd, text->data, text->size, err));
+    return rename(temporary, path) == 0 ? TD_OK : td_fail_errno(err, errno, "%s", path);
 }
 
 static td_code write_acl(const td_server *server, const json_t *revoked, td_err *err)
@@ -244,7 +251,7 @@ static td_code choose_port(const td_server *server, int *port_out, td_err *err)
     }
     char number[16];
     int length = snprintf(number, sizeof number, "%d", *port_out);
-    return td_file_replace(path, number, (size_t)length, 0600, err);
+    return *port_out == before ? TD_OK : td_file_replace(path, number, (size_t)length, 0600, err);
 }
 
 static td_code prepare(td_broker *broker, const json_t *revoked, td_err *err)
@@ -255,15 +262,17 @@ static td_code prepare(td_broker *broker, const json_t *revoked, td_err *err)
     TD_TRY(write_file(broker->server, "broker/mosquitto.conf", &text, err));
     TD_TRY(write_acl(broker->server, revoked, err));
     broker->stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (broker->stop_fd < 0) {
-        return td_fail_errno(err, errno, "preparing the broker's watch");
-    }
+    return broker->stop_fd < 0 ? td_fail_errno(err, errno, "preparing the broker's watch") : TD_OK;
+}
+
+td_code td_broker_start(td_broker *broker, td_err *err)
+{
     int failed = pthread_create(&broker->thread, NULL, broker_main, broker);
     broker->thread_started = failed == 0;
     return failed ? td_fail_errno(err, failed, "starting the broker's watch") : TD_OK;
 }
 
-td_code td_broker_start(td_server *server, const json_t *revoked, td_broker **out, td_err *err)
+td_code td_broker_new(td_server *server, const json_t *revoked, td_broker **out, td_err *err)
 {
     TD_CLEANUP(td_broker_stop) td_broker *broker = calloc(1, sizeof *broker);
     if (!broker) {

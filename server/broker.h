@@ -14,8 +14,10 @@
 
 #define TD_BROKER_BACKOFF_MAX_MS 30000
 
-/* Picks (or remembers) the port, writes broker/mosquitto.conf and broker/acl, starts the watching thread, which starts the child. */
-TD_MUST_USE td_code td_broker_start(td_server *server, const json_t *revoked, td_broker **out, td_err *err);
+/* Picks (or remembers) the port, writes broker/mosquitto.conf and broker/acl. */
+TD_MUST_USE td_code td_broker_new(td_server *server, const json_t *revoked, td_broker **out, td_err *err);
+/* Starts the watching thread, which starts the child. */
+TD_MUST_USE td_code td_broker_start(td_broker *broker, td_err *err);
 void td_broker_stop(td_broker **broker);
 int td_broker_port(const td_broker *broker);
 /* Writes the access list anew (names of revoked devices) and has the child read it. */

@@ -30,7 +30,7 @@ struct td_listener {
     char host[256];
     int port;
     struct MHD_Daemon *daemon;
-    td_db *db; /* reading connection of its thread: who uploads? */
+    td_db *db; /* reading connection of its thread, opened at the first upload: who uploads? */
     td_watch_list *watch;
     int fd;
 };
@@ -103,10 +103,15 @@ static bool can_drain(const td_call *call)
 static void begin_upload(td_call *call)
 {
     td_listener *listener = call->listener;
+    td_err err = {0};
+    if (!listener->db && td_workspace_reader(listener->server->workspace, &listener->db, &err) != TD_OK) {
+        td_answer_problem(&call->request, &err);
+        call->refused = true;
+        return;
+    }
     if (!td_call_authorize(call, listener->db)) {
         return;
     }
-    td_err err = {0};
     uint64_t most = (uint64_t)td_config_int(listener->server->config, "http.upload_bytes_max");
     if (td_content_put_begin(listener->server->content, most, &call->put, &err) != TD_OK) {
         td_answer_problem(&call->request, &err);
@@ -337,7 +342,6 @@ td_code td_listener_start(td_server *server, const td_listener_options *options,
     listener->fd = -1;
     snprintf(listener->host, sizeof listener->host, "%s", options->kind == TD_LISTENER_ADMIN ? "admin" : options->host);
     TD_TRY(td_watch_new(server->clock, td_config_int(server->config, "http.timeout"), &listener->watch, err));
-    TD_TRY(td_workspace_reader(server->workspace, &listener->db, err));
     if (options->kind == TD_LISTENER_ADMIN) {
         TD_TRY(td_socket_listen_path(options->host, &listener->fd, err));
     } else {

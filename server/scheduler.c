@@ -15,12 +15,14 @@
 #include "server/sequencer.h"
 #include "server/usecase.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define KICK_GAP_MS 100
 #define ROLLUP_EVERY_MS 60000
+#define ROLLUP_FIRST_MS 5000
 #define RETAIN_EVERY_MS 3600000
 #define ROLLUP_ROWS 2000
 #define KEEP_RAW_MS (INT64_C(48) * 3600 * 1000)
@@ -160,6 +162,7 @@ static void look(td_scheduler *scheduler, timetable *due, bool kicked)
     }
     if (passed(&due->rollup_ms, now, ROLLUP_EVERY_MS, false)) {
         roll_up(scheduler);
+        (void)malloc_trim(0); /* what a burst took goes back to the system */
     }
     if (passed(&due->retain_ms, now, RETAIN_EVERY_MS, false)) {
         retain(scheduler);
@@ -200,7 +203,7 @@ static void *scheduler_main(void *argument)
     td_scheduler *scheduler = argument;
     td_server *server = scheduler->server;
     int64_t now = td_server_monotonic_ms(server);
-    timetable next = {.tick_ms = now, .evaluate_ms = now, .rollup_ms = now + ROLLUP_EVERY_MS, .retain_ms = now + RETAIN_EVERY_MS};
+    timetable next = {.tick_ms = now, .evaluate_ms = now, .rollup_ms = now + ROLLUP_FIRST_MS, .retain_ms = now + RETAIN_EVERY_MS};
     bool kicked = false;
     do {
         look(scheduler, &next, kicked);

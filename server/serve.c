@@ -17,6 +17,7 @@
 #include "server/workspace_internal.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@
 #define WRITER_GROUP_MAX 256
 #define CALLS_WAITING_MAX 1024
 #define ANSWERS_OUT_MS 500
+#define ARENAS_MAX 2 /* of malloc: a dozen mostly idle threads need no heap each */
 
 int64_t td_server_monotonic_ms(const td_server *server)
 {
@@ -114,7 +116,7 @@ static td_code open_records(td_server *server, const char *path, td_err *err)
     return TD_OK;
 }
 
-static td_code start_broker(td_server *server, td_err *err)
+static td_code prepare_broker(td_server *server, td_err *err)
 {
     if (*td_config_text(server->config, "mqtt.url")) {
         return TD_OK;
@@ -125,26 +127,27 @@ static td_code start_broker(td_server *server, td_err *err)
     td_code code = td_device_revoked_json(db, &revoked, err);
     td_db_close(db);
     TD_TRY(code);
-    TD_TRY(td_broker_start(server, revoked, &server->broker, err));
+    TD_TRY(td_broker_new(server, revoked, &server->broker, err));
     return write_run_file(server, "run/mqtt.port", td_broker_port(server->broker), err);
 }
 
+/* The API first: it waits for nobody. */
 static td_code start_listeners(td_server *server, td_err *err)
 {
-    char admin[4096];
-    TD_TRY(td_workspace_file(server->path, "run/admin.sock", admin, err));
-    td_listener_options options = {.kind = TD_LISTENER_ADMIN, .host = admin};
-    TD_TRY(td_listener_start(server, &options, &server->admin, err));
+    td_listener_options options = {.kind = TD_LISTENER_API, .host = td_config_text(server->config, "http.host"),
+                                   .port = (int)td_config_int(server->config, "http.port")};
+    TD_TRY(td_listener_start(server, &options, &server->api, err));
+    TD_TRY(write_run_file(server, "run/http.port", td_listener_port(server->api), err));
     options = (td_listener_options){.kind = TD_LISTENER_DEVICE, .host = td_config_text(server->config, "device.host"),
                                     .port = (int)td_config_int(server->config, "device.port"),
                                     .certificate_pem = td_str_text(&server->keys.server_pem),
                                     .key_pem = td_str_text(&server->keys.server_key_pem)};
     TD_TRY(td_listener_start(server, &options, &server->device, err));
     TD_TRY(write_run_file(server, "run/device.port", td_listener_port(server->device), err));
-    options = (td_listener_options){.kind = TD_LISTENER_API, .host = td_config_text(server->config, "http.host"),
-                                    .port = (int)td_config_int(server->config, "http.port")};
-    TD_TRY(td_listener_start(server, &options, &server->api, err));
-    return write_run_file(server, "run/http.port", td_listener_port(server->api), err);
+    char admin[4096];
+    TD_TRY(td_workspace_file(server->path, "run/admin.sock", admin, err));
+    options = (td_listener_options){.kind = TD_LISTENER_ADMIN, .host = admin};
+    return td_listener_start(server, &options, &server->admin, err);
 }
 
 static void notify_ready(void)
@@ -191,19 +194,22 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     TD_TRY(td_sequencer_start(server, &server->sequencer, err));
     TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX, &server->pool, err));
     td_writer_on_commit(server->writer, on_commit, server);
-    TD_TRY(start_broker(server, err));
+    TD_TRY(prepare_broker(server, err));
     TD_TRY(start_listeners(server, err));
+    record_life(server, "start.server");
+    server->recorded = true;
     if (!options->quiet) {
         printf("ready http://%s:%d\n", td_listener_host(server->api), td_listener_port(server->api));
         (void)fflush(stdout);
     }
     notify_ready();
+    if (server->broker) {
+        TD_TRY(td_broker_start(server->broker, err));
+    }
     td_link *link = NULL;
     TD_TRY(td_link_start(server, server->broker ? td_broker_port(server->broker) : 0, &link, err));
     atomic_store(&server->link_slot, link);
-    TD_TRY(td_scheduler_start(server, &server->scheduler, err));
-    record_life(server, "start.server");
-    return TD_OK;
+    return td_scheduler_start(server, &server->scheduler, err);
 }
 
 /* ---- stop ------------------------------------------------------------------------------------------------------------------ */
@@ -219,7 +225,6 @@ static void let_answers_out(const td_server *server)
 
 static void stop(td_server *server)
 {
-    bool was_up = server->scheduler != NULL;
     atomic_store(&server->stopping, true);
     td_listener_quiesce(server->api);
     td_listener_quiesce(server->device);
@@ -236,7 +241,7 @@ static void stop(td_server *server)
     if (server->denials && server->writer) {
         td_denials_flush(server->denials, server, td_now_ms(server->clock), true);
     }
-    if (was_up) {
+    if (server->recorded) {
         record_life(server, "stop.server");
     }
     td_sequencer_stop(server->sequencer);
@@ -297,6 +302,7 @@ static td_code read_config(td_server *server, const td_server_options *options, 
 
 td_code td_server_run(const td_server_options *options, td_err *err)
 {
+    (void)mallopt(M_ARENA_MAX, ARENAS_MAX); /* before any thread */
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

@@ -59,8 +59,9 @@ static td_code apply(td_db *db, const td_migration *step, td_err *err)
     return td_run(stmt, err);
 }
 
-/* How many steps the database has that we do not know. */
-static td_code count_unknown(td_db *db, const td_migration *const *lists, int64_t *out, td_err *err)
+/* How many of our steps the database has, and how many that we do not know. */
+static td_code count_applied(td_db *db, const td_migration *const *lists, int64_t *known_out, int64_t *unknown_out,
+                             td_err *err)
 {
     int64_t known = 0;
     for (const td_migration *const *list = lists; *list != NULL; list++) {
@@ -73,7 +74,8 @@ static td_code count_unknown(td_db *db, const td_migration *const *lists, int64_
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db, "SELECT count(*) AS n FROM schema_migration", &stmt, err));
     TD_TRY(td_step_one(stmt, err, "no bookkeeping of schema steps"));
-    *out = td_column_int(stmt, "n") - known;
+    *known_out = known;
+    *unknown_out = td_column_int(stmt, "n") - known;
     td_reset(stmt);
     return TD_OK;
 }
@@ -81,15 +83,18 @@ static td_code count_unknown(td_db *db, const td_migration *const *lists, int64_
 td_code td_db_migrate(td_db *db, const td_migration *const *lists, td_err *err)
 {
     TD_CLEANUP(td_txn_done) td_txn txn = {0};
-    int64_t unknown = 0;
+    int64_t known = 0, unknown = 0;
     TD_TRY(td_txn_begin(db, &txn, err));
     TD_TRY(td_db_exec(db, bookkeeping, err));
-    TD_TRY(count_unknown(db, lists, &unknown, err));
+    TD_TRY(count_applied(db, lists, &known, &unknown, err));
     if (unknown > 0) {
         return td_fail(err, TD_CONFLICT,
                        "the database was made by a newer Tidemark (it has %d schema steps that this program, "
                        "%s, does not know); install that version or a newer one",
                        (int)unknown, TD_VERSION);
+    }
+    if (known == count_steps(lists)) {
+        return TD_OK; /* nothing to write: a start costs no fsync */
     }
     for (const td_migration *const *list = lists; *list != NULL; list++) {
         for (const td_migration *step = *list; step->module != NULL; step++) {

@@ -9,6 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Room that messages leave for news of the session, which may not be lost. There are at most a few a second of those, and a
+ * callback must not wait for the loop: the loop may be waiting for Paho's lock, which the callback holds. */
+#define SESSION_ROOM 32
+#define MESSAGES_MAX (TD_LINK_QUEUE - SESSION_ROOM)
+
 struct td_link {
     td_mqtt *mqtt;
     td_queue *queue;
@@ -36,8 +41,8 @@ static void enqueue(td_link *link, td_link_kind kind, td_code code, const void *
         memcpy(event->bytes, bytes, size);
     }
     event->bytes[size] = 0;
-    bool session = kind == TD_LINK_CONNECTED || kind == TD_LINK_DISCONNECTED; /* may not be lost: waits for the loop */
-    if (!(session ? td_queue_push(link->queue, event) : td_queue_try_push(link->queue, event))) {
+    bool session = kind == TD_LINK_CONNECTED || kind == TD_LINK_DISCONNECTED;
+    if (!(session || td_queue_count(link->queue) < MESSAGES_MAX) || !td_queue_try_push(link->queue, event)) {
         free(event);
     }
     wake(link);
@@ -81,7 +86,7 @@ static void on_message(void *context, const td_mqtt_message *message)
     if (message->size > TD_LINK_MESSAGE_MAX || !kind_of(link, message->topic, &kind)) {
         return;
     }
-    if (kind == TD_LINK_BLOCK && td_queue_count(link->queue) > TD_LINK_QUEUE * 3 / 4) {
+    if (kind == TD_LINK_BLOCK && td_queue_count(link->queue) > MESSAGES_MAX * 3 / 4) {
         return;
     }
     enqueue(link, kind, TD_OK, message->payload, message->size);

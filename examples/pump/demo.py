@@ -177,12 +177,11 @@ def retrain(stage):
         return runs[-1] if runs[-1]["state"] == "registered" else None
 
     run = stage.wait("retraining", registered, 90)
-    version = stage.tidemark("version", "show", "pump/2", as_="ana")
+    version = stage.wait("pump/2 to be submitted", lambda: next(
+        (v for v in [stage.tidemark("version", "show", "pump/2", as_="ana")] if v["state"] == "pending"), None), 20)
     stage.expect(version.get("parent") == "pump/1" and version.get("cause"), "pump/2 knows its parent and its cause", version)
     stage.say("retrain", f"{run['run']} trained on the new rows; the gate passed; registered as pump/2 (parent pump/1, "
                          f"cause {version['cause']})")
-    if version["state"] == "draft":
-        stage.tidemark("version", "submit", "pump/2", as_="ana")
     stage.tidemark("version", "approve", "pump/2", "--reason", "the gate passed on rows it had not seen", "--yes", as_="ben")
     stage.say("approve", "ben approves pump/2; without his key no device would take it")
 

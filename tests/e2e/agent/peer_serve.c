@@ -313,6 +313,13 @@ static bool command(serving *s, char *line)
     return false;
 }
 
+static void on_connected(void *context, bool session_present)
+{
+    (void)context;
+    (void)session_present;
+    event("{\"event\":\"online\"}");
+}
+
 static td_code connect_broker(serving *s, int port, td_err *err)
 {
     char ca[4096], certificate[4096], key[4096], filter[256];
@@ -324,7 +331,8 @@ static td_code connect_broker(serving *s, int port, td_err *err)
     const td_mqtt_options options = {.host = "127.0.0.1", .port = port, .tls = true, .ca_path = ca,
                                      .certificate_path = certificate, .key_path = key, .client_id = "_server",
                                      .clean_start = true, .subscriptions = subscriptions, .backoff_min_ms = 50,
-                                     .backoff_max_ms = 200, .context = s, .message = on_message};
+                                     .backoff_max_ms = 200, .context = s, .connected = on_connected,
+                                     .message = on_message};
     TD_TRY(td_mqtt_start(&options, &s->mqtt, err));
     return td_mqtt_wait(s->mqtt, 20000, err);
 }

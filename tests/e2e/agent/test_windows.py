@@ -84,9 +84,10 @@ def windows_wait_for_the_receipt_through_kill_and_outage(stage):
         for number in range(30):
             tm.observe([1.0] * 8, prediction="0", score=0.1, id=number + 1)
         eventually(tm.flush, "the agent takes what waits")
-    eventually(lambda: stage.status()["outbox"]["kept"] >= 1, "the window is kept")
+    eventually(lambda: stage.slot()["application"]["windows"] >= 1, "the window is kept")
     agent.stop(signal.SIGKILL)
     stage.start_broker()
+    stage.event(peer, event="online")
     agent = stage.start_agent()
     check(add_windows(stage, peer, 30)["n"] == 30, "what was counted before the kill arrives")
     eventually(lambda: stage.status()["outbox"]["kept"] == 0, "the receipt empties the outbox")

@@ -55,7 +55,7 @@ static void print_signals(td_cli *cli, const json_t *answer)
         {"to_at", "to", TD_CELL_TIME},                 {"observations", "observations", TD_CELL_NUMBER},
         {"devices", "devices", TD_CELL_NUMBER},        {"performance.accuracy.value", "accuracy", TD_CELL_SHARE},
         {"performance.accuracy", "accuracy", TD_CELL_SHARE},
-        {"performance.reference.accuracy", "accuracy at registration", TD_CELL_SHARE},
+        {"performance.reference_accuracy", "accuracy at registration", TD_CELL_SHARE},
         {0},
     };
     static const td_column_spec columns[] = {

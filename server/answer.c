@@ -1,6 +1,7 @@
 /*
  * answer.c: building the one answer of a request, and telling errors as problem details (RFC 9457).
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/internal.h"
@@ -14,20 +15,34 @@
 static const char *status_title(int status)
 {
     switch (status) {
-    case 400: return "Bad request";
-    case 401: return "Not logged in";
-    case 403: return "Not allowed";
-    case 404: return "Not found";
-    case 405: return "Method not allowed";
-    case 409: return "Conflict";
-    case 411: return "Length required";
-    case 413: return "Too large";
-    case 415: return "Unsupported media type";
-    case 416: return "Range not satisfiable";
-    case 421: return "Misdirected request";
-    case 422: return "Check failed";
-    case 503: return "Try again later";
-    default: return "Server error";
+    case 400:
+        return "Bad request";
+    case 401:
+        return "Not logged in";
+    case 403:
+        return "Not allowed";
+    case 404:
+        return "Not found";
+    case 405:
+        return "Method not allowed";
+    case 409:
+        return "Conflict";
+    case 411:
+        return "Length required";
+    case 413:
+        return "Too large";
+    case 415:
+        return "Unsupported media type";
+    case 416:
+        return "Range not satisfiable";
+    case 421:
+        return "Misdirected request";
+    case 422:
+        return "Check failed";
+    case 503:
+        return "Try again later";
+    default:
+        return "Server error";
     }
 }
 
@@ -98,9 +113,9 @@ void td_answer_header(td_request *request, const char *name, const char *value)
 void td_answer_problem_status(td_request *request, int status, const char *code, const char *detail)
 {
     td_answer_done(&request->answer);
-    TD_CLEANUP(td_json_done) json_t *problem =
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "type", "about:blank", "title", status_title(status), "status", status,
-                  "code", code, "detail", detail, "request_id", request->id);
+    TD_CLEANUP(td_json_done)
+    json_t *problem = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "type", "about:blank", "title", status_title(status),
+                                "status", status, "code", code, "detail", detail, "request_id", request->id);
     if (!problem) { /* the detail was cut inside a character */
         problem = json_pack("{s:s, s:i, s:s, s:s}", "title", status_title(status), "status", status, "code", code,
                             "request_id", request->id);
@@ -156,7 +171,8 @@ td_code td_request_query_int(td_request *request, const char *name, int64_t mini
     return TD_OK;
 }
 
-/* The validator's messages have the form `request body: files[0].name: is missing` or `request body: unknown key "vesion"; …`. */
+/* The validator's messages have the form `request body: files[0].name: is missing` or `request body: unknown key
+ * "vesion"; …`. */
 static void note_field(td_request *request, const char *text)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_.[]";

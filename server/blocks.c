@@ -1,6 +1,7 @@
 /*
  * blocks.c: the block thread: answers requests for content from disk, and brings directives out.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/log.h"
@@ -42,7 +43,8 @@ static void announce(td_link *link)
                                                    td_now_ms(server->clock), &text, &err)
                          : code;
     if (code == TD_OK) {
-        td_mqtt_publication publication = {.topic = topic, .payload = text.data, .size = text.size, .qos = 1, .retain = true};
+        td_mqtt_publication publication = {
+            .topic = topic, .payload = text.data, .size = text.size, .qos = 1, .retain = true};
         code = td_mqtt_publish(link->mqtt, &publication, &err);
     }
     if (code == TD_BUSY) {

@@ -2,6 +2,7 @@
  * broker.c: one thread that starts the child, waits for it to end, and starts it again after a growing pause.
  *
  * The thread lives as long as the server, because PR_SET_PDEATHSIG is tied to the thread that forked.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/broker.h"
@@ -66,7 +67,8 @@ int td_broker_port(const td_broker *broker)
     return broker->port;
 }
 
-/* ---- the child ------------------------------------------------------------------------------------------------------- */
+/* ---- the child
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* After fork: only calls that are safe there. */
 static void run_child(const char *program, const char *config, pid_t parent)
@@ -79,7 +81,8 @@ static void run_child(const char *program, const char *config, pid_t parent)
     if (getppid() != parent) {
         _exit(127);
     }
-    char *const arguments[] = {(char *)(uintptr_t) "mosquitto", (char *)(uintptr_t) "-c", (char *)(uintptr_t)config, NULL};
+    char *const arguments[] = {(char *)(uintptr_t) "mosquitto", (char *)(uintptr_t) "-c", (char *)(uintptr_t)config,
+                               NULL};
     execvp(program, arguments);
     _exit(errno == ENOENT ? 127 : 126);
 }
@@ -87,7 +90,8 @@ static void run_child(const char *program, const char *config, pid_t parent)
 /* Debian keeps mosquitto in /usr/sbin, which is not in everybody's PATH. */
 static const char *find_program(const char *name, char room[4096])
 {
-    static const char *const folders[] = {"/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/sbin"};
+    static const char *const folders[] = {"/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin",
+                                          "/opt/homebrew/sbin"};
     if (strchr(name, '/')) {
         return name;
     }
@@ -205,7 +209,8 @@ static void *broker_main(void *argument)
     return NULL;
 }
 
-/* ---- files, start, stop ---------------------------------------------------------------------------------------------- */
+/* ---- files, start, stop
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Written anew at each start from the records, so nothing is lost with it: atomic, but not synced to disk. */
 static td_code write_file(const td_server *server, const char *name, const td_str *text, td_err *err)

@@ -2,6 +2,7 @@
  * card.c: the model card: what the record knows of a version, for people, as Markdown.
  *
  * It says nothing that is not recorded, and names what is missing. The same version gives the same bytes.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/usecase.h"
@@ -55,8 +56,7 @@ static void add_table(td_str *out, const char *title, const json_t *object)
     size_t count = 0;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)object, key, value)
-    {
+    json_object_foreach ((json_t *)object, key, value) {
         size_t at = count;
         if (count == TD_COUNT_OF(keys)) {
             break;
@@ -81,8 +81,7 @@ static void add_ports(td_str *out, const char *title, const json_t *ports)
 {
     size_t index;
     json_t *port;
-    json_array_foreach((json_t *)ports, index, port)
-    {
+    json_array_foreach ((json_t *)ports, index, port) {
         td_str_addf(out, "- %s `", title);
         add_plain(out, td_json_text(port, "name", "?"));
         td_str_addf(out, "` %s", td_json_text(port, "type", ""));
@@ -101,8 +100,7 @@ static void add_sources(td_str *out, const json_t *sources)
     const json_t *datasets = json_object_get(sources, "datasets");
     size_t index;
     json_t *dataset;
-    json_array_foreach((json_t *)datasets, index, dataset)
-    {
+    json_array_foreach ((json_t *)datasets, index, dataset) {
         td_str_add(out, "- dataset ");
         add_plain(out, td_json_text(dataset, "name", "?"));
         td_str_addf(out, " (%s)\n", td_json_text(dataset, "digest", "no digest given"));

@@ -2,6 +2,7 @@
  * config.c: reading settings from file, environment and flags into one array of texts, in that order.
  *
  * Each value is kept as checked text with its number beside it; the table (settings.c) says what is allowed.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/config.h"
@@ -68,7 +69,8 @@ static td_code unknown_key(const char *key, const char *where, td_err *err)
     if (near) {
         return td_fail(err, TD_INVALID, "%s: unknown key \"%.60s\"; did you mean \"%s\"?", where, key, near);
     }
-    return td_fail(err, TD_INVALID, "%s: unknown key \"%.60s\"; `tidemark serve --dump-config` lists them all", where, key);
+    return td_fail(err, TD_INVALID, "%s: unknown key \"%.60s\"; `tidemark serve --dump-config` lists them all", where,
+                   key);
 }
 
 td_code td_config_parse(const char *text, size_t size, const char *name, char *const *environment,
@@ -139,7 +141,8 @@ static td_code parse_choice(const td_setting *setting, const char *text, const c
         }
         td_str_addf(&all, "%s%s", i ? ", " : "", setting->choices[i]);
     }
-    return td_fail(err, TD_INVALID, "%s: %s must be one of %s, not \"%.40s\"", where, setting->key, td_str_text(&all), text);
+    return td_fail(err, TD_INVALID, "%s: %s must be one of %s, not \"%.40s\"", where, setting->key, td_str_text(&all),
+                   text);
 }
 
 static td_code check_range(const td_setting *setting, int64_t number, const char *what, const char *where, td_err *err)
@@ -255,8 +258,7 @@ static td_code read_file(td_config *config, const json_t *object, const char *pr
 {
     const char *key;
     json_t *json;
-    json_object_foreach((json_t *)object, key, json)
-    {
+    json_object_foreach ((json_t *)object, key, json) {
         TD_CLEANUP(td_str_done) td_str full = {.limit = 200};
         td_str_addf(&full, "%s%s%s", prefix, *prefix ? "." : "", key);
         TD_TRY(td_str_check(&full, err));

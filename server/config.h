@@ -2,7 +2,8 @@
  * config.h: every setting of the server, as one table: key, type, default, limits, help.
  *
  * Parser, environment names, `--dump-config` and docs/server.md come from the table. Order: default < tidemark.yaml <
- * environment (TIDEMARK_HTTP_PORT for http.port) < flag. An unknown key is an error that names file, line and nearest key.
+ * environment (TIDEMARK_HTTP_PORT for http.port) < flag. An unknown key is an error that names file, line and nearest
+ * key.
  * Threads: a td_config is constant once read.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,8 +14,8 @@
 #include "core/base/json.h"
 
 typedef enum td_setting_type {
-    TD_SETTING_TEXT,     /* minimum and maximum bound its length */
-    TD_SETTING_CHOICE,   /* one of `choices` */
+    TD_SETTING_TEXT,   /* minimum and maximum bound its length */
+    TD_SETTING_CHOICE, /* one of `choices` */
     TD_SETTING_INTEGER,
     TD_SETTING_BOOLEAN,
     TD_SETTING_DURATION, /* kept in milliseconds; limits too */
@@ -37,8 +38,8 @@ extern const td_setting td_settings[];
 
 typedef struct td_config td_config;
 
-/* `file` may be NULL or not exist. `overrides`: "key=value" texts, NULL-terminated, or NULL. INVALID names file and line, the
- * variable, or the flag. */
+/* `file` may be NULL or not exist. `overrides`: "key=value" texts, NULL-terminated, or NULL. INVALID names file and
+ * line, the variable, or the flag. */
 TD_MUST_USE td_code td_config_read(const char *file, const char *const *overrides, td_config **out, td_err *err);
 /* As td_config_read with the file's text and an environment given: for tests. `environment` may be NULL. */
 TD_MUST_USE td_code td_config_parse(const char *text, size_t size, const char *name, char *const *environment,

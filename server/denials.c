@@ -1,6 +1,7 @@
 /*
  * denials.c: a small table of who was refused what; the first attempt is recorded at once, its repeats together.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/denials.h"

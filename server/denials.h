@@ -2,6 +2,7 @@
  * denials.h: refused attempts, counted by source and minute, so that strangers cannot fill the log at will.
  *
  * Threads: any.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_DENIALS_H
@@ -10,7 +11,7 @@
 #include "core/db/writer.h"
 #include "server/internal.h"
 
-#define TD_DENIALS_MAX 64         /* different (source, what, who) a minute; more are counted as "other" */
+#define TD_DENIALS_MAX 64 /* different (source, what, who) a minute; more are counted as "other" */
 #define TD_DENIALS_EVERY_MS 60000
 
 TD_MUST_USE td_code td_denials_new(td_denials **out, td_err *err);

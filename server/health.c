@@ -1,6 +1,7 @@
 /*
  * health.c: the verdict of the monitor on a rollout's wave.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/health.h"
@@ -33,12 +34,13 @@ static bool worse_than_parent(td_db *db, const td_version *version, const td_hea
         control.labelled < LABELLED_MIN || !(health->accuracy_high < control.accuracy_low)) {
         return false;
     }
-    snprintf(text_out, 160, "accuracy %.3f is below that of %.60s, %.3f", health->accuracy, version->parent, control.accuracy);
+    snprintf(text_out, 160, "accuracy %.3f is below that of %.60s, %.3f", health->accuracy, version->parent,
+             control.accuracy);
     return true;
 }
 
-td_rollout_health td_rollout_health_ask(void *context, td_db *db, const char *rollout, const char *project, const char *model,
-                                        int64_t number, char text_out[160])
+td_rollout_health td_rollout_health_ask(void *context, td_db *db, const char *rollout, const char *project,
+                                        const char *model, int64_t number, char text_out[160])
 {
     (void)context;
     (void)rollout;

@@ -1,9 +1,10 @@
 /*
  * http.h: three listeners, one pool of workers.
  *
- * A listener's thread (libmicrohttpd) only parses, streams uploads into content, and sends. Once a request is complete its
- * connection is suspended and a worker, which has a reading connection of its own, runs the handler; then the connection is
- * resumed and the answer goes out. Requests that wait for something to happen (long polls) are parked without a thread.
+ * A listener's thread (libmicrohttpd) only parses, streams uploads into content, and sends. Once a request is complete
+ * its connection is suspended and a worker, which has a reading connection of its own, runs the handler; then the
+ * connection is resumed and the answer goes out. Requests that wait for something to happen (long polls) are parked
+ * without a thread.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_HTTP_H
@@ -24,11 +25,11 @@ typedef struct td_call {
     struct MHD_Connection *connection;
     td_listener *listener;
     td_call_state state;
-    char *raw_target;      /* as received, bounded */
+    char *raw_target; /* as received, bounded */
     bool target_too_long;
-    bool refused;          /* the answer is there already; what is left of the body is thrown away */
+    bool refused; /* the answer is there already; what is left of the body is thrown away */
     td_str body;
-    td_content_put *put;   /* a streamed body */
+    td_content_put *put; /* a streamed body */
     struct td_call *next_parked;
 } td_call;
 
@@ -50,7 +51,8 @@ size_t td_pool_parked(td_pool *pool);
 /* ---- what a worker does with a call (http_call.c) ---- */
 
 void td_call_work(td_call *call, td_db *db);
-/* Who calls? Fills principal and actor; on failure the answer is there. For streamed bodies also called by the listener. */
+/* Who calls? Fills principal and actor; on failure the answer is there. For streamed bodies also called by the
+ * listener. */
 bool td_call_authorize(td_call *call, td_db *db);
 /* Right after the headers: target, host, route, length. On failure the answer is there. */
 bool td_call_begin(td_call *call, const char *method);
@@ -58,9 +60,9 @@ bool td_call_begin(td_call *call, const char *method);
 /* ---- listeners (http_listener.c) ---- */
 
 typedef struct td_listener_options {
-    unsigned kind;        /* TD_LISTENER_… */
-    const char *host;     /* numeric address or name; for the admin socket its path */
-    int port;             /* 0: a free one */
+    unsigned kind;                         /* TD_LISTENER_… */
+    const char *host;                      /* numeric address or name; for the admin socket its path */
+    int port;                              /* 0: a free one */
     const char *certificate_pem, *key_pem; /* of the device listener */
 } td_listener_options;
 /* INVALID: address; CONFLICT: the port is taken. */

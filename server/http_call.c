@@ -1,6 +1,7 @@
 /*
  * http_call.c: the life of one request: judge the headers, find out who asks, run the handler, or say why not.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/log.h"
@@ -100,7 +101,8 @@ static bool check_length(td_call *call)
         return refuse_err(call, &err);
     }
     bool stream = call->request.route->body == TD_BODY_STREAM;
-    int64_t most = td_config_int(call->request.server->config, stream ? "http.upload_bytes_max" : "http.body_bytes_max");
+    int64_t most =
+        td_config_int(call->request.server->config, stream ? "http.upload_bytes_max" : "http.body_bytes_max");
     if (size > most) {
         return refuse(call, 413, "limit",
                       td_request_text(&call->request, "the body has %lld bytes; this route takes at most %lld (%s)",
@@ -114,14 +116,13 @@ static bool find_route(td_call *call, const char *method)
 {
     td_request *request = &call->request;
     TD_CLEANUP(td_str_done) td_str allowed = {0};
-    td_match match = td_router_find(&td_server_router, method, td_listener_kind(call->listener), &request->target, request,
-                                    &request->route, &allowed);
+    td_match match = td_router_find(&td_server_router, method, td_listener_kind(call->listener), &request->target,
+                                    request, &request->route, &allowed);
     if (match == TD_MATCH_NO_PATH) {
         return refuse(call, 404, "not_found", "there is no such route");
     }
     if (match == TD_MATCH_NO_METHOD) {
-        refuse(call, 405, "method_not_allowed",
-               td_request_text(request, "this path takes %s", td_str_text(&allowed)));
+        refuse(call, 405, "method_not_allowed", td_request_text(request, "this path takes %s", td_str_text(&allowed)));
         td_answer_header(request, "Allow", td_str_text(&allowed));
         return false;
     }
@@ -142,7 +143,8 @@ bool td_call_begin(td_call *call, const char *method)
     return check_host(call) && find_route(call, method) && check_length(call);
 }
 
-/* ---- who ------------------------------------------------------------------------------------------------------------ */
+/* ---- who ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool refuse_login(td_call *call, const char *detail)
 {
@@ -177,14 +179,19 @@ static bool log_in(td_call *call, td_db *db)
 static bool check_permission(td_call *call)
 {
     td_request *request = &call->request;
-    request->actor = (td_actor){request->principal.kind, request->principal.user_id, request->principal.name,
-                                request->principal.authentication, "", request->id};
+    request->actor = (td_actor){request->principal.kind,
+                                request->principal.user_id,
+                                request->principal.name,
+                                request->principal.authentication,
+                                "",
+                                request->id};
     if (request->route->access == TD_ROUTE_LOGIN) {
         return true;
     }
     td_err err = {0};
     td_permission permission = (td_permission)(request->route->access - 1);
-    if (td_access_check(&request->principal, request->project, permission, request->id, &request->actor, &err) == TD_OK) {
+    if (td_access_check(&request->principal, request->project, permission, request->id, &request->actor, &err) ==
+        TD_OK) {
         return true;
     }
     char peer[64], what[128];
@@ -207,7 +214,8 @@ bool td_call_authorize(td_call *call, td_db *db)
     return true;
 }
 
-/* ---- work ----------------------------------------------------------------------------------------------------------- */
+/* ---- work -----------------------------------------------------------------------------------------------------------
+ */
 
 static bool read_body(td_call *call)
 {

@@ -2,6 +2,7 @@
  * http_listener.c: libmicrohttpd's callbacks: collect a request, hand it to a worker, send what came of it.
  *
  * One polling thread a listener. Targets are decoded by http_path.c alone: the library's own decoding is switched off.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/http.h"
@@ -37,7 +38,8 @@ struct td_listener {
 
 enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection); /* http_send.c */
 
-/* ---- a call's beginning and end -------------------------------------------------------------------------------------- */
+/* ---- a call's beginning and end
+ * -------------------------------------------------------------------------------------- */
 
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
 {
@@ -135,7 +137,8 @@ static enum MHD_Result begin(td_call *call, struct MHD_Connection *connection, c
     return MHD_YES;
 }
 
-/* ---- body ------------------------------------------------------------------------------------------------------------ */
+/* ---- body
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void take_bytes(td_call *call, const char *data, size_t size)
 {
@@ -224,7 +227,8 @@ void td_call_resume(td_call *call)
     MHD_resume_connection(call->connection);
 }
 
-/* ---- what a connection says ------------------------------------------------------------------------------------------ */
+/* ---- what a connection says
+ * ------------------------------------------------------------------------------------------ */
 
 const char *td_call_header(const td_call *call, const char *name)
 {
@@ -248,7 +252,8 @@ void td_call_peer(const td_call *call, char out[64])
         snprintf(out, 64, "uid-%u", td_call_uid(call));
         return;
     }
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     snprintf(out, 64, "unknown");
     if (info && info->client_addr->sa_family == AF_INET) {
         inet_ntop(AF_INET, &((const struct sockaddr_in *)info->client_addr)->sin_addr, out, 64);
@@ -272,7 +277,8 @@ const char *td_listener_host(const td_listener *listener)
     return listener->host;
 }
 
-/* ---- start and stop -------------------------------------------------------------------------------------------------- */
+/* ---- start and stop
+ * -------------------------------------------------------------------------------------------------- */
 
 static size_t keep_raw(void *context, struct MHD_Connection *connection, char *text)
 {
@@ -305,8 +311,8 @@ static void log_library(void *context, const char *format, va_list arguments)
 
 static td_code start_daemon(td_listener *listener, const td_listener_options *options, td_err *err)
 {
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-                     MHD_USE_ERROR_LOG;
+    unsigned flags =
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
     bool tls = options->certificate_pem != NULL;
     struct MHD_OptionItem tls_options[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem},
@@ -321,8 +327,8 @@ static td_code start_daemon(td_listener *listener, const td_listener_options *op
         log_library, NULL, MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_URI_LOG_CALLBACK, on_target, listener,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)td_config_int(config, "http.connections_max"), MHD_OPTION_CONNECTION_TIMEOUT,
-        timeout_s, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)td_config_int(config, "http.connections_max"),
+        MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         listener->kind == TD_LISTENER_ADMIN ? 0u : (unsigned)CONNECTIONS_PER_ADDRESS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_ARRAY, tls ? tls_options : none, MHD_OPTION_END);
     if (!listener->daemon) {

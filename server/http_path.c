@@ -1,6 +1,7 @@
 /*
  * http_path.c: decode once, then judge what came out by a list of what is allowed.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/http_path.h"
@@ -67,7 +68,8 @@ static td_code decode(const char *raw, size_t length, bool query, td_arena *aren
             int high = i + 2 < length ? hex_value(raw[i + 1]) : -1;
             int low = high >= 0 ? hex_value(raw[i + 2]) : -1;
             if (low < 0) {
-                return td_fail(err, TD_INVALID, "the request target holds a '%%' that two hexadecimal digits do not follow");
+                return td_fail(err, TD_INVALID,
+                               "the request target holds a '%%' that two hexadecimal digits do not follow");
             }
             c = (unsigned char)(high * 16 + low);
             i += 2;
@@ -126,9 +128,11 @@ static bool is_utf8(const char *text)
 {
     const unsigned char *p = (const unsigned char *)text;
     while (*p) {
-        unsigned length = *p < 0x80 ? 1 : *p >= 0xc2 && *p <= 0xdf ? 2 : *p >= 0xe0 && *p <= 0xef ? 3
-                                                                    : *p >= 0xf0 && *p <= 0xf4   ? 4
-                                                                                                 : 0;
+        unsigned length = *p < 0x80                  ? 1
+                          : *p >= 0xc2 && *p <= 0xdf ? 2
+                          : *p >= 0xe0 && *p <= 0xef ? 3
+                          : *p >= 0xf0 && *p <= 0xf4 ? 4
+                                                     : 0;
         if (length == 0) {
             return false;
         }
@@ -154,7 +158,8 @@ static td_code add_pair(const char *raw, size_t length, td_arena *arena, td_targ
     TD_TRY(decode(raw, name_length, true, arena, &name, err));
     TD_TRY(decode(equals ? equals + 1 : "", equals ? length - name_length - 1 : 0, true, arena, &value, err));
     if (!*name || !is_utf8(name) || !is_utf8(value)) {
-        return td_fail(err, TD_INVALID, "the query holds %s", *name ? "text that is not UTF-8" : "a value without a name");
+        return td_fail(err, TD_INVALID, "the query holds %s",
+                       *name ? "text that is not UTF-8" : "a value without a name");
     }
     if (td_target_query(out, name)) {
         return td_fail(err, TD_INVALID, "the query names \"%.40s\" twice", name);

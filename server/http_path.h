@@ -1,9 +1,10 @@
 /*
  * http_path.h: the request target, decoded exactly once and checked afterwards.
  *
- * Identifiers and digests are all that a path may hold, so a segment admits [A-Za-z0-9._~@:+-] and nothing else once it is
- * decoded: no second '%', '/', '\', ';', NUL, "." or "..". The query admits any UTF-8 text but control characters.
+ * Identifiers and digests are all that a path may hold, so a segment admits [A-Za-z0-9._~@:+-] and nothing else once it
+ * is decoded: no second '%', '/', '\', ';', NUL, "." or "..". The query admits any UTF-8 text but control characters.
  * Threads: no shared state; results live in the caller's arena.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_HTTP_PATH_H

@@ -2,6 +2,7 @@
  * http_pool.c: worker threads with a reading connection each, and the parking place of long polls.
  *
  * A parked call holds no thread: a commit or its deadline puts it back into the queue.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/log.h"

@@ -1,6 +1,7 @@
 /*
  * http_send.c: an answer on its way out: from memory, or from a file by sendfile with Range.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/http.h"
@@ -103,9 +104,8 @@ static struct MHD_Response *from_memory(td_answer *answer)
 {
     size_t size = answer->body.size;
     char *data = size ? td_str_take(&answer->body) : NULL;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(size, data ? data : (void *)(uintptr_t) "", data ? MHD_RESPMEM_MUST_FREE
-                                                                                        : MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        size, data ? data : (void *)(uintptr_t) "", data ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!response) {
         free(data);
     }

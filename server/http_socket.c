@@ -1,6 +1,7 @@
 /*
  * http_socket.c: listening sockets: never on an address that nobody asked for, never on a port that wrapped.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/http_watch.h"
@@ -42,8 +43,9 @@ static td_code bind_one(const struct addrinfo *address, const char *host, int po
     if (bind(fd, address->ai_addr, address->ai_addrlen) != 0) {
         int number = errno;
         if (number == EADDRINUSE) {
-            return td_fail(err, TD_CONFLICT, "port %d on %s is taken by another program; choose another (0 picks a free one)",
-                           port, host);
+            return td_fail(err, TD_CONFLICT,
+                           "port %d on %s is taken by another program; choose another (0 picks a free one)", port,
+                           host);
         }
         return td_fail_errno(err, number, "listening on %s port %d", host, port);
     }
@@ -82,8 +84,9 @@ td_code td_socket_listen_path(const char *path, int *fd_out, td_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path) {
-        return td_fail(err, TD_LIMIT, "%s: the path of the admin socket is longer than %zu bytes; use a shorter workspace path",
-                       path, sizeof address.sun_path - 1);
+        return td_fail(err, TD_LIMIT,
+                       "%s: the path of the admin socket is longer than %zu bytes; use a shorter workspace path", path,
+                       sizeof address.sun_path - 1);
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     TD_CLEANUP(td_close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -1,6 +1,7 @@
 /*
  * http_watch.c: a list of open connections with what each is waiting for and since when.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/http_watch.h"

@@ -1,9 +1,10 @@
 /*
  * http_watch.h: connections that are too slow, and the sockets that listeners listen on.
  *
- * libmicrohttpd closes a silent connection, but not one that sends a byte now and then. Here: headers within the timeout, bodies
- * at TD_SLOW_BYTES_PER_S or better after a grace of the same timeout; what is slower is shut down.
+ * libmicrohttpd closes a silent connection, but not one that sends a byte now and then. Here: headers within the
+ * timeout, bodies at TD_SLOW_BYTES_PER_S or better after a grace of the same timeout; what is slower is shut down.
  * Threads: any; a connection's functions run on its listener's thread.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_HTTP_WATCH_H

@@ -2,6 +2,7 @@
  * ingest.c: the ingest thread: what devices said becomes records, a batch a transaction; receipts go out after COMMIT.
  *
  * One message that cannot be recorded is undone alone (a savepoint each) and counted; it never takes the batch with it.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/log.h"
@@ -11,12 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 typedef struct uplink_item {
     td_link__message *message;
     td_uplink uplink;
-    td_window *window;  /* of a window */
-    bool reported;      /* settled is to be sent */
+    td_window *window; /* of a window */
+    bool reported;     /* settled is to be sent */
     uint64_t settled;
 } uplink_item;
 
@@ -28,7 +28,8 @@ typedef struct uplink_batch {
     size_t window_count;
 } uplink_batch;
 
-/* ---- inside the transaction ---------------------------------------------------------------------------------------------- */
+/* ---- inside the transaction
+ * ---------------------------------------------------------------------------------------------- */
 
 static td_code record(td_db *db, uplink_item *item, td_err *err)
 {
@@ -44,7 +45,8 @@ static td_code record(td_db *db, uplink_item *item, td_err *err)
         return TD_OK;
     case TD_UPLINK_WINDOW: {
         bool fresh;
-        TD_TRY(td_fleet_settle(db, uplink->device_id, uplink->sequence, uplink->oldest_kept, &fresh, &item->settled, err));
+        TD_TRY(
+            td_fleet_settle(db, uplink->device_id, uplink->sequence, uplink->oldest_kept, &fresh, &item->settled, err));
         item->reported = true;
         return TD_OK;
     }
@@ -88,7 +90,8 @@ static td_code write_batch(td_db *db, void *context, td_err *err)
     return TD_OK;
 }
 
-/* ---- before and after ------------------------------------------------------------------------------------------------------ */
+/* ---- before and after
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void add_window(uplink_batch *batch, uplink_item *item)
 {
@@ -97,8 +100,8 @@ static void add_window(uplink_batch *batch, uplink_item *item)
         td_log_warn("ingest", "%s: a window does not decode: %s", item->uplink.device, err.text);
         return; /* settled all the same, or the device would send it for ever */
     }
-    batch->windows[batch->window_count] = (td_window_item){.device = item->uplink.device, .window = item->window,
-                                                           .received_ms = item->message->received_ms};
+    batch->windows[batch->window_count] = (td_window_item){
+        .device = item->uplink.device, .window = item->window, .received_ms = item->message->received_ms};
     batch->window_count++;
 }
 
@@ -108,8 +111,8 @@ static void add_message(uplink_batch *batch, td_link__message *message)
     memset(item, 0, sizeof *item);
     item->message = message;
     td_err err = {0};
-    if (td_uplink_read(batch->link->ingest_reader, message->topic, message->payload, message->size, &item->uplink, &err) !=
-        TD_OK) {
+    if (td_uplink_read(batch->link->ingest_reader, message->topic, message->payload, message->size, &item->uplink,
+                       &err) != TD_OK) {
         td_log_debug("ingest", "dropped: %s", err.text);
         free(message);
         return;

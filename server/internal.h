@@ -1,8 +1,8 @@
 /*
  * internal.h: the server as one struct: who owns what, which thread touches it.
  *
- * Everything is made before the threads that use it and freed after they are joined. Shared between threads: queues, the log,
- * atomic counters, and what has a lock of its own.
+ * Everything is made before the threads that use it and freed after they are joined. Shared between threads: queues,
+ * the log, atomic counters, and what has a lock of its own.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_INTERNAL_H
@@ -21,7 +21,7 @@
 /* The server's keys; constant once loaded. */
 typedef struct td_server_keys {
     td_key *director, *publisher, *submitter, *log, *ca;
-    td_key *root;                /* only in profile demo */
+    td_key *root; /* only in profile demo */
     td_str ca_pem, server_pem, server_key_pem;
 } td_server_keys;
 
@@ -33,8 +33,8 @@ typedef struct td_scheduler td_scheduler; /* scheduler.h */
 
 typedef struct td_server {
     const td_clock *clock;
-    char path[4096];             /* of the workspace */
-    td_config *config;           /* constant; a reload touches only log.level */
+    char path[4096];   /* of the workspace */
+    td_config *config; /* constant; a reload touches only log.level */
     char profile[16];
     td_server_keys keys;
     td_content *content;
@@ -43,16 +43,16 @@ typedef struct td_server {
     td_pool *pool;
     td_listener *api, *device, *admin;
     td_denials *denials;
-    td_broker *broker;           /* NULL with an own broker */
+    td_broker *broker;            /* NULL with an own broker */
     _Atomic(td_link *) link_slot; /* set a little after the server is ready; see td_server_link */
     td_sequencer *sequencer;
     td_scheduler *scheduler;
-    int64_t started_ms;          /* wall */
-    bool recorded;               /* the start is in the log: so will be the stop */
+    int64_t started_ms; /* wall */
+    bool recorded;      /* the start is in the log: so will be the stop */
     atomic_bool stopping;
     atomic_uint_fast64_t commits;
     atomic_uint_fast64_t requests;
-    atomic_int calls;            /* requests whose answer has not gone out yet */
+    atomic_int calls; /* requests whose answer has not gone out yet */
 } td_server;
 
 int64_t td_server_monotonic_ms(const td_server *server);

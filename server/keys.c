@@ -1,6 +1,7 @@
 /*
  * keys.c: loading the server's keys and certificates from the workspace.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"

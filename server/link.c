@@ -1,6 +1,7 @@
 /*
  * link.c: the connection to the broker: start, callbacks, stop, status.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/log.h"
@@ -29,7 +30,8 @@ void td_link__wake_blocks(td_link *link)
     (void)td_queue_try_push(link->gets, &wake_message); /* a full queue wakes it as well */
 }
 
-/* ---- Paho's callbacks: copy, enqueue, return ---------------------------------------------------------------------------- */
+/* ---- Paho's callbacks: copy, enqueue, return
+ * ---------------------------------------------------------------------------- */
 
 static void on_message(void *context, const td_mqtt_message *message)
 {
@@ -80,7 +82,8 @@ static void on_disconnected(void *context, const td_err *why)
     }
 }
 
-/* ---- start --------------------------------------------------------------------------------------------------------------- */
+/* ---- start
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static td_code parse_url(td_link *link, const char *url, td_err *err)
 {
@@ -89,7 +92,8 @@ static td_code parse_url(td_link *link, const char *url, td_err *err)
     const char *colon = rest ? strrchr(rest, ':') : NULL;
     size_t length = rest ? (colon ? (size_t)(colon - rest) : strlen(rest)) : 0;
     if (length == 0 || length >= sizeof link->host || strchr(rest, '/')) {
-        return td_fail(err, TD_INVALID, "mqtt.url must have the form mqtts://host:port or mqtt://host:port, not \"%.80s\"", url);
+        return td_fail(err, TD_INVALID,
+                       "mqtt.url must have the form mqtts://host:port or mqtt://host:port, not \"%.80s\"", url);
     }
     int64_t port = link->tls ? 8883 : 1883;
     if (colon) {
@@ -122,15 +126,30 @@ static td_code connect_broker(td_link *link, td_err *err)
     }
     TD_TRY(td_topic_down(link->prefix, "_", "server", will_topic, err));
     TD_CLEANUP(td_str_done) td_str will = {0};
-    TD_TRY(td_server_state_message(server->keys.director, false, (uint64_t)server->started_ms, td_now_ms(server->clock), &will,
-                                   err));
+    TD_TRY(td_server_state_message(server->keys.director, false, (uint64_t)server->started_ms, td_now_ms(server->clock),
+                                   &will, err));
     td_mqtt_options options = {
-        .host = link->host, .port = link->port, .tls = link->tls, .ca_path = link->tls ? (*own_ca ? own_ca : ca) : NULL,
-        .certificate_path = link->tls ? certificate : NULL, .key_path = link->tls ? key : NULL,
-        .client_id = TD_MQTT_IDENTITY, .clean_start = true, .keepalive_s = 30, .will_topic = will_topic,
-        .will_payload = will.data, .will_size = will.size, .will_retain = true, .will_delay_s = WILL_DELAY_S,
-        .subscriptions = subscriptions, .backoff_min_ms = 100, .backoff_max_ms = 5000, .context = link,
-        .connected = on_connected, .disconnected = on_disconnected, .message = on_message,
+        .host = link->host,
+        .port = link->port,
+        .tls = link->tls,
+        .ca_path = link->tls ? (*own_ca ? own_ca : ca) : NULL,
+        .certificate_path = link->tls ? certificate : NULL,
+        .key_path = link->tls ? key : NULL,
+        .client_id = TD_MQTT_IDENTITY,
+        .clean_start = true,
+        .keepalive_s = 30,
+        .will_topic = will_topic,
+        .will_payload = will.data,
+        .will_size = will.size,
+        .will_retain = true,
+        .will_delay_s = WILL_DELAY_S,
+        .subscriptions = subscriptions,
+        .backoff_min_ms = 100,
+        .backoff_max_ms = 5000,
+        .context = link,
+        .connected = on_connected,
+        .disconnected = on_disconnected,
+        .message = on_message,
     };
     return td_mqtt_start(&options, &link->mqtt, err);
 }
@@ -157,8 +176,8 @@ static td_code make_parts(td_link *link, td_err *err)
     TD_TRY(td_uplink_reader_new(link->keys, link->prefix, &link->block_reader, err));
     td_sender sender = {link, publish_mqtt};
     TD_TRY(td_publisher_new(link->block_db, sender, link->prefix, &link->publisher, err));
-    td_content_server_options content = {.db = link->block_db, .content = server->content, .sender = sender,
-                                         .prefix = link->prefix};
+    td_content_server_options content = {
+        .db = link->block_db, .content = server->content, .sender = sender, .prefix = link->prefix};
     return td_content_server_new(&content, &link->content, err);
 }
 
@@ -240,7 +259,8 @@ void td_link_stop(td_link **slot)
     *slot = NULL;
 }
 
-/* ---- for the rest of the server ------------------------------------------------------------------------------------------ */
+/* ---- for the rest of the server
+ * ------------------------------------------------------------------------------------------ */
 
 void td_link_kick(td_link *link)
 {
@@ -320,12 +340,12 @@ td_code td_link_status_json(td_link *link, json_t **out, td_err *err)
     bool connected = atomic_load(&link->connected);
     td_content_stats stats;
     td_content_server_stats(link->content, &stats);
-    json_t *json = json_pack(
-        "{s:b, s:s, s:b, s:o, s:o, s:I, s:o, s:{s:I, s:I, s:I, s:I, s:I}}", "connected", connected, "address", address, "tls",
-        link->tls, "received", received_json(link), "dropped", drops_json(link), "queue_full",
-        (json_int_t)atomic_load(&link->dropped_full), "windows", windows_json(link), "content", "blocks",
-        (json_int_t)stats.blocks, "bytes", (json_int_t)stats.bytes, "deferred", (json_int_t)stats.deferred, "refused",
-        (json_int_t)stats.refused, "memory_peak", (json_int_t)stats.memory_peak);
+    json_t *json =
+        json_pack("{s:b, s:s, s:b, s:o, s:o, s:I, s:o, s:{s:I, s:I, s:I, s:I, s:I}}", "connected", connected, "address",
+                  address, "tls", link->tls, "received", received_json(link), "dropped", drops_json(link), "queue_full",
+                  (json_int_t)atomic_load(&link->dropped_full), "windows", windows_json(link), "content", "blocks",
+                  (json_int_t)stats.blocks, "bytes", (json_int_t)stats.bytes, "deferred", (json_int_t)stats.deferred,
+                  "refused", (json_int_t)stats.refused, "memory_peak", (json_int_t)stats.memory_peak);
     if (!json) {
         return td_fail(err, TD_NOMEM, "no memory for the broker's status");
     }

@@ -1,9 +1,10 @@
 /*
  * link.h: the server's side of MQTT: what devices say goes to the records, what they are to run goes out.
  *
- * Paho's callback copies a message and queues it: requests for content go to the block thread, which answers them from disk at
- * once and also publishes directives; everything else goes to the ingest thread, which writes what has gathered in one
- * closure and, only after COMMIT, sends receipts. A full queue drops the message: the missing receipt brings it back.
+ * Paho's callback copies a message and queues it: requests for content go to the block thread, which answers them from
+ * disk at once and also publishes directives; everything else goes to the ingest thread, which writes what has gathered
+ * in one closure and, only after COMMIT, sends receipts. A full queue drops the message: the missing receipt brings it
+ * back.
  * Threads: functions here from any thread but the link's own.
  * SPDX-License-Identifier: Apache-2.0
  */

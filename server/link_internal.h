@@ -1,6 +1,7 @@
 /*
  * link_internal.h: what link.c (connection), ingest.c (recording) and blocks.c (content, directives) share.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_LINK_INTERNAL_H

@@ -1,6 +1,7 @@
 /*
  * registration.c: the body of a registration, checked against a table and turned into a td_registration.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
@@ -41,10 +42,19 @@ static const td_json_field target_fields[] = {
     {.name = NULL},
 };
 static const td_json_field fields[] = {
-    {.name = "files", .type = TD_JSON_ARRAY, .required = true, .item_type = TD_JSON_OBJECT, .fields = file_fields,
-     .minimum = 1, .maximum = TD_MANIFEST_FILES_MAX - 4},
+    {.name = "files",
+     .type = TD_JSON_ARRAY,
+     .required = true,
+     .item_type = TD_JSON_OBJECT,
+     .fields = file_fields,
+     .minimum = 1,
+     .maximum = TD_MANIFEST_FILES_MAX - 4},
     {.name = "baseline_csv", .type = TD_JSON_OBJECT, .fields = baseline_fields},
-    {.name = "datasets", .type = TD_JSON_ARRAY, .item_type = TD_JSON_OBJECT, .fields = dataset_fields, .minimum = 0,
+    {.name = "datasets",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = dataset_fields,
+     .minimum = 0,
      .maximum = 64},
     {.name = "code", .type = TD_JSON_OBJECT, .fields = code_fields},
     {.name = "metrics", .type = TD_JSON_OBJECT},
@@ -102,13 +112,17 @@ static void read_target(const json_t *target, td_registration *out)
 td_code td_registration_read(const td_case *work, const json_t *body, td_registration *out, td_err *err)
 {
     TD_TRY(td_json_check(body, fields, "request body", NULL, err));
-    td_registration registration = {
-        .create_model = td_json_bool(body, "create_model", true), .strict = td_json_bool(body, "strict", false),
-        .datasets = json_object_get(body, "datasets"), .code = json_object_get(body, "code"),
-        .metrics = json_object_get(body, "metrics"), .params = json_object_get(body, "params"),
-        .tags = json_object_get(body, "tags"), .description = td_json_text(body, "description", NULL),
-        .parent = td_json_text(body, "parent", NULL), .cause = td_json_text(body, "cause", NULL),
-        .security_counter = (uint32_t)td_json_int(body, "security_counter", 0)};
+    td_registration registration = {.create_model = td_json_bool(body, "create_model", true),
+                                    .strict = td_json_bool(body, "strict", false),
+                                    .datasets = json_object_get(body, "datasets"),
+                                    .code = json_object_get(body, "code"),
+                                    .metrics = json_object_get(body, "metrics"),
+                                    .params = json_object_get(body, "params"),
+                                    .tags = json_object_get(body, "tags"),
+                                    .description = td_json_text(body, "description", NULL),
+                                    .parent = td_json_text(body, "parent", NULL),
+                                    .cause = td_json_text(body, "cause", NULL),
+                                    .security_counter = (uint32_t)td_json_int(body, "security_counter", 0)};
     TD_TRY(read_files(work, json_object_get(body, "files"), &registration, err));
     TD_TRY(read_baseline(json_object_get(body, "baseline_csv"), &registration, err));
     if (json_object_get(body, "target")) {

@@ -1,8 +1,9 @@
 /*
  * request.h: what a route's handler sees: a checked request in, one answer out. No libmicrohttpd here.
  *
- * A handler runs on a worker thread with that worker's reading connection, inside one read transaction. What it changes goes
- * through td_request_write, a closure on the writer's thread. Whatever it allocates in request->arena dies with the request.
+ * A handler runs on a worker thread with that worker's reading connection, inside one read transaction. What it changes
+ * goes through td_request_write, a closure on the writer's thread. Whatever it allocates in request->arena dies with
+ * the request.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_REQUEST_H
@@ -30,11 +31,11 @@ typedef struct td_header {
 typedef struct td_answer {
     int status;
     const char *content_type;
-    td_str body;    /* of an answer from memory */
-    int fd;         /* of an answer from a file; -1: none */
+    td_str body; /* of an answer from memory */
+    int fd;      /* of an answer from a file; -1: none */
     uint64_t fd_size;
-    bool ranges;    /* Range is honoured (fd only) */
-    bool wait;      /* not now: run the handler again at the next commit, or when wait_until_ms has come */
+    bool ranges;           /* Range is honoured (fd only) */
+    bool wait;             /* not now: run the handler again at the next commit, or when wait_until_ms has come */
     int64_t wait_until_ms; /* monotonic */
     td_header headers[TD_ANSWER_HEADERS_MAX];
     size_t header_count;
@@ -47,14 +48,14 @@ typedef struct td_request {
     td_arena arena;
     td_target target;
     const char *parameters[TD_ROUTE_PARAMETERS_MAX]; /* values of {name} in the route's pattern, in order */
-    json_t *body;         /* of a route with a JSON body: an object; else NULL */
+    json_t *body;                                    /* of a route with a JSON body: an object; else NULL */
     const char *project;
     td_principal principal;
     bool logged_in;
-    td_actor actor;       /* in whose name records are written, role included */
-    td_db *db;            /* this worker's reading connection, in a read transaction */
-    int64_t started_ms;   /* monotonic */
-    bool expired;         /* of a request that waited: this is the last time it is asked */
+    td_actor actor;            /* in whose name records are written, role included */
+    td_db *db;                 /* this worker's reading connection, in a read transaction */
+    int64_t started_ms;        /* monotonic */
+    bool expired;              /* of a request that waited: this is the last time it is asked */
     uint8_t upload_digest[32]; /* of a route with a streamed body */
     uint64_t upload_size;
     char field[TD_PROBLEM_FIELD_MAX]; /* what of the input an error is about, or "" */
@@ -66,7 +67,8 @@ typedef td_code (*td_handler)(td_request *request, td_err *err);
 /* Answers. `json` is taken over (also on failure). */
 TD_MUST_USE td_code td_answer_json(td_request *request, int status, json_t *json, td_err *err);
 /* Takes the bytes out of `body`. */
-TD_MUST_USE td_code td_answer_bytes(td_request *request, int status, const char *content_type, td_str *body, td_err *err);
+TD_MUST_USE td_code td_answer_bytes(td_request *request, int status, const char *content_type, td_str *body,
+                                    td_err *err);
 /* Takes over fd; sent with sendfile, Range honoured, as an attachment of that name. */
 void td_answer_file(td_request *request, int fd, uint64_t size, const char *content_type, const char *name);
 /* Copies name and value. */

@@ -1,6 +1,7 @@
 /*
  * router.c: matching a decoded path against the table, and refusing a table with holes.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/router.h"
@@ -160,7 +161,8 @@ static td_code check_unique(const td_router *router, const td_route *route, td_e
             }
             if ((other->listeners & route->listeners) && strcmp(other->method, route->method) == 0 &&
                 same_shape(other->pattern, route->pattern)) {
-                return td_fail(err, TD_INTERNAL, "route %s %s stands twice in the table", route->method, route->pattern);
+                return td_fail(err, TD_INTERNAL, "route %s %s stands twice in the table", route->method,
+                               route->pattern);
             }
         }
     }

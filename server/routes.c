@@ -1,6 +1,7 @@
 /*
  * routes.c: all tables in one router, and small things that handlers share.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/routes.h"
@@ -10,16 +11,20 @@
 #include <string.h>
 
 static const td_route *const tables[] = {
-    td_routes_status,  td_routes_content, td_routes_model,    td_routes_version, td_routes_fleet,  td_routes_rollout,
-    td_routes_enrol,   td_routes_monitor, td_routes_pipeline, td_routes_record,  td_routes_access, NULL,
+    td_routes_status, td_routes_content, td_routes_model,    td_routes_version, td_routes_fleet,  td_routes_rollout,
+    td_routes_enrol,  td_routes_monitor, td_routes_pipeline, td_routes_record,  td_routes_access, NULL,
 };
 
 const td_router td_server_router = {tables};
 
 td_case td_request_case(td_request *request)
 {
-    return (td_case){.server = request->server, .db = request->db, .arena = &request->arena, .actor = &request->actor,
-                     .project = request->project, .field = request->field};
+    return (td_case){.server = request->server,
+                     .db = request->db,
+                     .arena = &request->arena,
+                     .actor = &request->actor,
+                     .project = request->project,
+                     .field = request->field};
 }
 
 td_code td_request_reference(td_request *request, const char **out, td_err *err)
@@ -40,7 +45,10 @@ td_code td_request_reference(td_request *request, const char **out, td_err *err)
 td_code td_request_reason(td_request *request, bool needed, const char **out, td_err *err)
 {
     const td_json_field fields[] = {
-        {.name = "reason", .type = TD_JSON_STRING, .required = needed, .minimum = needed ? 1 : 0,
+        {.name = "reason",
+         .type = TD_JSON_STRING,
+         .required = needed,
+         .minimum = needed ? 1 : 0,
          .maximum = TD_REASON_BODY_MAX},
         {.name = NULL},
     };
@@ -51,10 +59,11 @@ td_code td_request_reason(td_request *request, bool needed, const char **out, td
 
 static const char *listener_names(unsigned listeners)
 {
-    return listeners == TD_LISTENER_USERS ? "api admin" : listeners == TD_LISTENER_DEVICE ? "device"
-                                                      : listeners == TD_LISTENER_ADMIN    ? "admin"
-                                                      : listeners == TD_LISTENER_API      ? "api"
-                                                                                          : "all";
+    return listeners == TD_LISTENER_USERS    ? "api admin"
+           : listeners == TD_LISTENER_DEVICE ? "device"
+           : listeners == TD_LISTENER_ADMIN  ? "admin"
+           : listeners == TD_LISTENER_API    ? "api"
+                                             : "all";
 }
 
 td_code td_server_routes_json(json_t **out, td_err *err)
@@ -64,8 +73,8 @@ td_code td_server_routes_json(json_t **out, td_err *err)
     for (const td_route *const *table = tables; *table; table++) {
         for (const td_route *route = *table; route->method; route++) {
             json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "method", route->method, "path", route->pattern,
-                                    "permission", td_route_access_name(route), "listener", listener_names(route->listeners),
-                                    "body", bodies[route->body], "help", route->help);
+                                    "permission", td_route_access_name(route), "listener",
+                                    listener_names(route->listeners), "body", bodies[route->body], "help", route->help);
             if (!row || json_array_append_new(routes, row) != 0) {
                 return td_fail(err, TD_NOMEM, "no memory for the table of routes");
             }

@@ -1,6 +1,7 @@
 /*
  * routes.h: the tables of routes, one a file, and what handlers share.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_ROUTES_H
@@ -12,15 +13,23 @@
 
 #define TD_REASON_BODY_MAX 1024
 
-extern const td_route td_routes_status[], td_routes_content[], td_routes_model[], td_routes_version[], td_routes_fleet[],
-    td_routes_rollout[], td_routes_enrol[], td_routes_monitor[], td_routes_pipeline[], td_routes_record[], td_routes_access[];
+extern const td_route td_routes_status[], td_routes_content[], td_routes_model[], td_routes_version[],
+    td_routes_fleet[], td_routes_rollout[], td_routes_enrol[], td_routes_monitor[], td_routes_pipeline[],
+    td_routes_record[], td_routes_access[];
 
 /* Short forms for the tables: method, pattern, permission … */
 #define TD_GET(route_pattern, permission, fn, text)                                                                    \
-    {"GET", (route_pattern), TD_ROUTE_MAY(permission), TD_LISTENER_USERS, TD_BODY_NONE, (fn), (text)}
+    {                                                                                                                  \
+        "GET", (route_pattern), TD_ROUTE_MAY(permission), TD_LISTENER_USERS, TD_BODY_NONE, (fn), (text)                \
+    }
 #define TD_SEND(verb, route_pattern, permission, fn, text)                                                             \
-    {(verb), (route_pattern), TD_ROUTE_MAY(permission), TD_LISTENER_USERS, TD_BODY_JSON, (fn), (text)}
-#define TD_ROUTES_END {0}
+    {                                                                                                                  \
+        (verb), (route_pattern), TD_ROUTE_MAY(permission), TD_LISTENER_USERS, TD_BODY_JSON, (fn), (text)               \
+    }
+#define TD_ROUTES_END                                                                                                  \
+    {                                                                                                                  \
+        0                                                                                                              \
+    }
 
 td_case td_request_case(td_request *request);
 /* "pump/3" or "pump@champion" of {model} and {version} (a number or @alias). INVALID. */

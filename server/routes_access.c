@@ -1,6 +1,7 @@
 /*
  * routes_access.c: users, tokens, roles, and approvers' keys.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
@@ -32,15 +33,15 @@ static td_code get_user(td_request *request, td_err *err)
     return answer_user(request, 200, request->parameters[0], err);
 }
 
-/* ---- users and roles ------------------------------------------------------------------------------------------------------------ */
+/* ---- users and roles
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* Every name in the list is a role. */
 static td_code check_roles(const json_t *roles, td_err *err)
 {
     size_t index;
     json_t *name;
-    json_array_foreach((json_t *)roles, index, name)
-    {
+    json_array_foreach ((json_t *)roles, index, name) {
         td_role ignored;
         TD_TRY(td_role_parse(json_string_value(name), &ignored, err));
     }
@@ -52,8 +53,7 @@ static td_code grant_roles(td_db *db, td_request *request, const char *user, con
 {
     size_t index;
     json_t *name;
-    json_array_foreach((json_t *)roles, index, name)
-    {
+    json_array_foreach ((json_t *)roles, index, name) {
         td_role role;
         TD_TRY(td_role_parse(json_string_value(name), &role, err));
         TD_TRY(td_role_grant(db, &request->actor, user, request->project, role, reason, err));
@@ -65,7 +65,8 @@ static td_code write_user(td_db *db, void *context, td_err *err)
 {
     td_request *request = context;
     const json_t *body = request->body;
-    td_user_options options = {.name = td_json_text(body, "name", ""), .service = td_json_bool(body, "service", false),
+    td_user_options options = {.name = td_json_text(body, "name", ""),
+                               .service = td_json_bool(body, "service", false),
                                .description = td_json_text(body, "description", NULL)};
     int64_t user_id;
     TD_TRY(td_user_create(db, &request->actor, &options, &user_id, err));
@@ -93,8 +94,7 @@ static bool lists_role(const json_t *roles, td_role role)
 {
     size_t index;
     json_t *name;
-    json_array_foreach((json_t *)roles, index, name)
-    {
+    json_array_foreach ((json_t *)roles, index, name) {
         if (strcmp(json_string_value(name), td_role_name(role)) == 0) {
             return true;
         }
@@ -119,7 +119,11 @@ static td_code write_roles(td_db *db, void *context, td_err *err)
 static td_code set_roles(td_request *request, td_err *err)
 {
     static const td_json_field fields[] = {
-        {.name = "roles", .type = TD_JSON_ARRAY, .required = true, .item_type = TD_JSON_STRING, .minimum = 0,
+        {.name = "roles",
+         .type = TD_JSON_ARRAY,
+         .required = true,
+         .item_type = TD_JSON_STRING,
+         .minimum = 0,
          .maximum = TD_ROLE_COUNT},
         {.name = "reason", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = TD_REASON_BODY_MAX},
         {.name = NULL},
@@ -144,7 +148,7 @@ static td_code disable_user(td_request *request, td_err *err)
     return answer_user(request, 200, request->parameters[0], err);
 }
 
-/* ---- tokens ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 typedef struct token_write {
     td_request *request;
@@ -170,7 +174,8 @@ static td_code restrict_own(const td_request *request, td_token_options *options
         held |= principal->grants[i].roles;
     }
     options->roles = options->roles ? options->roles & held : held;
-    return options->roles ? TD_OK : td_fail(err, TD_DENIED, "this token holds none of those roles, so it cannot hand them on");
+    return options->roles ? TD_OK
+                          : td_fail(err, TD_DENIED, "this token holds none of those roles, so it cannot hand them on");
 }
 
 static td_code create_token(td_request *request, td_err *err)
@@ -183,8 +188,10 @@ static td_code create_token(td_request *request, td_err *err)
     };
     TD_TRY(td_request_check(request, fields, err));
     token_write write = {.request = request};
-    write.options = (td_token_options){.user = request->parameters[0], .label = td_json_text(request->body, "label", NULL)};
-    const json_t *lifetime = json_object_get(request->body, "lifetime"), *roles = json_object_get(request->body, "roles");
+    write.options =
+        (td_token_options){.user = request->parameters[0], .label = td_json_text(request->body, "label", NULL)};
+    const json_t *lifetime = json_object_get(request->body, "lifetime"),
+                 *roles = json_object_get(request->body, "roles");
     if (json_is_string(lifetime)) {
         TD_TRY(td_parse_duration(json_string_value(lifetime), &write.options.lifetime_ms, err));
     } else {
@@ -198,8 +205,8 @@ static td_code create_token(td_request *request, td_err *err)
     TD_TRY(td_request_write(request, write_token, &write, err));
     char expires[32];
     td_format_time(write.token.expires_ms, expires);
-    json_t *answer = json_pack("{s:s, s:I, s:s, s:s}", "user", write.options.user, "id", (json_int_t)write.token.token_id,
-                               "token", write.token.text, "expires_at", expires);
+    json_t *answer = json_pack("{s:s, s:I, s:s, s:s}", "user", write.options.user, "id",
+                               (json_int_t)write.token.token_id, "token", write.token.text, "expires_at", expires);
     td_wipe(&write.token, sizeof write.token);
     return td_answer_json(request, 201, answer, err);
 }
@@ -225,7 +232,8 @@ static td_code revoke_token(td_request *request, td_err *err)
     return td_answer_json(request, 200, json_pack("{s:I, s:b}", "id", (json_int_t)write.token_id, "revoked", 1), err);
 }
 
-/* ---- keys and keysets ------------------------------------------------------------------------------------------------------------ */
+/* ---- keys and keysets
+ * ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct keyset_write {
     td_request *request;
@@ -284,7 +292,8 @@ static td_code add_key(td_request *request, td_err *err)
     TD_TRY(td_request_check(request, fields, err));
     td_trust_change change = {0};
     uint8_t public_key[TD_P256_PUBLIC_SIZE];
-    keyset_write write = {.request = request, .reason = td_json_text(request->body, "reason", "an approver's key was added")};
+    keyset_write write = {.request = request,
+                          .reason = td_json_text(request->body, "reason", "an approver's key was added")};
     TD_TRY(read_approver(request, &change, public_key, &write, err));
     TD_CLEANUP(td_str_done) td_str envelope = {0};
     TD_TRY(td_trust_draft(request->db, &change, request->server->keys.root, &envelope, err));
@@ -295,9 +304,11 @@ static td_code add_key(td_request *request, td_err *err)
     TD_CLEANUP(td_str_done) td_str text = {0};
     td_base64_add(&text, envelope.data, envelope.size);
     TD_TRY(td_str_check(&text, err));
-    return td_answer_json(request, 202, json_pack("{s:s, s:s, s:s}", "draft", td_str_text(&text), "user", write.owner.user, "next",
-                                                  "sign it on the machine that holds root (tidemark keys sign-keyset) and post it "
-                                                  "to /api/v1/keysets"), err);
+    return td_answer_json(request, 202,
+                          json_pack("{s:s, s:s, s:s}", "draft", td_str_text(&text), "user", write.owner.user, "next",
+                                    "sign it on the machine that holds root (tidemark keys sign-keyset) and post it "
+                                    "to /api/v1/keysets"),
+                          err);
 }
 
 static td_code post_keyset(td_request *request, td_err *err)
@@ -318,7 +329,8 @@ static td_code post_keyset(td_request *request, td_err *err)
     }
     TD_TRY(td_base64_decode(text, strlen(text), room, TD_SIGNED_MESSAGE_MAX, &size, err));
     td_str_append(&envelope, room, size);
-    keyset_write write = {.request = request, .envelope = &envelope, .reason = td_json_text(request->body, "reason", "")};
+    keyset_write write = {
+        .request = request, .envelope = &envelope, .reason = td_json_text(request->body, "reason", "")};
     bool service;
     write.owner.user = td_json_text(request->body, "user", NULL);
     if (write.owner.user) {

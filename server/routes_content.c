@@ -1,6 +1,7 @@
 /*
  * routes_content.c: bytes in by streaming, bytes out by their digest.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/routes.h"
@@ -11,7 +12,8 @@ static td_code post_upload(td_request *request, td_err *err)
 {
     char label[TD_DIGEST_LABEL_SIZE];
     td_digest_format(request->upload_digest, label);
-    return td_answer_json(request, 201, json_pack("{s:s, s:I}", "digest", label, "size", (json_int_t)request->upload_size), err);
+    return td_answer_json(request, 201,
+                          json_pack("{s:s, s:I}", "digest", label, "size", (json_int_t)request->upload_size), err);
 }
 
 static td_code get_content(td_request *request, td_err *err)

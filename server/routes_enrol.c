@@ -2,6 +2,7 @@
  * routes_enrol.c: the device listener: how a new device gets its certificate.
  *
  * Nobody is logged in here: the one-time code is the credential, and the device checks us by what the code commits to.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/fleet.h"
@@ -20,8 +21,10 @@ static td_code get_trust(td_request *request, td_err *err)
     TD_CLEANUP(td_str_done) td_str keyset = {0};
     td_base64_add(&keyset, trust.envelope, trust.envelope_size);
     TD_TRY(td_str_check(&keyset, err));
-    return td_answer_json(request, 200, json_pack("{s:s, s:s}", "ca_pem", td_str_text(&request->server->keys.ca_pem), "keyset",
-                                                  td_str_text(&keyset)), err);
+    return td_answer_json(
+        request, 200,
+        json_pack("{s:s, s:s}", "ca_pem", td_str_text(&request->server->keys.ca_pem), "keyset", td_str_text(&keyset)),
+        err);
 }
 
 typedef struct enrolment {
@@ -71,9 +74,10 @@ static td_code answer_grant(td_request *request, const enrolment *done, td_err *
     TD_TRY(td_link_address(request->server, host, &port, err));
     td_hex_encode(done->grant.uplink_key, sizeof done->grant.uplink_key, key);
     td_format_time(td_now_ms(request->server->clock), now);
-    json_t *answer = json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:s}", "device", done->request.device, "certificate_pem",
-                               td_str_text(&done->grant.certificate_pem), "uplink_key", key, "mqtt", "host", host, "port", port,
-                               "prefix", td_config_text(request->server->config, "mqtt.prefix"), "server_time", now);
+    json_t *answer =
+        json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:s}", "device", done->request.device, "certificate_pem",
+                  td_str_text(&done->grant.certificate_pem), "uplink_key", key, "mqtt", "host", host, "port", port,
+                  "prefix", td_config_text(request->server->config, "mqtt.prefix"), "server_time", now);
     td_wipe(key, sizeof key);
     return td_answer_json(request, 201, answer, err);
 }
@@ -96,7 +100,9 @@ static td_code enrol_device(td_request *request, td_err *err)
 }
 
 const td_route td_routes_enrol[] = {
-    {"GET", "/enrol/v1/trust", TD_ROUTE_PUBLIC, TD_LISTENER_DEVICE, TD_BODY_NONE, get_trust, "CA and keyset, which the code commits to"},
-    {"POST", "/enrol/v1/device", TD_ROUTE_PUBLIC, TD_LISTENER_DEVICE, TD_BODY_JSON, enrol_device, "Let a device in, by its code"},
+    {"GET", "/enrol/v1/trust", TD_ROUTE_PUBLIC, TD_LISTENER_DEVICE, TD_BODY_NONE, get_trust,
+     "CA and keyset, which the code commits to"},
+    {"POST", "/enrol/v1/device", TD_ROUTE_PUBLIC, TD_LISTENER_DEVICE, TD_BODY_JSON, enrol_device,
+     "Let a device in, by its code"},
     TD_ROUTES_END,
 };

@@ -1,6 +1,7 @@
 /*
  * routes_fleet.c: enrolment codes and devices.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/fleet.h"
@@ -11,7 +12,8 @@
 
 #include <string.h>
 
-/* ---- enrolment codes --------------------------------------------------------------------------------------------------------- */
+/* ---- enrolment codes
+ * --------------------------------------------------------------------------------------------------------- */
 
 typedef struct code_write {
     td_request *request;
@@ -36,7 +38,8 @@ static td_code create_codes(td_request *request, td_err *err)
     };
     TD_TRY(td_request_check(request, fields, err));
     code_write write = {.request = request};
-    write.options = (td_enrol_code_options){.project = request->project, .count = td_json_int(request->body, "count", 1),
+    write.options = (td_enrol_code_options){.project = request->project,
+                                            .count = td_json_int(request->body, "count", 1),
                                             .tags = json_object_get(request->body, "tags"),
                                             .uses = td_json_int(request->body, "uses", 0)};
     const json_t *ttl = json_object_get(request->body, "ttl");
@@ -60,12 +63,14 @@ static td_code list_codes(td_request *request, td_err *err)
     return td_answer_json(request, 200, codes, err);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------------------------------ */
+/* ---- devices
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static td_code list_devices(td_request *request, td_err *err)
 {
     json_t *devices;
-    TD_TRY(td_device_list_json(request->db, request->project, td_request_query(request, "selector", NULL), &devices, err));
+    TD_TRY(
+        td_device_list_json(request->db, request->project, td_request_query(request, "selector", NULL), &devices, err));
     return td_answer_json(request, 200, devices, err);
 }
 
@@ -86,8 +91,8 @@ static td_code get_device_runs(td_request *request, td_err *err)
 static td_code write_tags(td_db *db, void *context, td_err *err)
 {
     td_request *request = context;
-    return td_device_tag(db, &request->actor, request->project, request->parameters[0], json_object_get(request->body, "tags"),
-                         err);
+    return td_device_tag(db, &request->actor, request->project, request->parameters[0],
+                         json_object_get(request->body, "tags"), err);
 }
 
 static td_code change_device(td_request *request, td_err *err)
@@ -138,12 +143,14 @@ static td_code revoke_device(td_request *request, td_err *err)
 }
 
 const td_route td_routes_fleet[] = {
-    TD_SEND("POST", "/api/v1/enrolment-codes", TD_MAY_MANAGE_DEVICE, create_codes, "Make one-time codes for new devices"),
+    TD_SEND("POST", "/api/v1/enrolment-codes", TD_MAY_MANAGE_DEVICE, create_codes,
+            "Make one-time codes for new devices"),
     TD_GET("/api/v1/enrolment-codes", TD_MAY_MANAGE_DEVICE, list_codes, "Codes that were made (never their text)"),
     TD_GET("/api/v1/devices", TD_MAY_READ, list_devices, "Devices (?selector=)"),
     TD_GET("/api/v1/devices/{device}", TD_MAY_READ, get_device, "One device"),
     TD_GET("/api/v1/devices/{device}/runs", TD_MAY_READ, get_device_runs, "What it ran, and when"),
     TD_SEND("PATCH", "/api/v1/devices/{device}", TD_MAY_MANAGE_DEVICE, change_device, "Change tags"),
-    TD_SEND("POST", "/api/v1/devices/{device}/revoke", TD_MAY_MANAGE_DEVICE, revoke_device, "Shut a device out for ever"),
+    TD_SEND("POST", "/api/v1/devices/{device}/revoke", TD_MAY_MANAGE_DEVICE, revoke_device,
+            "Shut a device out for ever"),
     TD_ROUTES_END,
 };

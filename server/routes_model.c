@@ -1,6 +1,7 @@
 /*
  * routes_model.c: models, lists of versions, aliases and tags.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/routes.h"
@@ -13,7 +14,8 @@ static td_code read_page(td_request *request, td_page *out, td_err *err)
     return td_request_query_int(request, "limit", 1, TD_LIST_LIMIT_MAX, 0, &out->limit, err);
 }
 
-/* ---- models ---------------------------------------------------------------------------------------------------------------- */
+/* ---- models
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static td_code list_models(td_request *request, td_err *err)
 {
@@ -62,8 +64,9 @@ static td_code create_model(td_request *request, td_err *err)
     };
     TD_TRY(td_request_check(request, fields, err));
     model_write write = {.request = request, .create = true};
-    write.options = (td_model_options){td_json_text(request->body, "name", ""), td_json_text(request->body, "description", NULL),
-                                       json_object_get(request->body, "tags")};
+    write.options =
+        (td_model_options){td_json_text(request->body, "name", ""), td_json_text(request->body, "description", NULL),
+                           json_object_get(request->body, "tags")};
     return put_model(request, 201, &write, err);
 }
 
@@ -97,7 +100,8 @@ static td_code list_versions(td_request *request, td_err *err)
     return td_answer_json(request, 200, list, err);
 }
 
-/* ---- aliases --------------------------------------------------------------------------------------------------------------- */
+/* ---- aliases
+ * --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct alias_write {
     td_request *request;
@@ -138,7 +142,8 @@ static td_code set_alias(td_request *request, td_err *err)
         {.name = NULL},
     };
     TD_TRY(td_request_check(request, fields, err));
-    alias_write write = {request, td_json_int(request->body, "version", 0), td_json_text(request->body, "reason", NULL)};
+    alias_write write = {request, td_json_int(request->body, "version", 0),
+                         td_json_text(request->body, "reason", NULL)};
     TD_TRY(td_request_write(request, write_alias, &write, err));
     TD_TRY(td_request_refresh(request, err));
     return get_alias(request, err);
@@ -152,7 +157,8 @@ static td_code delete_alias(td_request *request, td_err *err)
     return td_answer_json(request, 200, json_pack("{s:s, s:b}", "alias", request->parameters[1], "deleted", 1), err);
 }
 
-/* ---- tags of a version ------------------------------------------------------------------------------------------------------ */
+/* ---- tags of a version
+ * ------------------------------------------------------------------------------------------------------ */
 
 typedef struct tag_write {
     td_request *request;
@@ -163,8 +169,8 @@ static td_code write_tag(td_db *db, void *context, td_err *err)
 {
     const tag_write *write = context;
     td_request *request = write->request;
-    return td_version_set_tag(db, &request->actor, request->project, write->reference, request->parameters[2], write->value,
-                              err);
+    return td_version_set_tag(db, &request->actor, request->project, write->reference, request->parameters[2],
+                              write->value, err);
 }
 
 static td_code put_tag(td_request *request, const char *value, td_err *err)
@@ -172,8 +178,7 @@ static td_code put_tag(td_request *request, const char *value, td_err *err)
     tag_write write = {.request = request, .value = value};
     TD_TRY(td_request_reference(request, &write.reference, err));
     TD_TRY(td_request_write(request, write_tag, &write, err));
-    return td_answer_json(request, 200,
-                          json_pack("{s:s, s:s?}", "key", request->parameters[2], "value", value), err);
+    return td_answer_json(request, 200, json_pack("{s:s, s:s?}", "key", request->parameters[2], "value", value), err);
 }
 
 static td_code set_tag(td_request *request, td_err *err)
@@ -199,9 +204,11 @@ const td_route td_routes_model[] = {
     TD_GET("/api/v1/models/{model}/versions", TD_MAY_READ, list_versions, "Versions of a model"),
     TD_GET("/api/v1/models/{model}/aliases", TD_MAY_READ, list_aliases, "Aliases of a model"),
     TD_GET("/api/v1/models/{model}/aliases/{alias}", TD_MAY_READ, get_alias, "One alias with its history"),
-    TD_SEND("PUT", "/api/v1/models/{model}/aliases/{alias}", TD_MAY_MANAGE_ALIAS, set_alias, "Point an alias at a version"),
+    TD_SEND("PUT", "/api/v1/models/{model}/aliases/{alias}", TD_MAY_MANAGE_ALIAS, set_alias,
+            "Point an alias at a version"),
     TD_SEND("DELETE", "/api/v1/models/{model}/aliases/{alias}", TD_MAY_MANAGE_ALIAS, delete_alias, "Remove an alias"),
     TD_SEND("PUT", "/api/v1/models/{model}/versions/{version}/tags/{key}", TD_MAY_REGISTER, set_tag, "Tag a draft"),
-    TD_SEND("DELETE", "/api/v1/models/{model}/versions/{version}/tags/{key}", TD_MAY_REGISTER, delete_tag, "Remove a tag"),
+    TD_SEND("DELETE", "/api/v1/models/{model}/versions/{version}/tags/{key}", TD_MAY_REGISTER, delete_tag,
+            "Remove a tag"),
     TD_ROUTES_END,
 };

@@ -1,6 +1,7 @@
 /*
  * routes_monitor.c: what is watched, how it stands, and alerts.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/evaluate.h"
@@ -40,7 +41,8 @@ static td_code get_signals(td_request *request, td_err *err)
     return td_answer_json(request, 200, signals, err);
 }
 
-/* ---- alerts ------------------------------------------------------------------------------------------------------------------ */
+/* ---- alerts
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static td_code list_alerts(td_request *request, td_err *err)
 {
@@ -48,8 +50,11 @@ static td_code list_alerts(td_request *request, td_err *err)
     TD_TRY(td_request_query_int(request, "limit", 1, 500, 100, &limit, err));
     TD_TRY(td_request_query_int(request, "version", 1, INT64_MAX, 0, &version, err));
     TD_TRY(td_request_query_int(request, "before", 1, INT64_MAX, 0, &before, err));
-    td_alert_filter filter = {.project = request->project, .model = td_request_query(request, "model", NULL),
-                              .version = version, .state = td_request_query(request, "state", NULL), .before_id = before,
+    td_alert_filter filter = {.project = request->project,
+                              .model = td_request_query(request, "model", NULL),
+                              .version = version,
+                              .state = td_request_query(request, "state", NULL),
+                              .before_id = before,
                               .limit = (int)limit};
     json_t *alerts;
     TD_TRY(td_alert_list_json(request->db, &filter, &alerts, err));

@@ -1,6 +1,7 @@
 /*
  * routes_pipeline.c: pipelines, gates, runs, and the worker's two calls.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "monitor/retrain.h"
@@ -13,7 +14,8 @@
 #define LEASE_MS_DEFAULT 60000
 #define CLAIM_WAIT_MS_MAX 30000
 
-/* ---- pipelines and gates ------------------------------------------------------------------------------------------------------- */
+/* ---- pipelines and gates
+ * ------------------------------------------------------------------------------------------------------- */
 
 static td_code write_pipeline(td_db *db, void *context, td_err *err)
 {
@@ -64,7 +66,7 @@ static td_code list_pipelines(td_request *request, td_err *err)
     return td_answer_json(request, 200, list, err);
 }
 
-/* ---- runs ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- runs ---- */
 
 typedef struct run_write {
     td_request *request;
@@ -97,7 +99,8 @@ static td_code start_run(td_request *request, td_err *err)
     };
     TD_TRY(td_request_check(request, fields, err));
     run_write write = {.request = request};
-    write.options = (td_run_request){.project = request->project, .pipeline = request->parameters[0],
+    write.options = (td_run_request){.project = request->project,
+                                     .pipeline = request->parameters[0],
                                      .model = td_json_text(request->body, "model", ""),
                                      .parent_version = td_json_int(request->body, "parent_version", 0),
                                      .alert = td_json_text(request->body, "alert", NULL),
@@ -122,7 +125,7 @@ static td_code get_run(td_request *request, td_err *err)
     return td_answer_json(request, 200, run, err);
 }
 
-/* ---- worker -------------------------------------------------------------------------------------------------------------------- */
+/* ---- worker ---- */
 
 typedef struct worker_write {
     td_request *request;
@@ -148,7 +151,8 @@ static td_code claim_step(td_request *request, td_err *err)
         {.name = NULL},
     };
     TD_TRY(td_request_check(request, fields, err));
-    worker_write write = {.request = request, .worker = td_json_text(request->body, "worker", ""),
+    worker_write write = {.request = request,
+                          .worker = td_json_text(request->body, "worker", ""),
                           .lease_ms = td_json_int(request->body, "lease_ms", LEASE_MS_DEFAULT)};
     bool waiting; /* a look that costs nothing: a claim that finds none would wake everybody who waits */
     TD_TRY(td_status_work_waiting(request->db, &waiting, err));
@@ -167,7 +171,8 @@ static td_code claim_step(td_request *request, td_err *err)
 static td_code write_renewal(td_db *db, void *context, td_err *err)
 {
     const worker_write *write = context;
-    return td_worker_renew(db, write->worker, write->request->parameters[0], write->request->parameters[1], write->lease_ms, err);
+    return td_worker_renew(db, write->worker, write->request->parameters[0], write->request->parameters[1],
+                           write->lease_ms, err);
 }
 
 static td_code renew_step(td_request *request, td_err *err)
@@ -178,7 +183,8 @@ static td_code renew_step(td_request *request, td_err *err)
         {.name = NULL},
     };
     TD_TRY(td_request_check(request, fields, err));
-    worker_write write = {.request = request, .worker = td_json_text(request->body, "worker", ""),
+    worker_write write = {.request = request,
+                          .worker = td_json_text(request->body, "worker", ""),
                           .lease_ms = td_json_int(request->body, "lease_ms", LEASE_MS_DEFAULT)};
     TD_TRY(td_request_write(request, write_renewal, &write, err));
     return td_answer_json(request, 200, json_pack("{s:I}", "lease_ms", (json_int_t)write.lease_ms), err);
@@ -188,7 +194,8 @@ static td_code write_result(td_db *db, void *context, td_err *err)
 {
     worker_write *write = context;
     td_request *request = write->request;
-    return td_step_result(db, &request->actor, request->parameters[0], request->parameters[1], request->body, &write->done, err);
+    return td_step_result(db, &request->actor, request->parameters[0], request->parameters[1], request->body,
+                          &write->done, err);
 }
 
 /* What the worker says it made must be there before it is recorded. */
@@ -196,8 +203,7 @@ static td_code check_outputs(td_request *request, td_err *err)
 {
     size_t index;
     json_t *output;
-    json_array_foreach(json_object_get(request->body, "outputs"), index, output)
-    {
+    json_array_foreach (json_object_get(request->body, "outputs"), index, output) {
         uint8_t digest[TD_DIGEST_SIZE];
         const char *text = td_json_text(output, "digest", NULL);
         if (!text) {
@@ -205,7 +211,8 @@ static td_code check_outputs(td_request *request, td_err *err)
         }
         TD_TRY(td_digest_parse(text, digest, err));
         if (!td_content_exists(request->server->content, digest, NULL)) {
-            return td_fail(err, TD_NOT_FOUND, "output \"%.60s\": its content was not uploaded; POST it to /api/v1/uploads first",
+            return td_fail(err, TD_NOT_FOUND,
+                           "output \"%.60s\": its content was not uploaded; POST it to /api/v1/uploads first",
                            td_json_text(output, "name", "?"));
         }
     }

@@ -1,6 +1,7 @@
 /*
  * routes_record.c: lineage, the audit log, and what happens as a feed.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "audit/log.h"
@@ -17,12 +18,13 @@
 
 #define EVENT_WAIT_MS_MAX 60000
 
-/* ---- lineage ------------------------------------------------------------------------------------------------------------------- */
+/* ---- lineage ---- */
 
 static td_code need_node(td_request *request, const char **out, td_err *err)
 {
     *out = td_request_query(request, "node", NULL);
-    return *out ? TD_OK : td_fail(err, TD_INVALID, "?node= is missing: a version (pump/3) or kind:name (dataset:s3://…)");
+    return *out ? TD_OK
+                : td_fail(err, TD_INVALID, "?node= is missing: a version (pump/3) or kind:name (dataset:s3://…)");
 }
 
 static td_code get_lineage(td_request *request, td_err *err)
@@ -47,7 +49,7 @@ static td_code get_impact(td_request *request, td_err *err)
     return td_answer_json(request, 200, impact, err);
 }
 
-/* ---- audit --------------------------------------------------------------------------------------------------------------------- */
+/* ---- audit ---- */
 
 static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
 {
@@ -106,7 +108,8 @@ static td_code write_fd(void *context, const void *data, size_t size, td_err *er
 static td_code record_export(td_db *db, void *context, td_err *err)
 {
     const td_request *request = context;
-    td_audit_entry entry = {.actor = &request->actor, .action = "export.audit", .object_type = "audit", .object_id = "log"};
+    td_audit_entry entry = {
+        .actor = &request->actor, .action = "export.audit", .object_type = "audit", .object_id = "log"};
     return td_audit_append(db, &entry, NULL, err);
 }
 
@@ -137,7 +140,7 @@ static td_code export_audit(td_request *request, td_err *err)
     return TD_OK;
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 /* The audit records of the project from ?after= on; with none yet, waits up to ?wait_ms= for the next. */
 static td_code get_events(td_request *request, td_err *err)
@@ -162,7 +165,8 @@ static td_code get_events(td_request *request, td_err *err)
 const td_route td_routes_record[] = {
     TD_GET("/api/v1/lineage", TD_MAY_READ, get_lineage, "The graph around ?node= (&direction=up|down|both &depth=)"),
     TD_GET("/api/v1/lineage/impact", TD_MAY_READ, get_impact, "What ?node= reached: versions, bundles, devices"),
-    TD_GET("/api/v1/audit", TD_MAY_READ_AUDIT, list_audit, "Records (?after= &limit= &object= &actor= &action= &order=newest)"),
+    TD_GET("/api/v1/audit", TD_MAY_READ_AUDIT, list_audit,
+           "Records (?after= &limit= &object= &actor= &action= &order=newest)"),
     TD_GET("/api/v1/audit/checkpoint", TD_MAY_READ_AUDIT, get_checkpoint, "The newest signed checkpoint"),
     TD_GET("/api/v1/audit/export", TD_MAY_EXPORT_AUDIT, export_audit, "The whole log as a tar that verifies offline"),
     TD_GET("/api/v1/audit/records/{seq}", TD_MAY_READ_AUDIT, get_record, "Canonical bytes of one record"),

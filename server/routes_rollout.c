@@ -1,6 +1,7 @@
 /*
  * routes_rollout.c: rollouts.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fleet/rollout.h"
@@ -47,7 +48,8 @@ static td_code create_rollout(td_request *request, td_err *err)
 static td_code list_rollouts(td_request *request, td_err *err)
 {
     json_t *rollouts;
-    TD_TRY(td_rollout_list_json(request->db, request->project, td_request_query(request, "state", NULL), &rollouts, err));
+    TD_TRY(
+        td_rollout_list_json(request->db, request->project, td_request_query(request, "state", NULL), &rollouts, err));
     return td_answer_json(request, 200, rollouts, err);
 }
 
@@ -105,12 +107,14 @@ static td_code revert_rollout(td_request *request, td_err *err)
 }
 
 const td_route td_routes_rollout[] = {
-    TD_SEND("POST", "/api/v1/rollouts", TD_MAY_ROLL_OUT, create_rollout, "Bring an approved version to devices (?preview=yes)"),
+    TD_SEND("POST", "/api/v1/rollouts", TD_MAY_ROLL_OUT, create_rollout,
+            "Bring an approved version to devices (?preview=yes)"),
     TD_GET("/api/v1/rollouts", TD_MAY_READ, list_rollouts, "Rollouts (?state=)"),
     TD_GET("/api/v1/rollouts/{id}", TD_MAY_READ, get_rollout, "One rollout with waves and devices"),
     TD_SEND("POST", "/api/v1/rollouts/{id}/pause", TD_MAY_ROLL_OUT, pause_rollout, "Pause"),
     TD_SEND("POST", "/api/v1/rollouts/{id}/resume", TD_MAY_ROLL_OUT, resume_rollout, "Go on"),
     TD_SEND("POST", "/api/v1/rollouts/{id}/abort", TD_MAY_ROLL_OUT, abort_rollout, "Stop devices that are at work"),
-    TD_SEND("POST", "/api/v1/rollouts/{id}/revert", TD_MAY_ROLL_OUT, revert_rollout, "Send devices back to what they ran"),
+    TD_SEND("POST", "/api/v1/rollouts/{id}/revert", TD_MAY_ROLL_OUT, revert_rollout,
+            "Send devices back to what they ran"),
     TD_ROUTES_END,
 };

@@ -1,6 +1,7 @@
 /*
  * routes_status.c: is it alive, and how is it?
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "audit/log.h"
@@ -21,7 +22,8 @@ static td_code get_health(td_request *request, td_err *err)
     return td_str_check(&request->answer.body, err);
 }
 
-/* ---- status ---------------------------------------------------------------------------------------------------------------- */
+/* ---- status
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static td_code broker_json(td_server *server, json_t **out, td_err *err)
 {
@@ -52,8 +54,9 @@ static td_code log_json(td_request *request, json_t **out, td_err *err)
     td_sequencer_trouble(request->server->sequencer, trouble);
     char hash[TD_DIGEST_TEXT];
     td_hex_encode(root.hash, sizeof root.hash, hash);
-    *out = json_pack("{s:I, s:I, s:s, s:s}", "records", (json_int_t)records, "tree_size", (json_int_t)root.size, "root", hash,
-                     "signer", "in the server's own process: a server that is broken into could rewrite what nobody else has seen");
+    *out = json_pack(
+        "{s:I, s:I, s:s, s:s}", "records", (json_int_t)records, "tree_size", (json_int_t)root.size, "root", hash,
+        "signer", "in the server's own process: a server that is broken into could rewrite what nobody else has seen");
     if (!*out) {
         return td_fail(err, TD_NOMEM, "no memory for the status");
     }
@@ -89,12 +92,15 @@ static td_code get_status(td_request *request, td_err *err)
     td_server *server = request->server;
     char started[32];
     td_format_time(server->started_ms, started);
-    TD_CLEANUP(td_json_done) json_t *status = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i}", "version", TD_VERSION, "profile", server->profile, "profile_worth",
-        td_profile_worth(server->profile), "workspace", server->path, "started_at", started, "uptime_ms",
-        (json_int_t)(td_now_ms(server->clock) - server->started_ms), "requests", (json_int_t)atomic_load(&server->requests),
-        "polls", (json_int_t)td_pool_parked(server->pool), "http_port", server->api ? td_listener_port(server->api) : 0, "device_port",
-        server->device ? td_listener_port(server->device) : 0);
+    TD_CLEANUP(td_json_done)
+    json_t *status =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i}", "version", TD_VERSION, "profile",
+                  server->profile, "profile_worth", td_profile_worth(server->profile), "workspace", server->path,
+                  "started_at", started, "uptime_ms", (json_int_t)(td_now_ms(server->clock) - server->started_ms),
+                  "requests", (json_int_t)atomic_load(&server->requests), "polls",
+                  (json_int_t)td_pool_parked(server->pool), "http_port",
+                  server->api ? td_listener_port(server->api) : 0, "device_port",
+                  server->device ? td_listener_port(server->device) : 0);
     if (!status) {
         return td_fail(err, TD_NOMEM, "no memory for the status");
     }
@@ -105,7 +111,8 @@ static td_code get_status(td_request *request, td_err *err)
 static td_code get_routes(td_request *request, td_err *err);
 
 const td_route td_routes_status[] = {
-    {"GET", "/healthz", TD_ROUTE_PUBLIC, TD_LISTENER_USERS | TD_LISTENER_DEVICE, TD_BODY_NONE, get_health, "Is it alive?"},
+    {"GET", "/healthz", TD_ROUTE_PUBLIC, TD_LISTENER_USERS | TD_LISTENER_DEVICE, TD_BODY_NONE, get_health,
+     "Is it alive?"},
     TD_GET("/api/v1/status", TD_MAY_READ, get_status, "Version, profile, counts, broker, log"),
     {"GET", "/api/v1/routes", TD_ROUTE_LOGIN, TD_LISTENER_USERS, TD_BODY_NONE, get_routes, "This table"},
     TD_ROUTES_END,

@@ -1,6 +1,7 @@
 /*
  * routes_version.c: the life of a version: register, submit, approve, reject, move; its manifest, files and bundle.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/routes.h"
@@ -25,12 +26,13 @@ static td_code register_version(td_request *request, td_err *err)
     TD_TRY(td_registration_read(&work, request->body, &registration, err));
     registration.model = request->parameters[0];
     TD_TRY(td_register(&work, &registration, &registered, err));
-    td_answer_header(request, "Location",
-                     td_request_text(request, "/api/v1/models/%s/versions/%lld", registration.model,
-                                     (long long)registered.number));
+    td_answer_header(
+        request, "Location",
+        td_request_text(request, "/api/v1/models/%s/versions/%lld", registration.model, (long long)registered.number));
     return td_answer_json(request, 201,
                           json_pack("{s:s, s:I, s:s, s:o}", "model", registration.model, "version",
-                                    (json_int_t)registered.number, "state", "draft", "warnings", registered.warnings), err);
+                                    (json_int_t)registered.number, "state", "draft", "warnings", registered.warnings),
+                          err);
 }
 
 static td_code get_version(td_request *request, td_err *err)
@@ -49,7 +51,8 @@ typedef struct version_write {
     td_version_edit edit;
 } version_write;
 
-/* ---- edit, submit, reject, move --------------------------------------------------------------------------------------------- */
+/* ---- edit, submit, reject, move
+ * --------------------------------------------------------------------------------------------- */
 
 static td_code write_edit(td_db *db, void *context, td_err *err)
 {
@@ -60,14 +63,17 @@ static td_code write_edit(td_db *db, void *context, td_err *err)
 static td_code change_version(td_request *request, td_err *err)
 {
     static const td_json_field fields[] = {
-        {.name = "description", .type = TD_JSON_STRING}, {.name = "metrics", .type = TD_JSON_OBJECT},
-        {.name = "params", .type = TD_JSON_OBJECT},      {.name = "tags", .type = TD_JSON_OBJECT},
+        {.name = "description", .type = TD_JSON_STRING},
+        {.name = "metrics", .type = TD_JSON_OBJECT},
+        {.name = "params", .type = TD_JSON_OBJECT},
+        {.name = "tags", .type = TD_JSON_OBJECT},
         {.name = NULL},
     };
     TD_TRY(td_request_check(request, fields, err));
     version_write write = {.request = request};
-    write.edit = (td_version_edit){td_json_text(request->body, "description", NULL), json_object_get(request->body, "metrics"),
-                                   json_object_get(request->body, "params"), json_object_get(request->body, "tags")};
+    write.edit =
+        (td_version_edit){td_json_text(request->body, "description", NULL), json_object_get(request->body, "metrics"),
+                          json_object_get(request->body, "params"), json_object_get(request->body, "tags")};
     TD_TRY(td_request_reference(request, &write.reference, err));
     TD_TRY(td_request_write(request, write_edit, &write, err));
     return answer_version(request, 200, write.reference, err);
@@ -101,8 +107,8 @@ static td_code reject_version(td_request *request, td_err *err)
 static td_code write_move(td_db *db, void *context, td_err *err)
 {
     const version_write *write = context;
-    return td_version_move(db, &write->request->actor, write->request->project, write->reference, write->to, write->reason,
-                           err);
+    return td_version_move(db, &write->request->actor, write->request->project, write->reference, write->to,
+                           write->reason, err);
 }
 
 static td_code move_version(td_request *request, td_err *err)
@@ -123,7 +129,8 @@ static td_code move_version(td_request *request, td_err *err)
     return answer_version(request, 200, write.reference, err);
 }
 
-/* ---- approval ---------------------------------------------------------------------------------------------------------------- */
+/* ---- approval
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static td_code approve_version(td_request *request, td_err *err)
 {
@@ -154,7 +161,8 @@ static td_code get_manifest(td_request *request, td_err *err)
     TD_TRY(td_request_reference(request, &reference, err));
     TD_TRY(td_version_find(request->db, request->project, reference, &request->arena, &version, err));
     if (!version.manifest) {
-        return td_fail(err, TD_CONFLICT, "version %s is a draft and has no manifest yet; submit it first", version.label);
+        return td_fail(err, TD_CONFLICT, "version %s is a draft and has no manifest yet; submit it first",
+                       version.label);
     }
     if (strcmp(td_request_query(request, "form", "bytes"), "json") == 0) {
         json_t *json;
@@ -170,7 +178,8 @@ static td_code get_manifest(td_request *request, td_err *err)
     return TD_OK;
 }
 
-/* ---- files and bundle ---------------------------------------------------------------------------------------------------------- */
+/* ---- files and bundle
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static const char *base_name(const char *name)
 {

@@ -1,6 +1,7 @@
 /*
  * scheduler.c: the thread of timers. It looks, posts closures to the writer, and sleeps.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/scheduler.h"
@@ -39,7 +40,8 @@ struct td_scheduler {
     bool kicked, stopping;
 };
 
-/* ---- rollouts ---------------------------------------------------------------------------------------------------------- */
+/* ---- rollouts
+ * ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct tick {
     td_server *server;
@@ -52,8 +54,10 @@ static td_code run_tick(td_db *db, void *context, td_err *err)
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_trust trust;
     TD_TRY(td_trust_current(db, &arena, &trust, err));
-    td_rollout_tick_options options = {.director = work->server->keys.director, .keyset_version = trust.keyset.version,
-                                       .keyset_size = (uint32_t)trust.envelope_size, .health = td_rollout_health_ask};
+    td_rollout_tick_options options = {.director = work->server->keys.director,
+                                       .keyset_version = trust.keyset.version,
+                                       .keyset_size = (uint32_t)trust.envelope_size,
+                                       .health = td_rollout_health_ask};
     memcpy(options.keyset_digest, trust.digest, sizeof options.keyset_digest);
     return td_rollout_tick(db, &options, &work->result, err);
 }
@@ -71,7 +75,8 @@ static void tick_rollouts(td_scheduler *scheduler)
     }
 }
 
-/* ---- monitor ----------------------------------------------------------------------------------------------------------- */
+/* ---- monitor
+ * ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct evaluation {
     td_transition transitions[TRANSITIONS_MAX];
@@ -81,7 +86,8 @@ typedef struct evaluation {
 static td_code run_evaluation(td_db *db, void *context, td_err *err)
 {
     evaluation *work = context;
-    return td_monitor_evaluate(db, &td_actor_system, td_db_now_ms(db), work->transitions, TRANSITIONS_MAX, &work->count, err);
+    return td_monitor_evaluate(db, &td_actor_system, td_db_now_ms(db), work->transitions, TRANSITIONS_MAX, &work->count,
+                               err);
 }
 
 static void evaluate(td_scheduler *scheduler)
@@ -130,7 +136,8 @@ static void retain(td_scheduler *scheduler)
     }
 }
 
-/* ---- the thread -------------------------------------------------------------------------------------------------------- */
+/* ---- the thread
+ * -------------------------------------------------------------------------------------------------------- */
 
 typedef struct timetable {
     int64_t tick_ms, evaluate_ms, rollup_ms, retain_ms; /* when each comes next */
@@ -203,7 +210,8 @@ static void *scheduler_main(void *argument)
     td_scheduler *scheduler = argument;
     td_server *server = scheduler->server;
     int64_t now = td_server_monotonic_ms(server);
-    timetable next = {.tick_ms = now, .evaluate_ms = now, .rollup_ms = now + ROLLUP_FIRST_MS, .retain_ms = now + RETAIN_EVERY_MS};
+    timetable next = {
+        .tick_ms = now, .evaluate_ms = now, .rollup_ms = now + ROLLUP_FIRST_MS, .retain_ms = now + RETAIN_EVERY_MS};
     bool kicked = false;
     do {
         look(scheduler, &next, kicked);

@@ -1,7 +1,8 @@
 /*
  * scheduler.h: what happens by time: rollouts, evaluation of signals, finished runs, upkeep, slow connections.
  *
- * One thread; it posts work to the writer and never holds it. A kick makes it look at once (at most ten times a second).
+ * One thread; it posts work to the writer and never holds it. A kick makes it look at once (at most ten times a
+ * second).
  * Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

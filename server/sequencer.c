@@ -1,7 +1,9 @@
 /*
- * sequencer.c: the thread behind the audit log: after each commit it reads new records, stores their leaves, has the root signed.
+ * sequencer.c: the thread behind the audit log: after each commit it reads new records, stores their leaves, has the
+ * root signed.
  *
- * Signing never comes before fsync: what it reads is committed. Checkpoints are spaced, so that a busy log costs little.
+ * Signing never comes before fsync: what it reads is committed. Checkpoints are spaced, so that a busy log costs
+ * little.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/sequencer.h"
@@ -139,7 +141,8 @@ static td_code open_parts(td_sequencer *sequencer, td_err *err)
     TD_TRY(td_log_root_read(sequencer->db, &root, err));
     int64_t signed_size = td_log_signer_root(sequencer->signer).size;
     if (root.size < signed_size) {
-        return td_fail(err, TD_CONFLICT, "the audit log holds %lld entries, but %lld were signed: this database is older than "
+        return td_fail(err, TD_CONFLICT,
+                       "the audit log holds %lld entries, but %lld were signed: this database is older than "
                        "the log's signer (a restored backup?); see docs/audit.md, \"Restoring\"",
                        (long long)root.size, (long long)signed_size);
     }

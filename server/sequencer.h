@@ -2,6 +2,7 @@
  * sequencer.h: committed records become leaves of the tree, and the tree gets its signed checkpoint, within a second.
  *
  * Threads: td_sequencer_wake from any thread, short; the rest from the main thread.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_SEQUENCER_H

@@ -2,6 +2,7 @@
  * serve.c: starting everything in order, waiting for signals, stopping everything in the opposite order.
  *
  * Readiness does not wait for the broker: devices come back by themselves.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/server.h"
@@ -60,9 +61,11 @@ static void on_commit(void *context)
     }
 }
 
-/* ---- files under run/ ------------------------------------------------------------------------------------------------------ */
+/* ---- files under run/
+ * ------------------------------------------------------------------------------------------------------ */
 
-static const char *const run_files[] = {"run/http.port", "run/device.port", "run/mqtt.port", "run/pid", "run/admin.sock", NULL};
+static const char *const run_files[] = {"run/http.port", "run/device.port", "run/mqtt.port",
+                                        "run/pid",       "run/admin.sock",  NULL};
 
 static void remove_run_files(const td_server *server)
 {
@@ -92,13 +95,14 @@ static td_code write_run_file(const td_server *server, const char *name, long nu
     return TD_OK;
 }
 
-/* ---- start ----------------------------------------------------------------------------------------------------------------- */
+/* ---- start
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static td_log_level log_level(const td_config *config)
 {
     const char *level = td_config_text(config, "log.level");
-    return strcmp(level, "debug") == 0  ? TD_LOG_DEBUG
-           : strcmp(level, "warn") == 0 ? TD_LOG_WARN
+    return strcmp(level, "debug") == 0   ? TD_LOG_DEBUG
+           : strcmp(level, "warn") == 0  ? TD_LOG_WARN
            : strcmp(level, "error") == 0 ? TD_LOG_ERROR
                                          : TD_LOG_INFO;
 }
@@ -112,7 +116,8 @@ static td_code open_records(td_server *server, const char *path, td_err *err)
     TD_TRY(td_workspace_file(server->path, "content", folder, err));
     TD_TRY(td_content_open(folder, &server->content, err));
     TD_TRY(td_denials_new(&server->denials, err));
-    TD_TRY(td_writer_start(td_workspace_take_db(server->workspace), WRITER_QUEUE_MAX, WRITER_GROUP_MAX, &server->writer, err));
+    TD_TRY(td_writer_start(td_workspace_take_db(server->workspace), WRITER_QUEUE_MAX, WRITER_GROUP_MAX, &server->writer,
+                           err));
     return TD_OK;
 }
 
@@ -134,11 +139,13 @@ static td_code prepare_broker(td_server *server, td_err *err)
 /* The API first: it waits for nobody. */
 static td_code start_listeners(td_server *server, td_err *err)
 {
-    td_listener_options options = {.kind = TD_LISTENER_API, .host = td_config_text(server->config, "http.host"),
+    td_listener_options options = {.kind = TD_LISTENER_API,
+                                   .host = td_config_text(server->config, "http.host"),
                                    .port = (int)td_config_int(server->config, "http.port")};
     TD_TRY(td_listener_start(server, &options, &server->api, err));
     TD_TRY(write_run_file(server, "run/http.port", td_listener_port(server->api), err));
-    options = (td_listener_options){.kind = TD_LISTENER_DEVICE, .host = td_config_text(server->config, "device.host"),
+    options = (td_listener_options){.kind = TD_LISTENER_DEVICE,
+                                    .host = td_config_text(server->config, "device.host"),
                                     .port = (int)td_config_int(server->config, "device.port"),
                                     .certificate_pem = td_str_text(&server->keys.server_pem),
                                     .key_pem = td_str_text(&server->keys.server_key_pem)};
@@ -171,7 +178,8 @@ static void notify_ready(void)
 
 static td_code write_life_record(td_db *db, void *context, td_err *err)
 {
-    td_audit_entry entry = {.actor = &td_actor_system, .action = context, .object_type = "server", .object_id = TD_VERSION};
+    td_audit_entry entry = {
+        .actor = &td_actor_system, .action = context, .object_type = "server", .object_id = TD_VERSION};
     return td_audit_append(db, &entry, NULL, err);
 }
 
@@ -192,7 +200,8 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     remove_run_files(server);
     TD_TRY(write_run_file(server, "run/pid", (long)getpid(), err));
     TD_TRY(td_sequencer_start(server, &server->sequencer, err));
-    TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX, &server->pool, err));
+    TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX,
+                         &server->pool, err));
     td_writer_on_commit(server->writer, on_commit, server);
     TD_TRY(prepare_broker(server, err));
     TD_TRY(start_listeners(server, err));
@@ -212,7 +221,8 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     return td_scheduler_start(server, &server->scheduler, err);
 }
 
-/* ---- stop ------------------------------------------------------------------------------------------------------------------ */
+/* ---- stop
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 /* Answers that are ready get a moment to go out. */
 static void let_answers_out(const td_server *server)
@@ -257,7 +267,7 @@ static void stop(td_server *server)
     td_workspace_close(&server->workspace);
 }
 
-/* ---- run ------------------------------------------------------------------------------------------------------------------- */
+/* ---- run ---- */
 
 static void reload(td_server *server, const td_server_options *options)
 {

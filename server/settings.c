@@ -1,6 +1,7 @@
 /*
  * settings.c: the table of settings.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/config.h"
@@ -17,20 +18,23 @@ const td_setting td_settings[] = {
     {"log.json", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false, "log lines as JSON objects"},
     {"http.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false,
      "address of the API (plain HTTP: put a TLS proxy before it for other machines)"},
-    {"http.port", TD_SETTING_INTEGER, "7070", 0, 65535, NULL, false, "port of the API; 0 picks a free one (run/http.port)"},
+    {"http.port", TD_SETTING_INTEGER, "7070", 0, 65535, NULL, false,
+     "port of the API; 0 picks a free one (run/http.port)"},
     {"http.hosts", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
      "further names, separated by commas, that the Host header may carry"},
     {"http.workers", TD_SETTING_INTEGER, "3", 1, 64, NULL, false, "threads that answer requests"},
     {"http.connections_max", TD_SETTING_INTEGER, "512", 8, 10000, NULL, false, "connections a listener admits"},
     {"http.body_bytes_max", TD_SETTING_INTEGER, "1048576", 1024, 64 * MIB, NULL, false, "largest JSON body"},
-    {"http.upload_bytes_max", TD_SETTING_INTEGER, "8589934592", 1024, INT64_C(1) << 44, NULL, false, "largest uploaded file"},
+    {"http.upload_bytes_max", TD_SETTING_INTEGER, "8589934592", 1024, INT64_C(1) << 44, NULL, false,
+     "largest uploaded file"},
     {"http.timeout", TD_SETTING_DURATION, "20s", 1000, 600000, NULL, false,
      "silence, or time for a request's headers, after which a connection is closed"},
     {"device.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false, "address of the HTTPS listener for enrolment"},
     {"device.port", TD_SETTING_INTEGER, "0", 0, 65535, NULL, false, "its port; 0 picks a free one (run/device.port)"},
     {"mqtt.url", TD_SETTING_TEXT, "", 0, 400, NULL, false,
      "broker to use, as mqtts://host:port or mqtt://host:port; empty: run Mosquitto as a child"},
-    {"mqtt.ca_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false, "CA of an own broker's certificate; empty: the workspace's CA"},
+    {"mqtt.ca_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "CA of an own broker's certificate; empty: the workspace's CA"},
     {"mqtt.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false, "address on which the child broker listens"},
     {"mqtt.port", TD_SETTING_INTEGER, "0", 0, 65535, NULL, false,
      "its port; 0 picks a free one once and keeps it (run/mqtt.port)"},
@@ -38,7 +42,8 @@ const td_setting td_settings[] = {
      "what devices are told to connect to; empty: mqtt.host, or this machine's name when that is 0.0.0.0"},
     {"mqtt.prefix", TD_SETTING_TEXT, "tm/v1", 1, 64, NULL, false, "first levels of every topic"},
     {"mqtt.mosquitto", TD_SETTING_TEXT, "mosquitto", 1, 1000, NULL, false, "the broker's program: a name or a path"},
-    {"scheduler.interval", TD_SETTING_DURATION, "1s", 50, 60000, NULL, false, "how often rollouts and alerts are looked at"},
+    {"scheduler.interval", TD_SETTING_DURATION, "1s", 50, 60000, NULL, false,
+     "how often rollouts and alerts are looked at"},
     {"monitor.interval", TD_SETTING_DURATION, "2s", 50, 3600000, NULL, false, "how often signals are evaluated"},
     {"retraining.auto_submit", TD_SETTING_BOOLEAN, "true", 0, 0, NULL, false,
      "submit a retrained version for approval when its gate has passed"},

@@ -1,6 +1,7 @@
 /*
  * status.h: counts for the status page.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_STATUS_H

@@ -1,6 +1,7 @@
 /*
  * status_store.c: counts over all records, for the status page.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/status.h"
@@ -28,8 +29,10 @@ td_code td_status_counts_json(td_db *db, json_t **out, td_err *err)
     if (!counts) {
         return td_fail(err, TD_NOMEM, "no memory for the status");
     }
-    TD_TRY(add_counts(db, "records", "SELECT 'models' AS name, count(*) AS n FROM model UNION ALL "
-                                     "SELECT 'users', count(*) FROM user", counts, err));
+    TD_TRY(add_counts(db, "records",
+                      "SELECT 'models' AS name, count(*) AS n FROM model UNION ALL "
+                      "SELECT 'users', count(*) FROM user",
+                      counts, err));
     TD_TRY(add_counts(db, "versions", "SELECT state AS name, count(*) AS n FROM version GROUP BY state", counts, err));
     TD_TRY(add_counts(db, "rollouts", "SELECT state AS name, count(*) AS n FROM rollout GROUP BY state", counts, err));
     TD_TRY(add_counts(db, "alerts", "SELECT state AS name, count(*) AS n FROM alert GROUP BY state", counts, err));
@@ -43,10 +46,12 @@ td_code td_status_work_waiting(td_db *db, bool *out, td_err *err)
 {
     td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT step.position AS position FROM pipeline_run AS run JOIN pipeline_step AS step USING (run_id) "
-                         "WHERE run.state IN ('pending', 'running') AND (step.state = 'ready' OR "
-                         "(step.state = 'leased' AND step.lease_ms <= :now)) LIMIT 1", &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT step.position AS position FROM pipeline_run AS run JOIN pipeline_step AS step USING (run_id) "
+        "WHERE run.state IN ('pending', 'running') AND (step.state = 'ready' OR "
+        "(step.state = 'leased' AND step.lease_ms <= :now)) LIMIT 1",
+        &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     TD_TRY(td_step(stmt, &row, err));
     td_reset(stmt);

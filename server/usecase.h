@@ -1,8 +1,8 @@
 /*
  * usecase.h: the work that crosses records: registering, submitting, retraining.
  *
- * Everything slow (reading model files, building baselines, packing, hashing) happens on the caller's thread; then one closure
- * on the writer's thread checks all state again and writes version, lineage and audit record together.
+ * Everything slow (reading model files, building baselines, packing, hashing) happens on the caller's thread; then one
+ * closure on the writer's thread checks all state again and writes version, lineage and audit record together.
  * Threads: workers and the scheduler, each with its own reading connection, outside the writer.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,11 +17,11 @@
 /* What every use case needs from its caller. */
 typedef struct td_case {
     td_server *server;
-    td_db *db;             /* a reading connection */
+    td_db *db; /* a reading connection */
     td_arena *arena;
     const td_actor *actor;
     const char *project;
-    char *field;           /* room for TD_PROBLEM_FIELD_MAX, or NULL: what of the input an error is about */
+    char *field; /* room for TD_PROBLEM_FIELD_MAX, or NULL: what of the input an error is about */
 } td_case;
 
 /* ---- register (usecase_register.c) ---- */
@@ -29,15 +29,15 @@ typedef struct td_case {
 typedef struct td_registration {
     const char *model;
     bool create_model;
-    bool strict;               /* a file named .onnx that is none is refused instead of registered as opaque */
-    td_version_file *files;    /* sizes are filled in */
+    bool strict;            /* a file named .onnx that is none is refused instead of registered as opaque */
+    td_version_file *files; /* sizes are filled in */
     size_t file_count;
     bool has_baseline;
     uint8_t baseline_digest[TD_DIGEST_SIZE]; /* of the CSV, in content */
-    const char *baseline_name; /* for messages */
-    const json_t *columns;     /* or NULL */
-    const json_t *datasets;    /* [{name, uri?, digest?}] or NULL */
-    const json_t *code;        /* {repository, commit} or NULL */
+    const char *baseline_name;               /* for messages */
+    const json_t *columns;                   /* or NULL */
+    const json_t *datasets;                  /* [{name, uri?, digest?}] or NULL */
+    const json_t *code;                      /* {repository, commit} or NULL */
     const json_t *metrics, *params, *tags;
     const char *description, *parent, *cause, *run;
     const char *hardware;
@@ -69,8 +69,8 @@ TD_MUST_USE td_code td_submit(const td_case *work, const char *reference, const 
 TD_MUST_USE td_code td_approve(const td_case *work, const char *reference, const td_approval *approval,
                                td_version_state *state_out, td_err *err);
 /* One tar of the bundle with what proves it in attest/, in content. */
-TD_MUST_USE td_code td_export_version(const td_case *work, const td_version *version, uint8_t digest_out[TD_DIGEST_SIZE],
-                                      uint64_t *size_out, td_err *err);
+TD_MUST_USE td_code td_export_version(const td_case *work, const td_version *version,
+                                      uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out, td_err *err);
 
 /* ---- the model card (card.c) ---- */
 

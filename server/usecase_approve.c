@@ -1,8 +1,9 @@
 /*
- * usecase_approve.c: an approver's signature is recorded; at the threshold the version's envelope and model.sig are complete.
+ * usecase_approve.c: an approver's signature is recorded; at the threshold the version's envelope and model.sig are
+ * complete.
  *
- * The envelope (manifest and all approvals) must lie in content before the transaction that names it, so it is built first; if
- * another approval came between, it is built again.
+ * The envelope (manifest and all approvals) must lie in content before the transaction that names it, so it is built
+ * first; if another approval came between, it is built again.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "audit/log.h"
@@ -25,7 +26,8 @@ typedef struct approval_write {
     td_version_state state;
 } approval_write;
 
-static td_code put_model_sig(const td_case *work, const td_version *version, uint8_t digest_out[TD_DIGEST_SIZE], td_err *err)
+static td_code put_model_sig(const td_case *work, const td_version *version, uint8_t digest_out[TD_DIGEST_SIZE],
+                             td_err *err)
 {
     td_manifest manifest;
     TD_TRY(td_manifest_read(version->manifest, version->manifest_size, work->arena, &manifest, err));
@@ -70,9 +72,14 @@ typedef struct refusal {
 static td_code write_refusal(td_db *db, void *context, td_err *err)
 {
     const refusal *refused = context;
-    td_audit_entry entry = {.actor = refused->work->actor, .action = "approve.version", .object_type = "version",
-                            .object_id = refused->label, .project = refused->work->project, .denied = true,
-                            .decision = refused->why, .reason = refused->reason};
+    td_audit_entry entry = {.actor = refused->work->actor,
+                            .action = "approve.version",
+                            .object_type = "version",
+                            .object_id = refused->label,
+                            .project = refused->work->project,
+                            .denied = true,
+                            .decision = refused->why,
+                            .reason = refused->reason};
     return td_audit_append(db, &entry, NULL, err);
 }
 
@@ -99,7 +106,8 @@ td_code td_approve(const td_case *work, const char *reference, const td_approval
     return code;
 }
 
-/* ---- export ------------------------------------------------------------------------------------------------------------------ */
+/* ---- export
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct attest_list {
     td_attest rows[6];
@@ -126,7 +134,8 @@ static void add(attest_list *attests, const char *name)
     attests->rows[attests->count++] = (td_attest){name, text->data, text->size};
 }
 
-static td_code add_content(const td_case *work, attest_list *attests, const char *name, const uint8_t *digest, td_err *err)
+static td_code add_content(const td_case *work, attest_list *attests, const char *name, const uint8_t *digest,
+                           td_err *err)
 {
     TD_TRY(td_content_read(work->server->content, digest, TD_BUNDLE_ATTEST_BYTES_MAX, next_text(attests), err));
     add(attests, name);
@@ -173,7 +182,8 @@ td_code td_export_version(const td_case *work, const td_version *version, uint8_
                           uint64_t *size_out, td_err *err)
 {
     if (!version->manifest) {
-        return td_fail(err, TD_CONFLICT, "version %s is a draft and has no bundle yet; submit it first", version->label);
+        return td_fail(err, TD_CONFLICT, "version %s is a draft and has no bundle yet; submit it first",
+                       version->label);
     }
     TD_CLEANUP(attests_done) attest_list attests = {.count = 0};
     TD_TRY(gather(work, version, &attests, err));

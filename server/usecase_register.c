@@ -2,6 +2,7 @@
  * usecase_register.c: a set of uploaded files becomes a numbered version with facts, baseline and lineage.
  *
  * The model file is read, never run; a file that only pretends to be a model is registered as opaque with a warning.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-
 
 typedef struct prepared_version {
     const td_registration *registration;
@@ -46,7 +46,8 @@ static void warn(prepared_version *prepared, const char *text)
     (void)json_array_append_new(prepared->warnings, json_string(text));
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------------- */
+/* ---- files
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static td_code fill_sizes(const td_case *work, td_registration *registration, td_err *err)
 {
@@ -56,7 +57,8 @@ static td_code fill_sizes(const td_case *work, td_registration *registration, td
             char label[TD_DIGEST_LABEL_SIZE];
             td_digest_format(file->digest, label);
             name_field(work, "files");
-            return td_fail(err, TD_NOT_FOUND, "file \"%.80s\": its content %.19s… was not uploaded; POST it to /api/v1/uploads",
+            return td_fail(err, TD_NOT_FOUND,
+                           "file \"%.80s\": its content %.19s… was not uploaded; POST it to /api/v1/uploads",
                            file->name, label);
         }
     }
@@ -121,7 +123,8 @@ static td_code introspect(prepared_version *prepared, td_err *err)
     return td_onnx_json(&onnx, &prepared->facts, err);
 }
 
-/* ---- baseline -------------------------------------------------------------------------------------------------------------- */
+/* ---- baseline
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static td_code build_baseline(prepared_version *prepared, td_err *err)
 {
@@ -140,8 +143,7 @@ static td_code build_baseline(prepared_version *prepared, td_err *err)
     TD_TRY(td_baseline_build(&source, registration->columns ? registration->columns : none, &baseline, err));
     size_t index;
     json_t *text;
-    json_array_foreach(json_object_get(baseline.summary, "warnings"), index, text)
-    {
+    json_array_foreach (json_object_get(baseline.summary, "warnings"), index, text) {
         warn(prepared, json_string_value(text) ? json_string_value(text) : "");
     }
     td_version_file *file = &prepared->files[prepared->options.file_count++];
@@ -167,8 +169,8 @@ static td_code gather_sources(prepared_version *prepared, td_err *err)
     if (registration->has_baseline) {
         char label[TD_DIGEST_LABEL_SIZE];
         td_digest_format(registration->baseline_digest, label);
-        json_t *baseline = json_pack("{s:s, s:s, s:O?}", "name", registration->baseline_name, "digest", label, "columns",
-                                     registration->columns);
+        json_t *baseline = json_pack("{s:s, s:s, s:O?}", "name", registration->baseline_name, "digest", label,
+                                     "columns", registration->columns);
         failed |= json_object_set_new(sources, "baseline", baseline);
     }
     return failed ? td_fail(err, TD_NOMEM, "no memory for the version's sources") : TD_OK;
@@ -181,11 +183,21 @@ static td_code prepare(prepared_version *prepared, td_err *err)
         return td_fail(err, TD_LIMIT, "a version has at most %zu files", TD_COUNT_OF(prepared->files) - 1);
     }
     memcpy(prepared->files, r->files, r->file_count * sizeof *r->files);
-    prepared->options = (td_version_options){
-        .model = r->model, .create_model = r->create_model, .files = prepared->files, .file_count = r->file_count,
-        .metrics = r->metrics, .params = r->params, .tags = r->tags, .description = r->description, .parent = r->parent,
-        .cause = r->cause, .hardware = r->hardware, .ram_bytes = r->ram_bytes, .security_counter = r->security_counter,
-        .runtimes = {r->runtimes[0], r->runtimes[1], r->runtimes[2], r->runtimes[3]}};
+    prepared->options =
+        (td_version_options){.model = r->model,
+                             .create_model = r->create_model,
+                             .files = prepared->files,
+                             .file_count = r->file_count,
+                             .metrics = r->metrics,
+                             .params = r->params,
+                             .tags = r->tags,
+                             .description = r->description,
+                             .parent = r->parent,
+                             .cause = r->cause,
+                             .hardware = r->hardware,
+                             .ram_bytes = r->ram_bytes,
+                             .security_counter = r->security_counter,
+                             .runtimes = {r->runtimes[0], r->runtimes[1], r->runtimes[2], r->runtimes[3]}};
     TD_TRY(introspect(prepared, err));
     if (r->has_baseline) {
         TD_TRY(build_baseline(prepared, err));
@@ -196,10 +208,11 @@ static td_code prepare(prepared_version *prepared, td_err *err)
     return TD_OK;
 }
 
-/* ---- the transaction ------------------------------------------------------------------------------------------------------- */
+/* ---- the transaction
+ * ------------------------------------------------------------------------------------------------------- */
 
-static td_code add_dataset(td_db *db, const prepared_version *prepared, const char *label, const char *name, const char *digest_text,
-                           td_err *err)
+static td_code add_dataset(td_db *db, const prepared_version *prepared, const char *label, const char *name,
+                           const char *digest_text, td_err *err)
 {
     const td_registration *registration = prepared->registration;
     char full[TD_LINEAGE_NAME_MAX + 14];
@@ -221,8 +234,7 @@ static td_code add_datasets(td_db *db, const prepared_version *prepared, const c
 {
     size_t index;
     json_t *dataset;
-    json_array_foreach((json_t *)prepared->registration->datasets, index, dataset)
-    {
+    json_array_foreach ((json_t *)prepared->registration->datasets, index, dataset) {
         const char *uri = td_json_text(dataset, "uri", td_json_text(dataset, "name", ""));
         const char *digest = td_json_text(dataset, "digest", NULL);
         TD_TRY(add_dataset(db, prepared, label, uri, digest, err));
@@ -242,7 +254,8 @@ static td_code add_code(td_db *db, const prepared_version *prepared, const char 
         return TD_OK;
     }
     char name[TD_LINEAGE_NAME_MAX + 1];
-    snprintf(name, sizeof name, "%.400s@%.100s", td_json_text(code, "repository", ""), td_json_text(code, "commit", ""));
+    snprintf(name, sizeof name, "%.400s@%.100s", td_json_text(code, "repository", ""),
+             td_json_text(code, "commit", ""));
     const char *run = prepared->registration->run;
     return td_lineage_edge_add(db, prepared->work->project, TD_NODE("code", name),
                                run ? TD_NODE("run", run) : TD_NODE("version", label), "code", run, err);
@@ -260,11 +273,12 @@ static td_code add_lineage(td_db *db, const prepared_version *prepared, const ch
         TD_CLEANUP(td_arena_done) td_arena arena = {0};
         td_version parent;
         TD_TRY(td_version_find(db, project, registration->parent, &arena, &parent, err));
-        TD_TRY(td_lineage_edge_add(db, project, TD_NODE("version", parent.label), &version, "parent", registration->run, err));
+        TD_TRY(td_lineage_edge_add(db, project, TD_NODE("version", parent.label), &version, "parent", registration->run,
+                                   err));
     }
     if (registration->cause && strncmp(registration->cause, "al-", 3) == 0) {
-        TD_TRY(td_lineage_edge_add(db, project, TD_NODE("alert", registration->cause), &version, "caused", registration->run,
-                                   err));
+        TD_TRY(td_lineage_edge_add(db, project, TD_NODE("alert", registration->cause), &version, "caused",
+                                   registration->run, err));
     }
     return TD_OK;
 }

@@ -1,7 +1,9 @@
 /*
- * usecase_retrain.c: a run that has ended is judged by its gate, and what passed becomes a version with parent, cause, lineage.
+ * usecase_retrain.c: a run that has ended is judged by its gate, and what passed becomes a version with parent, cause,
+ * lineage.
  *
  * The rules were pinned when the run began. Whatever fails here fails the run with its reason, once.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
@@ -22,7 +24,7 @@ typedef struct run_work {
     const char *reason;
 } run_work;
 
-/* ---- gate -------------------------------------------------------------------------------------------------------------------- */
+/* ---- gate ---- */
 
 typedef struct judgement {
     run_work *work;
@@ -33,7 +35,8 @@ static td_code judge(td_db *db, void *context, td_err *err)
 {
     judgement *call = context;
     run_work *work = call->work;
-    return td_gate_judge(db, &td_actor_system, work->base.project, work->result.run, call->champion, &work->passed, NULL, err);
+    return td_gate_judge(db, &td_actor_system, work->base.project, work->result.run, call->champion, &work->passed,
+                         NULL, err);
 }
 
 static td_code judge_run(run_work *work, td_err *err)
@@ -49,7 +52,8 @@ static td_code judge_run(run_work *work, td_err *err)
     return td_server_write(work->base.server, judge, &call, err);
 }
 
-/* ---- registration ------------------------------------------------------------------------------------------------------------ */
+/* ---- registration
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static td_code find_registrar(run_work *work, td_err *err)
 {
@@ -60,8 +64,8 @@ static td_code find_registrar(run_work *work, td_err *err)
     bool service;
     int64_t user_id;
     TD_TRY(td_user_find(work->base.db, work->result.registrar, &user_id, &service, err));
-    work->registrar = (td_actor){service ? TD_ACTOR_SERVICE : TD_ACTOR_USER, user_id, work->result.registrar, "internal", "",
-                                 work->result.run};
+    work->registrar = (td_actor){
+        service ? TD_ACTOR_SERVICE : TD_ACTOR_USER, user_id, work->result.registrar, "internal", "", work->result.run};
     return TD_OK;
 }
 
@@ -131,7 +135,8 @@ static td_code fill_registration(run_work *work, td_registration *out, td_err *e
         add_file(&work->result.files[i], out);
     }
     if (out->file_count == 0) {
-        return td_fail(err, TD_INVALID, "run %s declares no output of role model: nothing to register", work->result.run);
+        return td_fail(err, TD_INVALID, "run %s declares no output of role model: nothing to register",
+                       work->result.run);
     }
     out->model = work->result.model;
     out->strict = true;
@@ -193,7 +198,8 @@ static td_code submit_version(run_work *work, td_err *err)
     return td_submit(&as_registrar, reference, "submitted by its pipeline: the gate passed", err);
 }
 
-/* ---- one run after the other --------------------------------------------------------------------------------------------------- */
+/* ---- one run after the other
+ * --------------------------------------------------------------------------------------------------- */
 
 static td_code fail_run(td_db *db, void *context, td_err *err)
 {
@@ -225,7 +231,11 @@ static void advance_one(td_server *server, td_db *db, const char *project, const
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     char field[64] = "";
-    run_work work = {.base = {.server = server, .db = db, .arena = &arena, .actor = &td_actor_system, .project = project,
+    run_work work = {.base = {.server = server,
+                              .db = db,
+                              .arena = &arena,
+                              .actor = &td_actor_system,
+                              .project = project,
                               .field = field}};
     td_err err = {0};
     td_code code = td_db_read_begin(db, &err);
@@ -255,10 +265,10 @@ void td_retraining_advance(td_server *server, td_db *db)
     }
     size_t index;
     json_t *run;
-    json_array_foreach(json_object_get(waiting, "runs"), index, run)
-    {
+    json_array_foreach (json_object_get(waiting, "runs"), index, run) {
         const char *name = json_is_string(run) ? json_string_value(run) : td_json_text(run, "run", NULL);
-        const char *project = json_is_object(run) ? td_json_text(run, "project", TD_PROJECT_DEFAULT) : TD_PROJECT_DEFAULT;
+        const char *project =
+            json_is_object(run) ? td_json_text(run, "project", TD_PROJECT_DEFAULT) : TD_PROJECT_DEFAULT;
         if (name) {
             advance_one(server, db, project, name);
         }

@@ -1,8 +1,8 @@
 /*
  * usecase_submit.c: a draft is packed (card, lineage, manifest, bundle) and frozen.
  *
- * Packing happens on the caller's thread and changes nothing but content; the closure then checks that what was packed is still
- * what the version holds.
+ * Packing happens on the caller's thread and changes nothing but content; the closure then checks that what was packed
+ * is still what the version holds.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
@@ -69,7 +69,8 @@ static td_code read_baseline(pending_submission *submission, td_err *err)
 {
     td_version_file *files;
     size_t count;
-    TD_TRY(td_version_files(submission->work->db, submission->version.version_id, submission->work->arena, &files, &count, err));
+    TD_TRY(td_version_files(submission->work->db, submission->version.version_id, submission->work->arena, &files,
+                            &count, err));
     for (size_t i = 0; i < count; i++) {
         if (files[i].role == TD_FILE_BASELINE) {
             submission->has_baseline = true;
@@ -100,12 +101,16 @@ static td_code write_submission(td_db *db, void *context, td_err *err)
     pending_submission *submission = context;
     const td_case *work = submission->work;
     const td_version *version = &submission->version;
-    TD_TRY(td_version_submit(db, work->actor, work->project, version->label, &submission->packed, submission->reason, err));
+    TD_TRY(td_version_submit(db, work->actor, work->project, version->label, &submission->packed, submission->reason,
+                             err));
     uint8_t manifest_digest[TD_DIGEST_SIZE];
     td_sha256_of(submission->manifest.data, submission->manifest.size, manifest_digest);
     if (submission->has_baseline) {
-        td_watch watch = {.project = work->project, .model = version->model, .version = version->number,
-                          .manifest_digest = manifest_digest, .baseline = submission->baseline.data,
+        td_watch watch = {.project = work->project,
+                          .model = version->model,
+                          .version = version->number,
+                          .manifest_digest = manifest_digest,
+                          .baseline = submission->baseline.data,
                           .baseline_size = submission->baseline.size};
         TD_TRY(td_monitor_watch(db, &watch, err));
     }

@@ -1,6 +1,7 @@
 /*
  * workspace.c: opening the folder in which a server lives, and the texts that describe it.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/workspace.h"
@@ -27,18 +28,25 @@ struct td_workspace {
 };
 
 const td_migration *const td_workspace__migrations[] = {
-    td_audit_migrations, td_access_migrations,  td_registry_migrations, td_lineage_migrations,
-    td_monitor_migrations, td_fleet_migrations, NULL,
+    td_audit_migrations,
+    td_access_migrations,
+    td_registry_migrations,
+    td_lineage_migrations,
+    td_monitor_migrations,
+    td_fleet_migrations,
+    NULL,
 };
 
 const char *td_profile_worth(const char *profile)
 {
     if (strcmp(profile, "demo") == 0) {
-        return "profile demo: every key lies in this workspace, approvers' and root's too, so approvals do not survive a break-in. "
+        return "profile demo: every key lies in this workspace, approvers' and root's too, so approvals do not survive "
+               "a break-in. "
                "Raise it with `tidemark profile raise team`.";
     }
     if (strcmp(profile, "team") == 0) {
-        return "profile team: approvers sign with keys on their own machines and root is offline; one approval suffices.";
+        return "profile team: approvers sign with keys on their own machines and root is offline; one approval "
+               "suffices.";
     }
     if (strcmp(profile, "regulated") == 0) {
         return "profile regulated: two approvers with keys of their own, root offline.";
@@ -60,8 +68,8 @@ static td_code find_workspace(const char *path, char absolute[PATH_MAX], td_err 
     char file[4096];
     TD_TRY(td_workspace_file(absolute, "tidemark.db", file, err));
     if (!td_path_exists(file)) {
-        return td_fail(err, TD_NOT_FOUND, "%s is no workspace (it has no tidemark.db); make one with `tidemark init %s`", path,
-                       path);
+        return td_fail(err, TD_NOT_FOUND,
+                       "%s is no workspace (it has no tidemark.db); make one with `tidemark init %s`", path, path);
     }
     return TD_OK;
 }
@@ -79,8 +87,10 @@ td_code td_workspace_open(const char *path, const td_clock *clock, td_workspace 
     workspace->clock = clock ? clock : &td_clock_system;
     td_code code = td_db_open(file, TD_DB_WRITE, workspace->clock, &workspace->db, err);
     if (code == TD_BUSY) {
-        return td_fail(err, TD_BUSY, "the workspace %s is already in use by another server (or `tidemark` command that "
-                       "writes); stop that one first", absolute);
+        return td_fail(err, TD_BUSY,
+                       "the workspace %s is already in use by another server (or `tidemark` command that "
+                       "writes); stop that one first",
+                       absolute);
     }
     TD_TRY(code);
     TD_TRY(td_db_migrate(workspace->db, td_workspace__migrations, err));

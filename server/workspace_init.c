@@ -1,7 +1,9 @@
 /*
- * workspace_init.c: making a workspace: folders, keys, certificates, configuration, records, and in profile demo its users.
+ * workspace_init.c: making a workspace: folders, keys, certificates, configuration, records, and in profile demo its
+ * users.
  *
  * Either all of it is there afterwards or none of it.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
@@ -57,10 +59,12 @@ static td_code check_place(const char *path, bool *existed_out, td_err *err)
 
 td_code td_workspace_init(const char *path, const td_workspace_init_options *options, td_err *err)
 {
-    init_job maker = {.profile = options->profile ? options->profile : "team", .host_name = options->host_name,
-                   .clock = options->clock ? options->clock : &td_clock_system};
+    init_job maker = {.profile = options->profile ? options->profile : "team",
+                      .host_name = options->host_name,
+                      .clock = options->clock ? options->clock : &td_clock_system};
     if (!td_profile_worth(maker.profile)) {
-        return td_fail(err, TD_INVALID, "there is no profile \"%.40s\"; profiles are demo, team, regulated", maker.profile);
+        return td_fail(err, TD_INVALID, "there is no profile \"%.40s\"; profiles are demo, team, regulated",
+                       maker.profile);
     }
     maker.demo = strcmp(maker.profile, "demo") == 0;
     bool existed;
@@ -98,7 +102,8 @@ static td_code make_all(init_job *maker, td_err *err)
     return td_folder_sync(maker->path, err);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------------------------------ */
+/* ---- keys
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static td_code make_key(const init_job *maker, const char *name, td_key_kind kind, td_key **out, td_err *err)
 {
@@ -156,7 +161,8 @@ static td_code make_keys(init_job *maker, td_err *err)
     return make_log_signer(maker, err);
 }
 
-/* ---- certificates ---------------------------------------------------------------------------------------------------- */
+/* ---- certificates
+ * ---------------------------------------------------------------------------------------------------- */
 
 static bool is_address(const char *text)
 {
@@ -188,11 +194,15 @@ static td_code make_certificates(const init_job *maker, td_err *err)
     if (maker->host_name) {
         (is_address(maker->host_name) ? addresses : names)[2] = maker->host_name;
     }
-    td_x509_leaf server = {.common_name = "tidemark", .dns_names = names, .ip_addresses = addresses, .server = true,
-                           .not_before_ms = 0, .not_after_ms = TD_CERTIFICATE_END_MS};
-    TD_TRY(make_leaf(maker, ca, td_str_text(&ca_pem), &server, TD_FILE_SERVER_KEY, TD_FILE_SERVER, err));
-    td_x509_leaf client = {.common_name = TD_MQTT_IDENTITY, .server = false, .not_before_ms = 0,
+    td_x509_leaf server = {.common_name = "tidemark",
+                           .dns_names = names,
+                           .ip_addresses = addresses,
+                           .server = true,
+                           .not_before_ms = 0,
                            .not_after_ms = TD_CERTIFICATE_END_MS};
+    TD_TRY(make_leaf(maker, ca, td_str_text(&ca_pem), &server, TD_FILE_SERVER_KEY, TD_FILE_SERVER, err));
+    td_x509_leaf client = {
+        .common_name = TD_MQTT_IDENTITY, .server = false, .not_before_ms = 0, .not_after_ms = TD_CERTIFICATE_END_MS};
     return make_leaf(maker, ca, td_str_text(&ca_pem), &client, TD_FILE_MQTT_KEY, TD_FILE_MQTT, err);
 }
 
@@ -205,7 +215,8 @@ static td_code make_config(const init_job *maker, td_err *err)
     return write_text(maker, TD_FILE_CONFIG, &text, 0600, err);
 }
 
-/* ---- records --------------------------------------------------------------------------------------------------------- */
+/* ---- records
+ * --------------------------------------------------------------------------------------------------------- */
 
 static td_code make_token_file(const init_job *maker, td_db *db, const char *user, td_err *err)
 {
@@ -223,8 +234,8 @@ static td_code make_token_file(const init_job *maker, td_db *db, const char *use
     return write_text(maker, name, &text, 0600, err);
 }
 
-static td_code make_user(const init_job *maker, td_db *db, const char *name, bool service, const td_role *roles, size_t count,
-                         int64_t *id_out, td_err *err)
+static td_code make_user(const init_job *maker, td_db *db, const char *name, bool service, const td_role *roles,
+                         size_t count, int64_t *id_out, td_err *err)
 {
     td_user_options options = {.name = name, .service = service, .description = "made by tidemark init --profile demo"};
     TD_TRY(td_user_create(db, &td_actor_system, &options, id_out, err));
@@ -268,8 +279,8 @@ static td_code make_rows(init_job *maker, td_db *db, td_content *content, td_err
 {
     uint8_t director[TD_P256_PUBLIC_SIZE];
     td_key_public(maker->director, director);
-    td_audit_entry entry = {.actor = &td_actor_system, .action = "init.workspace", .object_type = "workspace",
-                            .object_id = maker->profile};
+    td_audit_entry entry = {
+        .actor = &td_actor_system, .action = "init.workspace", .object_type = "workspace", .object_id = maker->profile};
     TD_TRY(td_audit_append(db, &entry, NULL, err));
     TD_CLEANUP(td_str_done) td_str envelope = {0};
     uint32_t threshold = strcmp(maker->profile, "regulated") == 0 ? 2 : 1;

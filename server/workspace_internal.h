@@ -1,6 +1,7 @@
 /*
  * workspace_internal.h: names of the files in a workspace, and the schema of all modules in order.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_SERVER_WORKSPACE_INTERNAL_H

@@ -1,5 +1,7 @@
 /*
- * workspace_raise.c: from profile demo to team to regulated, offline, once the secrets that do not belong here are gone.
+ * workspace_raise.c: from profile demo to team to regulated, offline, once the secrets that do not belong here are
+ * gone.
+ *
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -42,7 +44,8 @@ static td_code refuse_if_there(const char *workspace, const char *user, const ch
     if (!td_path_exists(path)) {
         return TD_OK;
     }
-    return td_fail(err, TD_CONFLICT, "users/%.60s/%s is still in the workspace; move it to its owner's machine (or remove it) first",
+    return td_fail(err, TD_CONFLICT,
+                   "users/%.60s/%s is still in the workspace; move it to its owner's machine (or remove it) first",
                    user, file);
 }
 
@@ -91,7 +94,8 @@ static td_code check_threshold(td_db *db, const char *profile, td_err *err)
     td_trust trust;
     TD_TRY(td_trust_current(db, &arena, &trust, err));
     if (strcmp(profile, "regulated") == 0 && trust.keyset.approver_threshold < 2) {
-        return td_fail(err, TD_CONFLICT, "the keyset asks for %u approver; publish one that asks for 2 first (tidemark keys sign-keyset)",
+        return td_fail(err, TD_CONFLICT,
+                       "the keyset asks for %u approver; publish one that asks for 2 first (tidemark keys sign-keyset)",
                        trust.keyset.approver_threshold);
     }
     return TD_OK;
@@ -122,8 +126,13 @@ static td_code record(td_db *db, const char *before, const char *profile, const 
 {
     TD_CLEANUP(td_json_done) json_t *from = json_pack("{s:s}", "profile", before);
     TD_CLEANUP(td_json_done) json_t *to = json_pack("{s:s}", "profile", profile);
-    td_audit_entry entry = {.actor = &td_actor_system, .action = "raise.profile", .object_type = "workspace",
-                            .object_id = profile, .reason = reason, .before = from, .after = to};
+    td_audit_entry entry = {.actor = &td_actor_system,
+                            .action = "raise.profile",
+                            .object_type = "workspace",
+                            .object_id = profile,
+                            .reason = reason,
+                            .before = from,
+                            .after = to};
     return td_audit_append(db, &entry, NULL, err);
 }
 
@@ -138,7 +147,8 @@ td_code td_workspace_raise(const char *path, const char *profile, const char *re
         return td_fail(err, TD_INVALID, "there is no profile \"%.40s\"; profiles are demo, team, regulated", profile);
     }
     if (step_of(profile) <= step_of(before)) {
-        return td_fail(err, TD_CONFLICT, "the workspace is of profile %s already; a profile can only be raised", before);
+        return td_fail(err, TD_CONFLICT, "the workspace is of profile %s already; a profile can only be raised",
+                       before);
     }
     TD_TRY(check_users_gone(folder, err));
     TD_TRY(check_threshold(td_workspace_db(workspace), profile, err));

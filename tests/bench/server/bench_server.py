@@ -39,7 +39,7 @@ def cold_start(rounds):
                         if sock.recv(64).startswith(b"HTTP/1.1 200"):
                             break
                 except OSError:
-                    time.sleep(0.0005)
+                    time.sleep(0.0005)  # poll-interval
             took.append((time.monotonic() - began) * 1000)
             server.process.stdout.readline()
             server.stop()
@@ -62,7 +62,7 @@ def memory(pid):
 
 def idle_memory(server, seconds):
     harness.wait_for("the broker", lambda: server.call("GET", "/api/v1/status").json["broker"]["connected"])
-    time.sleep(seconds)
+    time.sleep(seconds)  # poll-interval: memory at rest is the figure
     return memory(server.process.pid)
 
 

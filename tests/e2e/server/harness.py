@@ -31,7 +31,7 @@ def wait_for(what, condition, patience_s=PATIENCE_S):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"waited {patience_s} s in vain for {what}")
-        time.sleep(0.01)
+        time.sleep(0.01)  # poll-interval
 
 
 class UnixConnection(http.client.HTTPConnection):

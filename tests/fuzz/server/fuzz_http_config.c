@@ -1,6 +1,7 @@
 /*
  * fuzz_http_config.c: any bytes as tidemark.yaml.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/config.h"

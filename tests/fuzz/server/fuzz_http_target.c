@@ -1,6 +1,7 @@
 /*
  * fuzz_http_target.c: any request target: decoded, matched, and nothing outside the alphabet gets through.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/router.h"

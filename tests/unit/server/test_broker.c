@@ -1,6 +1,7 @@
 /*
  * test_broker.c: the access list lets a device write its own up/# and read its own down/#, and a revoked one nothing.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/broker.h"

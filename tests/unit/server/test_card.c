@@ -1,6 +1,7 @@
 /*
  * test_card.c: the model card says what is recorded, and text from outside cannot become markup.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/usecase.h"
@@ -22,10 +23,10 @@ static char *card_of(const json_t *version)
 static void card__tells_facts_in_fixed_order(void **state)
 {
     (void)state;
-    json_t *one = json_pack("{s:s, s:i, s:s, s:{s:f, s:f}}", "model", "pump", "version", 3, "created_by", "ana", "metrics", "b", 0.5,
-                            "a", 0.25);
-    json_t *two = json_pack("{s:{s:f, s:f}, s:s, s:i, s:s}", "metrics", "a", 0.25, "b", 0.5, "created_by", "ana", "version", 3,
-                            "model", "pump");
+    json_t *one = json_pack("{s:s, s:i, s:s, s:{s:f, s:f}}", "model", "pump", "version", 3, "created_by", "ana",
+                            "metrics", "b", 0.5, "a", 0.25);
+    json_t *two = json_pack("{s:{s:f, s:f}, s:s, s:i, s:s}", "metrics", "a", 0.25, "b", 0.5, "created_by", "ana",
+                            "version", 3, "model", "pump");
     char *first = card_of(one), *second = card_of(two);
     assert_string_equal(first, second);
     assert_non_null(strstr(first, "# pump / 3\n"));

@@ -1,6 +1,7 @@
 /*
  * test_config.c: default < file < environment < flag, and every mistake named with its place.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/config.h"
@@ -11,7 +12,8 @@
 
 #include <cmocka.h>
 
-static td_code parse(const char *text, char *const *environment, const char *const *overrides, td_config **out, td_err *err)
+static td_code parse(const char *text, char *const *environment, const char *const *overrides, td_config **out,
+                     td_err *err)
 {
     return td_config_parse(text, strlen(text), "tidemark.yaml", environment, overrides, out, err);
 }
@@ -27,7 +29,8 @@ static void config__later_sources_win(void **state)
     td_config_free(&config);
     char *environment[] = {(char *)"TIDEMARK_HTTP_PORT=2", (char *)"TIDEMARK_LOG_LEVEL=warn", NULL};
     const char *overrides[] = {"http.port=3", NULL};
-    assert_int_equal(parse("http:\n  port: 1\n  timeout: 5s\nlog.level: debug\n", environment, overrides, &config, &err), TD_OK);
+    assert_int_equal(
+        parse("http:\n  port: 1\n  timeout: 5s\nlog.level: debug\n", environment, overrides, &config, &err), TD_OK);
     assert_int_equal(td_config_int(config, "http.port"), 3);
     assert_string_equal(td_config_text(config, "log.level"), "warn");
     assert_int_equal(td_config_int(config, "http.timeout"), 5000);
@@ -49,7 +52,8 @@ static void expect_error(const char *text, const char *const *overrides, const c
 static void config__mistakes_name_line_and_nearest_key(void **state)
 {
     (void)state;
-    expect_error("profile: demo\nhttp:\n  prot: 1\n", NULL, "tidemark.yaml:3: unknown key \"http.prot\"; did you mean \"http.port\"?");
+    expect_error("profile: demo\nhttp:\n  prot: 1\n", NULL,
+                 "tidemark.yaml:3: unknown key \"http.prot\"; did you mean \"http.port\"?");
     expect_error("profile: dmeo\n", NULL, "tidemark.yaml:1: profile must be one of demo, team, regulated");
     expect_error("http.port: 99999\n", NULL, "http.port must be from 0 to 65535");
     expect_error("http.port: ten\n", NULL, "http.port must be a whole number");
@@ -66,7 +70,8 @@ static void config__dump_can_be_read_again(void **state)
     (void)state;
     td_config *config = NULL, *again = NULL;
     td_err err = {0};
-    const char *overrides[] = {"http.port=0", "mqtt.url=mqtts://broker.example:8883", "http.hosts=a.example,b.example", NULL};
+    const char *overrides[] = {"http.port=0", "mqtt.url=mqtts://broker.example:8883", "http.hosts=a.example,b.example",
+                               NULL};
     assert_int_equal(parse("", NULL, overrides, &config, &err), TD_OK);
     td_str dump = {0};
     assert_int_equal(td_config_dump(config, &dump, &err), TD_OK);

@@ -1,6 +1,7 @@
 /*
  * test_router.c: no route without a permission; every route is found by its own path and by no other method.
  *
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/router.h"
@@ -55,8 +56,8 @@ static void router__twice_the_same_shape_stops_the_start(void **state)
     assert_int_equal(td_router_check(&router, &err), TD_INTERNAL);
 }
 
-static td_match find(const char *method, const char *path, unsigned listener, td_request *request, const td_route **route,
-                     td_str *allowed)
+static td_match find(const char *method, const char *path, unsigned listener, td_request *request,
+                     const td_route **route, td_str *allowed)
 {
     td_err err = {0};
     assert_int_equal(td_target_parse(path, &request->arena, &request->target, &err), TD_OK);
@@ -69,8 +70,9 @@ static void router__finds_values_and_rests(void **state)
     td_request request = {0};
     const td_route *route = NULL;
     td_str allowed = {0};
-    assert_int_equal(find("GET", "/api/v1/models/pump/versions/3/files/model/deep/pump.onnx", TD_LISTENER_API, &request, &route,
-                          &allowed), TD_MATCH_OK);
+    assert_int_equal(find("GET", "/api/v1/models/pump/versions/3/files/model/deep/pump.onnx", TD_LISTENER_API, &request,
+                          &route, &allowed),
+                     TD_MATCH_OK);
     assert_string_equal(request.parameters[0], "pump");
     assert_string_equal(request.parameters[1], "3");
     assert_string_equal(request.parameters[2], "model/deep/pump.onnx");

@@ -316,7 +316,7 @@ td_code td_bundle__read(const char *path, td_bundle__trust_fn trust, void *conte
 {
     TD_CLEANUP(free_source) file_source *source = calloc(1, sizeof *source);
     TD_CLEANUP(td_bundle__contents_free) td_bundle__contents *contents = calloc(1, sizeof *contents);
-    bool zstd;
+    bool zstd = false;
     if (source == NULL || contents == NULL) {
         return td_fail(err, TD_NOMEM, "no memory to read a bundle");
     }

@@ -260,7 +260,7 @@ td_code td_onnx__tensor(td_onnx__walk *walk, const td_proto_field *outer, bool c
     td_proto_reader reader;
     td_proto_field field;
     tensor t = {.elements = 1, .name = {outer->data, 0}, .external = {outer->data, 0}};
-    uint64_t bytes;
+    uint64_t bytes = 0;
     TD_TRY(td_onnx__open(walk, outer, "tensor", &reader));
     while (td_proto_next(&reader, &field)) {
         TD_TRY(read_tensor_field(walk, &field, &t));

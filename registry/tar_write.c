@@ -2,7 +2,8 @@
  * tar_write.c: a tar that depends on names and bytes alone.
  *
  * Two libarchive writers in a row: the first makes the tar, whose bytes are hashed, the second compresses them, so that the digest
- * does not depend on zstd's version. zstd stores blocks that do not shrink by itself; libarchive offers no "store" per file.
+ * does not depend on zstd's version. Compression runs on one thread beside the hashing (its output is the same every time). zstd
+ * stores blocks that do not shrink by itself; libarchive offers no "store" per file.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/tar.h"
@@ -84,12 +85,13 @@ static td_code add_entry(td_tar_writer *writer, struct archive *archive, const c
 
 static td_code open_zstd(td_tar_writer *writer, int level, td_err *err)
 {
-    char text[8];
+    char text[16];
     snprintf(text, sizeof text, "%d", level);
     writer->zstd = archive_write_new();
     bool good = writer->zstd != NULL && archive_write_set_format_raw(writer->zstd) == ARCHIVE_OK &&
                 archive_write_add_filter_zstd(writer->zstd) == ARCHIVE_OK &&
                 archive_write_set_filter_option(writer->zstd, "zstd", "compression-level", text) == ARCHIVE_OK &&
+                archive_write_set_filter_option(writer->zstd, "zstd", "threads", "1") == ARCHIVE_OK &&
                 archive_write_set_bytes_per_block(writer->zstd, (int)BLOCK) == ARCHIVE_OK &&
                 archive_write_set_bytes_in_last_block(writer->zstd, 1) == ARCHIVE_OK &&
                 archive_write_open(writer->zstd, writer, NULL, to_sink, NULL) == ARCHIVE_OK;

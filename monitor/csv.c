@@ -91,7 +91,7 @@ td_code td_csv_open(const td_csv_source *source, td_csv **out, td_err *err)
     }
     csv->source = *source;
     csv->line = 1;
-    int byte;
+    int byte = -1;
     TD_TRY(next_byte(csv, &byte, err));
     csv->input_at = 0;
     skip_mark(csv);
@@ -212,7 +212,7 @@ td_code td_csv_next(td_csv *csv, bool *row_out, td_err *err)
         TD_TRY(field_begin(csv, err));
         bool any = false, quoted = false;
         while (state != RECORD_DONE) {
-            int byte;
+            int byte = -1;
             TD_TRY(next_byte(csv, &byte, err));
             if (byte < 0 && !any) {
                 *row_out = false;

@@ -1,8 +1,8 @@
 /*
  * access.c: from a token to a principal, and from a principal to a yes or no.
  *
- * Strangers learn nothing from a refusal at the door: unknown, expired and revoked tokens get the same sentence. Once inside,
- * a refusal names the permission and the roles that have it, so that people know whom to ask.
+ * Strangers learn nothing from a refusal at the door: unknown, expired and revoked tokens get the same sentence. Once
+ * inside, a refusal names the permission and the roles that have it, so that people know whom to ask.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
@@ -24,8 +24,8 @@ static td_code parse_token(const char *token, size_t length, uint8_t digest[TD_D
 {
     uint8_t secret[32];
     size_t prefix = strlen(TD_TOKEN_PREFIX);
-    if (length != TD_TOKEN_TEXT_SIZE - 1 || memcmp(token, TD_TOKEN_PREFIX, prefix) != 0
-        || td_hex_decode(token + prefix, length - prefix, secret, sizeof secret, NULL) != TD_OK) {
+    if (length != TD_TOKEN_TEXT_SIZE - 1 || memcmp(token, TD_TOKEN_PREFIX, prefix) != 0 ||
+        td_hex_decode(token + prefix, length - prefix, secret, sizeof secret, NULL) != TD_OK) {
         return td_fail(err, TD_DENIED, "%s", REFUSED);
     }
     td_sha256_of(secret, sizeof secret, digest);
@@ -39,8 +39,8 @@ td_code td_access_authenticate(td_db *db, const char *token, size_t length, td_p
     TD_TRY(parse_token(token, length, digest, err));
     td_access__token row;
     td_code code = td_access__token_by_digest(db, digest, &row, err);
-    if (code == TD_NOT_FOUND
-        || (code == TD_OK && (row.revoked || row.user.disabled || row.expires_ms <= td_db_now_ms(db)))) {
+    if (code == TD_NOT_FOUND ||
+        (code == TD_OK && (row.revoked || row.user.disabled || row.expires_ms <= td_db_now_ms(db)))) {
         return td_fail(err, TD_DENIED, "%s", REFUSED);
     }
     TD_TRY(code);
@@ -96,8 +96,8 @@ static td_code refuse(const char *name, const char *project, td_actor_kind kind,
     size_t used = 0;
     for (int role = 0; role < TD_ROLE_COUNT; role++) {
         if (td_role_may((td_role)role, permission) && used < sizeof roles) {
-            int n = snprintf(roles + used, sizeof roles - used, "%s%s", used > 0 ? ", " : "",
-                             td_role_name((td_role)role));
+            int n =
+                snprintf(roles + used, sizeof roles - used, "%s%s", used > 0 ? ", " : "", td_role_name((td_role)role));
             used += n > 0 ? (size_t)n : 0;
         }
     }

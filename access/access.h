@@ -1,10 +1,10 @@
 /*
  * access.h: who may do what: users, service accounts, tokens, and the roles they hold in each project.
  *
- * Default deny. A request is answered in three steps: td_access_authenticate turns a token into a principal, td_access_check
- * asks the permission table (role × permission, access/roles.c) and gives the actor in whose name the records are written,
- * and whoever writes asks td_access_recheck again inside the transaction. An admin manages people and commands but can neither
- * approve nor roll out; a service account never approves, whatever it was granted.
+ * Default deny. A request is answered in three steps: td_access_authenticate turns a token into a principal,
+ * td_access_check asks the permission table (role × permission, access/roles.c) and gives the actor in whose name the
+ * records are written, and whoever writes asks td_access_recheck again inside the transaction. An admin manages people
+ * and commands but can neither approve nor roll out; a service account never approves, whatever it was granted.
  *
  * Tokens are 32 random bytes, shown once as text (`tmk_` and 64 hexadecimal digits); only their SHA-256 is stored.
  * Threads: functions that take a td_db run where that connection lives; the rest has no state.
@@ -88,14 +88,15 @@ typedef struct td_principal {
     } grants[TD_PROJECTS_PER_USER_MAX];
 } td_principal;
 
-/* `token` as received, any length up to `length`. DENIED with one and the same text for unknown, expired and revoked tokens and
- * disabled users (the audit log keeps the true reason, see td_access_denied). A reading connection is enough. */
+/* `token` as received, any length up to `length`. DENIED with one and the same text for unknown, expired and revoked
+ * tokens and disabled users (the audit log keeps the true reason, see td_access_denied). A reading connection is
+ * enough. */
 TD_MUST_USE td_code td_access_authenticate(td_db *db, const char *token, size_t length, td_principal *out, td_err *err);
 /* Who connected to the workspace's admin socket, by SO_PEERCRED: role admin in every project, name "uid-1000". */
 void td_access_local(unsigned uid, td_principal *out);
 
-/* May the principal do this in the project? On OK, *actor_out (may be NULL) names the role by which it may; its texts are
- * borrowed from principal and request_id. DENIED names the permission and the roles that have it. */
+/* May the principal do this in the project? On OK, *actor_out (may be NULL) names the role by which it may; its texts
+ * are borrowed from principal and request_id. DENIED names the permission and the roles that have it. */
 TD_MUST_USE td_code td_access_check(const td_principal *principal, const char *project, td_permission permission,
                                     const char *request_id, td_actor *actor_out, td_err *err);
 /* Asks the database again, inside the writing transaction: the user may have lost the role since. The system actor
@@ -105,8 +106,9 @@ TD_MUST_USE td_code td_access_recheck(td_db *db, const td_actor *actor, const ch
 /* Whether this actor's kind could ever approve: a person with a user row. For messages; td_access_recheck decides. */
 bool td_actor_is_person(const td_actor *actor);
 
-/* Appends "deny.access" for a refused attempt (writing connection). `count` attempts since the last record; `actor` NULL: nobody
- * was authenticated; `source` is the peer's address; `what` is "POST /api/v1/rollouts". The server aggregates by source and minute. */
+/* Appends "deny.access" for a refused attempt (writing connection). `count` attempts since the last record; `actor`
+ * NULL: nobody was authenticated; `source` is the peer's address; `what` is "POST /api/v1/rollouts". The server
+ * aggregates by source and minute. */
 TD_MUST_USE td_code td_access_denied(td_db *db, const td_actor *actor, const char *source, const char *what,
                                      int64_t count, td_err *err);
 
@@ -122,19 +124,21 @@ typedef struct td_user_options {
     const char *description; /* or NULL */
 } td_user_options;
 
-/* Users are never deleted, only disabled, so that records keep their names. CONFLICT: the name is taken. The actor needs
- * TD_MAY_MANAGE_USER in project `default`. */
+/* Users are never deleted, only disabled, so that records keep their names. CONFLICT: the name is taken. The actor
+ * needs TD_MAY_MANAGE_USER in project `default`. */
 TD_MUST_USE td_code td_user_create(td_db *db, const td_actor *actor, const td_user_options *options,
                                    int64_t *user_id_out, td_err *err);
-TD_MUST_USE td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, const char *reason, td_err *err);
+TD_MUST_USE td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, const char *reason,
+                                    td_err *err);
 TD_MUST_USE td_code td_user_find(td_db *db, const char *name, int64_t *user_id_out, bool *service_out, td_err *err);
-/* [{name, kind, description, disabled, created_at, roles:{project:[…]}, tokens:[{id,label,created_at,expires_at,…}]}] */
+/* [{name, kind, description, disabled, created_at, roles:{project:[…]}, tokens:[{id,label,created_at,expires_at,…}]}]
+ */
 TD_MUST_USE td_code td_user_list_json(td_db *db, json_t **out, td_err *err);
 /* One such object. NOT_FOUND. */
 TD_MUST_USE td_code td_user_json(td_db *db, const char *name, json_t **out, td_err *err);
 
-/* Grants or takes a role. Granting what is held, or taking what is not, is OK and leaves no record. INVALID: approver for a
- * service account. LIMIT: TD_PROJECTS_PER_USER_MAX. reason is mandatory. */
+/* Grants or takes a role. Granting what is held, or taking what is not, is OK and leaves no record. INVALID: approver
+ * for a service account. LIMIT: TD_PROJECTS_PER_USER_MAX. reason is mandatory. */
 TD_MUST_USE td_code td_role_grant(td_db *db, const td_actor *actor, const char *user, const char *project, td_role role,
                                   const char *reason, td_err *err);
 TD_MUST_USE td_code td_role_revoke(td_db *db, const td_actor *actor, const char *user, const char *project,

@@ -18,7 +18,8 @@ typedef struct td_access__user {
 
 TD_MUST_USE td_code td_access__user_by_name(td_db *db, const char *name, td_access__user *out, td_err *err);
 TD_MUST_USE td_code td_access__user_by_id(td_db *db, int64_t user_id, td_access__user *out, td_err *err);
-TD_MUST_USE td_code td_access__user_insert(td_db *db, const td_user_options *options, int64_t *user_id_out, td_err *err);
+TD_MUST_USE td_code td_access__user_insert(td_db *db, const td_user_options *options, int64_t *user_id_out,
+                                           td_err *err);
 TD_MUST_USE td_code td_access__user_set_disabled(td_db *db, int64_t user_id, td_err *err);
 TD_MUST_USE td_code td_access__project_insert(td_db *db, const char *name, const char *description, td_err *err);
 

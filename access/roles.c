@@ -1,5 +1,6 @@
 /*
- * roles.c: the permission table: one row a role, one bit a permission. Nothing else in Tidemark decides what a role may do.
+ * roles.c: the permission table: one row a role, one bit a permission. Nothing else in Tidemark decides what a role may
+ * do.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,17 +16,17 @@ static const struct role_row {
     uint32_t permissions;
 } role_table[TD_ROLE_COUNT] = {
     [TD_ROLE_VIEWER] = {"viewer", MAY(TD_MAY_READ)},
-    [TD_ROLE_DATA_SCIENTIST] = {"data-scientist", MAY(TD_MAY_READ) | MAY(TD_MAY_REGISTER) | MAY(TD_MAY_MANAGE_ALIAS)
-                                                      | MAY(TD_MAY_SET_MONITOR) | MAY(TD_MAY_HANDLE_ALERT)
-                                                      | MAY(TD_MAY_START_RUN)},
+    [TD_ROLE_DATA_SCIENTIST] = {"data-scientist", MAY(TD_MAY_READ) | MAY(TD_MAY_REGISTER) | MAY(TD_MAY_MANAGE_ALIAS) |
+                                                      MAY(TD_MAY_SET_MONITOR) | MAY(TD_MAY_HANDLE_ALERT) |
+                                                      MAY(TD_MAY_START_RUN)},
     [TD_ROLE_TRAINER] = {"trainer", MAY(TD_MAY_READ) | MAY(TD_MAY_REGISTER) | MAY(TD_MAY_WORK)},
-    [TD_ROLE_APPROVER] = {"approver", MAY(TD_MAY_READ) | MAY(TD_MAY_APPROVE) | MAY(TD_MAY_DEFINE_GATE)
-                                          | MAY(TD_MAY_READ_AUDIT)},
-    [TD_ROLE_OPERATOR] = {"operator", MAY(TD_MAY_READ) | MAY(TD_MAY_ROLL_OUT) | MAY(TD_MAY_MANAGE_DEVICE)
-                                          | MAY(TD_MAY_MANAGE_ALIAS) | MAY(TD_MAY_HANDLE_ALERT)},
+    [TD_ROLE_APPROVER] = {"approver",
+                          MAY(TD_MAY_READ) | MAY(TD_MAY_APPROVE) | MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT)},
+    [TD_ROLE_OPERATOR] = {"operator", MAY(TD_MAY_READ) | MAY(TD_MAY_ROLL_OUT) | MAY(TD_MAY_MANAGE_DEVICE) |
+                                          MAY(TD_MAY_MANAGE_ALIAS) | MAY(TD_MAY_HANDLE_ALERT)},
     [TD_ROLE_AUDITOR] = {"auditor", MAY(TD_MAY_READ) | MAY(TD_MAY_READ_AUDIT) | MAY(TD_MAY_EXPORT_AUDIT)},
-    [TD_ROLE_ADMIN] = {"admin", MAY(TD_MAY_READ) | MAY(TD_MAY_MANAGE_USER) | MAY(TD_MAY_DEFINE_PIPELINE)
-                                    | MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT)},
+    [TD_ROLE_ADMIN] = {"admin", MAY(TD_MAY_READ) | MAY(TD_MAY_MANAGE_USER) | MAY(TD_MAY_DEFINE_PIPELINE) |
+                                    MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT)},
 };
 
 static const char *const permission_names[TD_PERMISSION_COUNT] = {
@@ -78,8 +79,9 @@ td_code td_role_parse(const char *name, td_role *out, td_err *err)
     if (nearest != NULL) {
         return td_fail(err, TD_INVALID, "there is no role \"%.40s\"; did you mean \"%s\"?", name, nearest);
     }
-    return td_fail(err, TD_INVALID,
-                   "there is no role \"%.40s\"; roles are viewer, data-scientist, trainer, approver, operator, auditor, "
-                   "admin",
-                   name);
+    return td_fail(
+        err, TD_INVALID,
+        "there is no role \"%.40s\"; roles are viewer, data-scientist, trainer, approver, operator, auditor, "
+        "admin",
+        name);
 }

@@ -53,12 +53,8 @@ static td_code append_record(td_db *db, const td_actor *actor, const char *actio
     if (after == NULL) {
         return td_fail(err, TD_NOMEM, "no memory for the audit record of token %s", id);
     }
-    td_audit_entry entry = {.actor = actor,
-                            .action = action,
-                            .object_type = "token",
-                            .object_id = id,
-                            .reason = reason,
-                            .after = after};
+    td_audit_entry entry = {
+        .actor = actor, .action = action, .object_type = "token", .object_id = id, .reason = reason, .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }
 

@@ -1,5 +1,6 @@
 /*
- * user.c: making users and projects, granting and taking roles; each change is one audit record in the same transaction.
+ * user.c: making users and projects, granting and taking roles; each change is one audit record in the same
+ * transaction.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -72,8 +73,8 @@ td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, cons
         return TD_OK;
     }
     TD_TRY(td_access__user_set_disabled(db, user.user_id, err));
-    return append_record(db, actor, "disable.user", "user", user.name, NULL, reason,
-                         json_pack("{s:b}", "disabled", 1), err);
+    return append_record(db, actor, "disable.user", "user", user.name, NULL, reason, json_pack("{s:b}", "disabled", 1),
+                         err);
 }
 
 td_code td_user_find(td_db *db, const char *name, int64_t *user_id_out, bool *service_out, td_err *err)

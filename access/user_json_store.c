@@ -68,10 +68,10 @@ static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
         }
         json_t *token = json_pack("{s:I, s:s}", "id", (json_int_t)td_column_int(stmt, "token_id"), "label",
                                   td_column_text(stmt, "label"));
-        if (token == NULL || json_array_append(tokens, token) != 0
-            || set_time(stmt, "created_ms", token, "created_at") != TD_OK
-            || set_time(stmt, "expires_ms", token, "expires_at") != TD_OK
-            || set_time(stmt, "used_ms", token, "used_at") != TD_OK) {
+        if (token == NULL || json_array_append(tokens, token) != 0 ||
+            set_time(stmt, "created_ms", token, "created_at") != TD_OK ||
+            set_time(stmt, "expires_ms", token, "expires_at") != TD_OK ||
+            set_time(stmt, "used_ms", token, "used_at") != TD_OK) {
             json_decref(token);
             td_reset(stmt);
             return td_fail(err, TD_NOMEM, "no memory for a user's tokens");
@@ -83,17 +83,16 @@ static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
 td_code td_access__user_object(td_db *db, int64_t user_id, json_t **out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT name, kind, description, created_ms, disabled_ms FROM user WHERE user_id = :id",
+    TD_TRY(td_db_prepare(db, "SELECT name, kind, description, created_ms, disabled_ms FROM user WHERE user_id = :id",
                          &stmt, err));
     td_bind_int(stmt, ":id", user_id);
     TD_TRY(td_step_one(stmt, err, "there is no user with row %lld", (long long)user_id));
     TD_CLEANUP(td_json_done)
-    json_t *user = json_pack("{s:s, s:s, s:s, s:b}", "name", td_column_text(stmt, "name"), "kind",
-                             td_column_text(stmt, "kind"), "description", td_column_text(stmt, "description"),
-                             "disabled", !td_column_null(stmt, "disabled_ms"));
-    bool good = user != NULL && set_time(stmt, "created_ms", user, "created_at") == TD_OK
-                && set_time(stmt, "disabled_ms", user, "disabled_at") == TD_OK;
+    json_t *user =
+        json_pack("{s:s, s:s, s:s, s:b}", "name", td_column_text(stmt, "name"), "kind", td_column_text(stmt, "kind"),
+                  "description", td_column_text(stmt, "description"), "disabled", !td_column_null(stmt, "disabled_ms"));
+    bool good = user != NULL && set_time(stmt, "created_ms", user, "created_at") == TD_OK &&
+                set_time(stmt, "disabled_ms", user, "disabled_at") == TD_OK;
     td_reset(stmt);
     if (!good) {
         return td_fail(err, TD_NOMEM, "no memory for a user's description");
@@ -113,8 +112,8 @@ td_code td_user_list_json(td_db *db, json_t **out, td_err *err)
     bool row;
     TD_CLEANUP(td_json_done) json_t *list = json_array();
     for (int i = 0; list != NULL && i < USERS_PAGE; i++) {
-        TD_TRY(td_db_prepare(db, "SELECT user_id FROM user WHERE user_id > :after ORDER BY user_id LIMIT 1", &stmt,
-                             err));
+        TD_TRY(
+            td_db_prepare(db, "SELECT user_id FROM user WHERE user_id > :after ORDER BY user_id LIMIT 1", &stmt, err));
         td_bind_int(stmt, ":after", after);
         TD_TRY(td_step(stmt, &row, err));
         if (!row) {

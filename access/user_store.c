@@ -70,8 +70,7 @@ td_code td_access__user_set_disabled(td_db *db, int64_t user_id, td_err *err)
 td_code td_access__project_insert(td_db *db, const char *name, const char *description, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO project (name, description, created_ms) VALUES (:name, :description, :now)",
+    TD_TRY(td_db_prepare(db, "INSERT INTO project (name, description, created_ms) VALUES (:name, :description, :now)",
                          &stmt, err));
     td_bind_text(stmt, ":name", name);
     td_bind_text(stmt, ":description", description == NULL ? "" : description);
@@ -99,8 +98,8 @@ td_code td_access__roles_in(td_db *db, int64_t user_id, int64_t project_id, uint
     td_stmt *stmt;
     uint32_t roles = 0;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT role FROM role_grant WHERE user_id = :user AND project_id = :project", &stmt,
-                         err));
+    TD_TRY(
+        td_db_prepare(db, "SELECT role FROM role_grant WHERE user_id = :user AND project_id = :project", &stmt, err));
     td_bind_int(stmt, ":user", user_id);
     td_bind_int(stmt, ":project", project_id);
     for (;;) {
@@ -169,8 +168,8 @@ td_code td_access__load_grants(td_db *db, uint32_t mask, td_principal *principal
 td_code td_access__project_count(td_db *db, int64_t user_id, int64_t *count_out, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT count(DISTINCT project_id) AS n FROM role_grant WHERE user_id = :user", &stmt,
-                         err));
+    TD_TRY(
+        td_db_prepare(db, "SELECT count(DISTINCT project_id) AS n FROM role_grant WHERE user_id = :user", &stmt, err));
     td_bind_int(stmt, ":user", user_id);
     TD_TRY(td_step_one(stmt, err, "no count of projects"));
     *count_out = td_column_int(stmt, "n");
@@ -204,8 +203,7 @@ td_code td_access__grant_delete(td_db *db, int64_t user_id, int64_t project_id, 
                                 td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "DELETE FROM role_grant WHERE user_id = :user AND project_id = :project AND role = :role",
+    TD_TRY(td_db_prepare(db, "DELETE FROM role_grant WHERE user_id = :user AND project_id = :project AND role = :role",
                          &stmt, err));
     bind_grant(stmt, user_id, project_id, role);
     TD_TRY(td_run(stmt, err));

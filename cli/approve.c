@@ -1,9 +1,8 @@
 /*
  * approve.c: an approval is a signature over the manifest's bytes, made here after they were checked here.
  *
- * The server is not believed: the manifest must have the content id that the version claims, list the version's own files with
- * their digests, and name the very version that was asked for.
- * SPDX-License-Identifier: Apache-2.0
+ * The server is not believed: the manifest must have the content id that the version claims, list the version's own
+ * files with their digests, and name the very version that was asked for. SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/commands.h"
 
@@ -26,8 +25,9 @@ static td_code find_key(td_cli *cli, const char **path_out, td_err *err)
         return TD_OK;
     }
     if (td_cli_as(cli) == NULL) {
-        return td_fail(err, TD_INVALID, "name your private key: --key FILE or $TIDEMARK_KEY_FILE (make one with "
-                                        "`tidemark key enrol`)");
+        return td_fail(err, TD_INVALID,
+                       "name your private key: --key FILE or $TIDEMARK_KEY_FILE (make one with "
+                       "`tidemark key enrol`)");
     }
     return td_cli_as_file(cli, "key.pem", path_out, err);
 }
@@ -38,8 +38,8 @@ static td_code read_key(td_cli *cli, td_key **out, td_err *err)
     TD_TRY(find_key(cli, &path, err));
     td_code code = td_key_read(path, NULL, out, err);
     if (code == TD_NOT_FOUND) {
-        return td_fail(err, TD_NOT_FOUND, "%s is not there: an approver signs with a key of his own (`tidemark key enrol`)",
-                       path);
+        return td_fail(err, TD_NOT_FOUND,
+                       "%s is not there: an approver signs with a key of his own (`tidemark key enrol`)", path);
     }
     TD_TRY(code);
     if (td_key_kind_of(*out) != TD_KEY_P256) {
@@ -51,8 +51,8 @@ static td_code read_key(td_cli *cli, td_key **out, td_err *err)
 /* The manifest as raw bytes. */
 static td_code fetch_manifest(td_cli *cli, const char *model, const char *version, td_str *out, td_err *err)
 {
-    return td_cli_fetch(cli, td_cli_path(cli, "models", model, "versions", version, "manifest", NULL), TD_MANIFEST_BYTES_MAX,
-                        out, err);
+    return td_cli_fetch(cli, td_cli_path(cli, "models", model, "versions", version, "manifest", NULL),
+                        TD_MANIFEST_BYTES_MAX, out, err);
 }
 
 static const td_manifest_file *find_file(const td_manifest *manifest, const char *name)
@@ -79,10 +79,10 @@ static td_code check_files(const td_manifest *manifest, const json_t *version, t
             return td_fail(err, TD_CORRUPT, "the manifest does not list the version's file %s; do not sign", name);
         }
         td_hex_encode(listed->digest, TD_DIGEST_SIZE, digest + 7);
-        if (strcmp(digest, td_json_text(file, "digest", "")) != 0
-            || (int64_t)listed->size != td_json_int(file, "size", -1)) {
-            return td_fail(err, TD_CORRUPT, "the manifest lists %s with another digest or size than the version; do not sign",
-                           name);
+        if (strcmp(digest, td_json_text(file, "digest", "")) != 0 ||
+            (int64_t)listed->size != td_json_int(file, "size", -1)) {
+            return td_fail(err, TD_CORRUPT,
+                           "the manifest lists %s with another digest or size than the version; do not sign", name);
         }
         found += listed->role != TD_FILE_META;
     }
@@ -107,9 +107,10 @@ static td_code check_manifest(td_cli *cli, const td_str *bytes, const json_t *ve
                        claimed);
     }
     TD_TRY(td_manifest_read(td_str_text(bytes), bytes->size, &cli->arena, out, err));
-    if (strcmp(out->model, td_json_text(version, "model", "")) != 0
-        || (int64_t)out->version != td_json_int(version, "version", -1) || strcmp(out->project, cli->project) != 0) {
-        return td_fail(err, TD_CORRUPT, "the manifest is of %s/%u in project %s, which is not what was asked for; do not sign",
+    if (strcmp(out->model, td_json_text(version, "model", "")) != 0 ||
+        (int64_t)out->version != td_json_int(version, "version", -1) || strcmp(out->project, cli->project) != 0) {
+        return td_fail(err, TD_CORRUPT,
+                       "the manifest is of %s/%u in project %s, which is not what was asked for; do not sign",
                        out->model, out->version, out->project);
     }
     return check_files(out, version, err);
@@ -118,9 +119,12 @@ static td_code check_manifest(td_cli *cli, const td_str *bytes, const json_t *ve
 static void show_manifest(td_cli *cli, const td_manifest *manifest, const json_t *version)
 {
     static const td_column_spec fields[] = {
-        {"created_by", "registered by", TD_CELL_TEXT}, {"description", "description", TD_CELL_TEXT},
-        {"metrics", "metrics", TD_CELL_PAIRS},         {"parent", "parent", TD_CELL_TEXT},
-        {"cause", "cause", TD_CELL_TEXT},              {"content_id", "content id", TD_CELL_TEXT},
+        {"created_by", "registered by", TD_CELL_TEXT},
+        {"description", "description", TD_CELL_TEXT},
+        {"metrics", "metrics", TD_CELL_PAIRS},
+        {"parent", "parent", TD_CELL_TEXT},
+        {"cause", "cause", TD_CELL_TEXT},
+        {"content_id", "content id", TD_CELL_TEXT},
         {0},
     };
     if (cli->json) {
@@ -142,8 +146,8 @@ static td_code check_person(td_cli *cli, const json_t *version, td_err *err)
 {
     const char *name = td_cli_as(cli), *registrar = td_json_text(version, "created_by", "");
     if (name != NULL && strcmp(name, registrar) == 0) {
-        return td_fail(err, TD_DENIED, "%s registered %s and cannot approve it: an approver is always somebody else", name,
-                       td_json_text(version, "label", "it"));
+        return td_fail(err, TD_DENIED, "%s registered %s and cannot approve it: an approver is always somebody else",
+                       name, td_json_text(version, "label", "it"));
     }
     return TD_OK;
 }
@@ -197,8 +201,8 @@ td_code td_cli_approve(td_cli *cli, td_err *err)
     show_manifest(cli, &manifest, version);
     TD_TRY(confirm(cli, err));
     TD_TRY(sign(key, &bytes, reason, &body, err));
-    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "models", model, "versions", number, "approvals", NULL), body, &answer,
-                       err));
+    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "models", model, "versions", number, "approvals", NULL), body,
+                       &answer, err));
     if (cli->json) {
         td_print_json(cli, answer);
         return TD_OK;

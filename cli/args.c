@@ -1,8 +1,8 @@
 /*
  * args.c: argv against the table of commands.
  *
- * `tidemark NOUN VERB ARGUMENT… --option value`: options may stand anywhere after the noun, `--option=value` and `-f value` are
- * understood, `--` ends them. What is misspelt is answered with the nearest right word.
+ * `tidemark NOUN VERB ARGUMENT… --option value`: options may stand anywhere after the noun, `--option=value` and `-f
+ * value` are understood, `--` ends them. What is misspelt is answered with the nearest right word.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/cli.h"
@@ -51,8 +51,7 @@ static const td_cli_command *find_command(const char *noun, const char *verb)
 {
     for (size_t i = 0; td_cli_commands[i] != NULL; i++) {
         for (const td_cli_command *c = td_cli_commands[i]; c->noun != NULL; c++) {
-            if (strcmp(c->noun, noun) == 0
-                && (c->verb == NULL || (verb != NULL && strcmp(c->verb, verb) == 0))) {
+            if (strcmp(c->noun, noun) == 0 && (c->verb == NULL || (verb != NULL && strcmp(c->verb, verb) == 0))) {
                 return c;
             }
         }
@@ -112,8 +111,8 @@ static td_code refuse_verb(const char *noun, const char *verb, td_err *err)
     }
     const char *nearest = td_nearest(verb, words);
     if (nearest != NULL) {
-        return td_fail(err, TD_INVALID, "`tidemark %s` has no verb \"%.40s\"; did you mean \"tidemark %s %s\"?", noun, verb,
-                       noun, nearest);
+        return td_fail(err, TD_INVALID, "`tidemark %s` has no verb \"%.40s\"; did you mean \"tidemark %s %s\"?", noun,
+                       verb, noun, nearest);
     }
     return td_fail(err, TD_INVALID, "`tidemark %s` has no verb \"%.40s\"; it has: %s", noun, verb, td_str_text(&list));
 }
@@ -173,8 +172,8 @@ static td_code take_option(td_cli *cli, char **argv, int *index, td_err *err)
     bool is_long = word[1] == '-';
     const char *equals = is_long ? strchr(word, '=') : NULL;
     size_t length = !is_long ? 0 : equals != NULL ? (size_t)(equals - word) - 2 : strlen(word) - 2;
-    const td_cli_option *option = is_long ? find_option(cli->command, word + 2, length, 0)
-                                          : find_option(cli->command, NULL, 0, word[1]);
+    const td_cli_option *option =
+        is_long ? find_option(cli->command, word + 2, length, 0) : find_option(cli->command, NULL, 0, word[1]);
     if (option == NULL || (!is_long && word[2] != '\0')) {
         return refuse_option(cli->command, word, err);
     }
@@ -300,13 +299,15 @@ td_code td_cli_reference(td_cli *cli, const char *text, const char **model_out, 
     const char *name = strncmp(text, "models:/", 8) == 0 ? text + 8 : text;
     size_t length = strcspn(name, "/@");
     if (length == 0 || name[length] == '\0' || name[length + 1] == '\0' || strpbrk(name + length + 1, "/@") != NULL) {
-        return td_fail(err, TD_INVALID, "\"%.80s\" names no version: write MODEL/NUMBER (pump/3) or MODEL@ALIAS "
-                                        "(pump@champion)",
+        return td_fail(err, TD_INVALID,
+                       "\"%.80s\" names no version: write MODEL/NUMBER (pump/3) or MODEL@ALIAS "
+                       "(pump@champion)",
                        text);
     }
     if (name[length] == '/' && strspn(name + length + 1, "0123456789") != strlen(name + length + 1)) {
-        return td_fail(err, TD_INVALID, "\"%.80s\": \"%.40s\" is not a version's number; an alias is written %.*s@%.40s",
-                       text, name + length + 1, (int)length, name, name + length + 1);
+        return td_fail(err, TD_INVALID,
+                       "\"%.80s\": \"%.40s\" is not a version's number; an alias is written %.*s@%.40s", text,
+                       name + length + 1, (int)length, name, name + length + 1);
     }
     *model_out = td_cli_text(cli, "%.*s", (int)length, name);
     *version_out = name[length] == '/' ? name + length + 1 : td_cli_text(cli, "@%s", name + length + 1);

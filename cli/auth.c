@@ -55,8 +55,9 @@ static td_code read_token(td_cli *cli, td_http *http, const char *path, td_err *
     TD_TRY(check_private(path, err));
     td_code code = td_file_read(path, 4096, &text, err);
     if (code == TD_NOT_FOUND && td_cli_as(cli) != NULL) {
-        return td_fail(err, TD_NOT_FOUND, "%s is not there: --as works where `tidemark init --profile demo` made users; "
-                                          "elsewhere use --token-file",
+        return td_fail(err, TD_NOT_FOUND,
+                       "%s is not there: --as works where `tidemark init --profile demo` made users; "
+                       "elsewhere use --token-file",
                        path);
     }
     TD_TRY(code);
@@ -92,13 +93,14 @@ static td_code find_port(td_cli *cli, td_http *http, td_err *err)
     int64_t port;
     td_code code = td_file_read(path, 64, &text, NULL);
     if (code != TD_OK && !td_path_exists(cli->workspace)) {
-        return td_fail(err, TD_NOT_FOUND, "no server is named (--server URL) and there is no workspace at %s (--workspace "
-                                          "DIR, or `tidemark init`)",
+        return td_fail(err, TD_NOT_FOUND,
+                       "no server is named (--server URL) and there is no workspace at %s (--workspace "
+                       "DIR, or `tidemark init`)",
                        cli->workspace);
     }
     if (code != TD_OK) {
-        return td_fail(err, TD_IO, "no server runs in %s: start one with `tidemark serve --workspace %s`", cli->workspace,
-                       cli->workspace);
+        return td_fail(err, TD_IO, "no server runs in %s: start one with `tidemark serve --workspace %s`",
+                       cli->workspace, cli->workspace);
     }
     const char *digits = td_cli_text(cli, "%.*s", (int)strcspn(td_str_text(&text), "\r\n"), td_str_text(&text));
     if (td_parse_int(digits, path, 1, 65535, &port, err) != TD_OK) {
@@ -128,8 +130,9 @@ static td_code check_url(td_cli *cli, td_http *http, const char *url, td_err *er
         length--;
     }
     if (strncmp(url, "https://", 8) != 0 && !is_local(url)) {
-        return td_fail(err, TD_INVALID, "%.100s: https:// is needed for a server on another machine (a token would cross the "
-                                        "network in the clear)",
+        return td_fail(err, TD_INVALID,
+                       "%.100s: https:// is needed for a server on another machine (a token would cross the "
+                       "network in the clear)",
                        url);
     }
     if (strpbrk(url, "@?# ") != NULL) {
@@ -141,7 +144,8 @@ static td_code check_url(td_cli *cli, td_http *http, const char *url, td_err *er
 
 td_code td_cli__locate(td_cli *cli, td_http *http, td_err *err)
 {
-    const char *url = td_cli_value(cli, "server") != NULL ? td_cli_value(cli, "server") : environment("TIDEMARK_SERVER");
+    const char *url =
+        td_cli_value(cli, "server") != NULL ? td_cli_value(cli, "server") : environment("TIDEMARK_SERVER");
     const char *token_path;
     TD_TRY(find_token(cli, &token_path, err));
     http->ca = td_cli_value(cli, "ca") != NULL ? td_cli_value(cli, "ca") : environment("TIDEMARK_CA");

@@ -1,11 +1,9 @@
 /*
  * cli.h: the `tidemark` program from inside: one table of commands, and what every command stands on.
  *
- * A command is one row: noun, verb, arguments, options, help, examples, function. The parser, --help, usage errors, the shell
- * completion and the man page all come from the rows, so they cannot disagree. A command's function talks HTTP (cli/http.h) or
- * works on files, and prints through cli/output.h.
- * Threads: one.
- * SPDX-License-Identifier: Apache-2.0
+ * A command is one row: noun, verb, arguments, options, help, examples, function. The parser, --help, usage errors, the
+ * shell completion and the man page all come from the rows, so they cannot disagree. A command's function talks HTTP
+ * (cli/http.h) or works on files, and prints through cli/output.h. Threads: one. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CLI_CLI_H
 #define TD_CLI_CLI_H
@@ -33,12 +31,12 @@ typedef struct td_cli_option {
 } td_cli_option;
 
 typedef struct td_cli_command {
-    const char *noun, *verb;   /* verb NULL: the noun alone is the command */
-    const char *arguments;     /* for the usage line: "MODEL/VERSION [FILE]" or "" */
-    int least, most;           /* how many arguments */
-    const char *summary;       /* one line, no full stop */
-    const char *text;          /* paragraphs, or NULL */
-    const char *examples;      /* lines, or NULL */
+    const char *noun, *verb;      /* verb NULL: the noun alone is the command */
+    const char *arguments;        /* for the usage line: "MODEL/VERSION [FILE]" or "" */
+    int least, most;              /* how many arguments */
+    const char *summary;          /* one line, no full stop */
+    const char *text;             /* paragraphs, or NULL */
+    const char *examples;         /* lines, or NULL */
     const td_cli_option *options; /* own ones, or NULL */
     td_cli_function run;
 } td_cli_command;
@@ -70,8 +68,8 @@ extern const td_cli_command *const td_cli_commands[];
 /* Options that every command takes. */
 extern const td_cli_option td_cli_common_options[];
 
-/* Parses argv[1…]. On OK, cli->command is set; NULL: help was printed, nothing more to do. INVALID names the nearest noun, verb or
- * option. */
+/* Parses argv[1…]. On OK, cli->command is set; NULL: help was printed, nothing more to do. INVALID names the nearest
+ * noun, verb or option. */
 TD_MUST_USE td_code td_cli_parse(td_cli *cli, int argc, char **argv, td_err *err);
 void td_cli_done(td_cli *cli);
 /* The whole program: parses, runs, prints errors; returns the exit code. */
@@ -82,10 +80,11 @@ bool td_cli_has(const td_cli *cli, const char *option);
 const char *td_cli_value(const td_cli *cli, const char *option);
 const char *td_cli_value_at(const td_cli *cli, const char *option, size_t index);
 /* As a number or a duration within limits, or fallback when not given. */
-TD_MUST_USE td_code td_cli_int(const td_cli *cli, const char *option, int64_t minimum, int64_t maximum, int64_t fallback,
-                               int64_t *out, td_err *err);
+TD_MUST_USE td_code td_cli_int(const td_cli *cli, const char *option, int64_t minimum, int64_t maximum,
+                               int64_t fallback, int64_t *out, td_err *err);
 /* A duration in milliseconds ("90s", "15m"). */
-TD_MUST_USE td_code td_cli_duration(const td_cli *cli, const char *option, int64_t fallback_ms, int64_t *out, td_err *err);
+TD_MUST_USE td_code td_cli_duration(const td_cli *cli, const char *option, int64_t fallback_ms, int64_t *out,
+                                    td_err *err);
 /* A copy in the arena, printf-like; never NULL ("" when memory is out). */
 const char *td_cli_text(td_cli *cli, const char *format, ...) TD_PRINTF(2, 3);
 /* "key=value" cut in two, in the arena. INVALID names the option. */
@@ -97,10 +96,10 @@ TD_MUST_USE td_code td_cli_reference(td_cli *cli, const char *text, const char *
                                      td_err *err);
 
 /* Help texts, 80 columns wide (help.c). */
-void td_cli_help_all(td_str *out);                                  /* the table of commands */
-void td_cli_help_noun(const char *noun, td_str *out);               /* the verbs of a noun */
+void td_cli_help_all(td_str *out);                    /* the table of commands */
+void td_cli_help_noun(const char *noun, td_str *out); /* the verbs of a noun */
 void td_cli_help_command(const td_cli_command *command, td_str *out);
-void td_cli_man(td_str *out);                                       /* man page in mdoc's older sister, man(7) */
+void td_cli_man(td_str *out); /* man page in mdoc's older sister, man(7) */
 TD_MUST_USE td_code td_cli_completion(const char *shell, td_str *out, td_err *err);
 
 #endif

@@ -41,7 +41,8 @@ static td_code run_delete(td_cli *cli, td_err *err)
     if (td_cli_value(cli, "reason") != NULL) {
         (void)json_object_set_new(body, "reason", json_string(td_cli_value(cli, "reason")));
     }
-    return td_cli_send(cli, "DELETE", td_cli_path(cli, "models", model, "aliases", alias, NULL), body, td_cli_text(cli, "Removed %s@%s.", model, alias), err);
+    return td_cli_send(cli, "DELETE", td_cli_path(cli, "models", model, "aliases", alias, NULL), body,
+                       td_cli_text(cli, "Removed %s@%s.", model, alias), err);
 }
 
 static void print_alias(td_cli *cli, const json_t *answer)
@@ -62,8 +63,7 @@ static void print_aliases(td_cli *cli, const json_t *answer)
     if (json_object_size(aliases) == 0) {
         td_print_line(cli, "No aliases. Set one: tidemark alias set MODEL@champion NUMBER");
     }
-    json_object_foreach((json_t *)aliases, alias, version)
-    {
+    json_object_foreach ((json_t *)aliases, alias, version) {
         td_print_line(cli, "%-20s %lld", alias, (long long)json_integer_value(version));
     }
 }
@@ -84,8 +84,8 @@ static const td_cli_option options[] = {
 };
 
 const td_cli_command td_cli_alias_commands[] = {
-    {"alias", "set", "MODEL@ALIAS NUMBER", 2, 2, "Point an alias at a version", NULL, "tidemark alias set pump@champion 3",
-     options, run_set},
+    {"alias", "set", "MODEL@ALIAS NUMBER", 2, 2, "Point an alias at a version", NULL,
+     "tidemark alias set pump@champion 3", options, run_set},
     {"alias", "list", "MODEL|MODEL@ALIAS", 1, 1, "List a model's aliases, or the history of one", NULL,
      "tidemark alias list pump@champion", NULL, run_list},
     {"alias", "delete", "MODEL@ALIAS", 1, 1, "Remove an alias; its history stays", NULL, NULL, options, run_delete},

@@ -23,9 +23,10 @@ static const char *audit_path(td_cli *cli)
 static void print_records(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"seq", "SEQ", TD_CELL_NUMBER},       {"time", "TIME", TD_CELL_TIME},      {"actor.id", "WHO", TD_CELL_TEXT},
-        {"action", "ACTION", TD_CELL_TEXT},   {"object.id", "OBJECT", TD_CELL_TEXT}, {"outcome", "OUTCOME", TD_CELL_STATE},
-        {"reason", "REASON", TD_CELL_TEXT},   {0},
+        {"seq", "SEQ", TD_CELL_NUMBER},        {"time", "TIME", TD_CELL_TIME},
+        {"actor.id", "WHO", TD_CELL_TEXT},     {"action", "ACTION", TD_CELL_TEXT},
+        {"object.id", "OBJECT", TD_CELL_TEXT}, {"outcome", "OUTCOME", TD_CELL_STATE},
+        {"reason", "REASON", TD_CELL_TEXT},    {0},
     };
     td_print_table(cli, columns, td_json_list(answer, "records"), "No records.");
 }
@@ -72,7 +73,8 @@ static td_code run_proof(td_cli *cli, td_err *err)
     TD_CLEANUP(td_str_done) td_str proof = {0};
     int64_t seq;
     TD_TRY(td_parse_int(cli->arguments[0], "the record's number", 0, INT64_MAX, &seq, err));
-    TD_TRY(td_cli_fetch(cli, td_cli_path(cli, "audit", "records", cli->arguments[0], "proof", NULL), 1 << 20, &proof, err));
+    TD_TRY(td_cli_fetch(cli, td_cli_path(cli, "audit", "records", cli->arguments[0], "proof", NULL), 1 << 20, &proof,
+                        err));
     (void)fputs(td_str_text(&proof), cli->out);
     return TD_OK;
 }
@@ -110,33 +112,39 @@ static json_t *verdict_json(const td_audit_verdict *verdict)
 {
     char root[TD_DIGEST_TEXT];
     td_hex_encode(verdict->root.hash, TD_DIGEST_SIZE, root);
-    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "size", (json_int_t)verdict->root.size, "root", root, "records",
-                     (json_int_t)verdict->records, "erased", (json_int_t)verdict->erased, "pending",
-                     (json_int_t)verdict->pending, "trusted", verdict->trusted, "first_at", verdict->first_time, "last_at",
-                     verdict->last_time);
+    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "size", (json_int_t)verdict->root.size, "root", root,
+                     "records", (json_int_t)verdict->records, "erased", (json_int_t)verdict->erased, "pending",
+                     (json_int_t)verdict->pending, "trusted", verdict->trusted, "first_at", verdict->first_time,
+                     "last_at", verdict->last_time);
 }
 
 static void print_verdict(td_cli *cli, const json_t *verdict)
 {
     static const td_column_spec fields[] = {
-        {"records", "records", TD_CELL_NUMBER}, {"erased", "bodies erased", TD_CELL_NUMBER},
+        {"records", "records", TD_CELL_NUMBER},
+        {"erased", "bodies erased", TD_CELL_NUMBER},
         {"pending", "not yet under a checkpoint", TD_CELL_NUMBER},
-        {"size", "tree", TD_CELL_NUMBER},       {"root", "root", TD_CELL_TEXT},
-        {"first_at", "from", TD_CELL_TIME},     {"last_at", "to", TD_CELL_TIME},
+        {"size", "tree", TD_CELL_NUMBER},
+        {"root", "root", TD_CELL_TEXT},
+        {"first_at", "from", TD_CELL_TIME},
+        {"last_at", "to", TD_CELL_TIME},
         {0},
     };
-    td_print_line(cli, "%sVerified%s: no record was changed, removed or put in between.", td_tint_code(cli, TD_TINT_GOOD),
-                  td_tint_code(cli, TD_TINT_NONE));
+    td_print_line(cli, "%sVerified%s: no record was changed, removed or put in between.",
+                  td_tint_code(cli, TD_TINT_GOOD), td_tint_code(cli, TD_TINT_NONE));
     td_print_fields(cli, fields, verdict);
     if (!json_is_true(json_object_get(verdict, "trusted"))) {
-        td_print_line(cli, "%sThe key came from the log itself%s: this shows that it agrees with itself, not whose it is. Keep "
-                           "the log's key elsewhere and give it with --key.",
-                      td_tint_code(cli, TD_TINT_WARN), td_tint_code(cli, TD_TINT_NONE));
+        td_print_line(
+            cli,
+            "%sThe key came from the log itself%s: this shows that it agrees with itself, not whose it is. Keep "
+            "the log's key elsewhere and give it with --key.",
+            td_tint_code(cli, TD_TINT_WARN), td_tint_code(cli, TD_TINT_NONE));
     }
 }
 
 /* A live database is verified through a reading connection; the server may run. */
-static td_code verify_database(const char *path, const td_audit_verify_options *options, td_audit_verdict *out, td_err *err)
+static td_code verify_database(const char *path, const td_audit_verify_options *options, td_audit_verdict *out,
+                               td_err *err)
 {
     td_db *db;
     TD_TRY(td_db_open(path, TD_DB_READ, &td_clock_system, &db, err));
@@ -184,13 +192,16 @@ static const td_cli_option verify_options[] = {
 };
 
 const td_cli_command td_cli_audit_commands[] = {
-    {"audit", "list", "", 0, 0, "List audit records", NULL, "tidemark audit list --object pump/3", list_options, run_list},
+    {"audit", "list", "", 0, 0, "List audit records", NULL, "tidemark audit list --object pump/3", list_options,
+     run_list},
     {"audit", "verify", "[EXPORT]", 0, 1, "Verify an export, or the workspace's database; no server is asked",
-     "The whole Merkle tree is computed again, the checkpoint's signature checked, every record held against its leaf, and the "
-     "records against each other: numbers without gaps, nobody approved his own version, nothing was rolled out before it was "
+     "The whole Merkle tree is computed again, the checkpoint's signature checked, every record held against its leaf, "
+     "and the "
+     "records against each other: numbers without gaps, nobody approved his own version, nothing was rolled out before "
+     "it was "
      "approved.",
-     "tidemark audit verify audit.tar --key log.vkey\ntidemark audit verify --workspace ./tidemark-workspace", verify_options,
-     run_verify},
+     "tidemark audit verify audit.tar --key log.vkey\ntidemark audit verify --workspace ./tidemark-workspace",
+     verify_options, run_verify},
     {"audit", "export", "", 0, 0, "Download the whole log as one tar that verifies offline", NULL,
      "tidemark audit export --out audit.tar", export_options, run_export},
     {"audit", "checkpoint", "", 0, 0, "Print the newest signed checkpoint: keep it elsewhere", NULL, NULL, NULL,

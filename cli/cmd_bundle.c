@@ -21,7 +21,8 @@ static td_code run_export(td_cli *cli, td_err *err)
     if (file == NULL) {
         file = td_cli_text(cli, "%s-%s.tar", model, version[0] == '@' ? version + 1 : version);
     }
-    TD_TRY(td_cli_download(cli, td_cli_path(cli, "models", model, "versions", version, "bundle", NULL), file, NULL, err));
+    TD_TRY(
+        td_cli_download(cli, td_cli_path(cli, "models", model, "versions", version, "bundle", NULL), file, NULL, err));
     if (cli->json) {
         TD_CLEANUP(td_json_done) json_t *answer = json_pack("{s:s}", "file", file);
         td_print_json(cli, answer);
@@ -35,18 +36,22 @@ static td_code run_build(td_cli *cli, td_err *err)
 {
     const char *model, *version;
     TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
-    return td_cli_send(cli, "POST", td_cli_path(cli, "models", model, "versions", version, "submit", NULL), json_object(),
-                       td_cli_text(cli, "Packed %s; it waits for approval.", cli->arguments[0]), err);
+    return td_cli_send(cli, "POST", td_cli_path(cli, "models", model, "versions", version, "submit", NULL),
+                       json_object(), td_cli_text(cli, "Packed %s; it waits for approval.", cli->arguments[0]), err);
 }
 
 static void print_inspection(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec fields[] = {
-        {"manifest.model", "model", TD_CELL_TEXT},        {"manifest.version", "version", TD_CELL_NUMBER},
-        {"manifest.project", "project", TD_CELL_TEXT},    {"manifest.format", "format", TD_CELL_TEXT},
-        {"manifest.digest", "content id", TD_CELL_TEXT},  {"manifest.created_at", "created", TD_CELL_TIME},
+        {"manifest.model", "model", TD_CELL_TEXT},
+        {"manifest.version", "version", TD_CELL_NUMBER},
+        {"manifest.project", "project", TD_CELL_TEXT},
+        {"manifest.format", "format", TD_CELL_TEXT},
+        {"manifest.digest", "content id", TD_CELL_TEXT},
+        {"manifest.created_at", "created", TD_CELL_TIME},
         {"manifest.security_counter", "security counter", TD_CELL_NUMBER},
-        {"manifest.runtimes", "runtimes", TD_CELL_LIST},  {"attest", "attest/", TD_CELL_LIST},
+        {"manifest.runtimes", "runtimes", TD_CELL_LIST},
+        {"attest", "attest/", TD_CELL_LIST},
         {0},
     };
     static const td_column_spec files[] = {{"name", "FILE", TD_CELL_TEXT},
@@ -54,7 +59,8 @@ static void print_inspection(td_cli *cli, const json_t *answer)
                                            {"size", "SIZE", TD_CELL_BYTES},
                                            {"digest", "SHA-256", TD_CELL_DIGEST},
                                            {0}};
-    static const td_column_spec approvals[] = {{"key_id", "SIGNED BY KEY", TD_CELL_TEXT}, {"user", "USER", TD_CELL_TEXT}, {0}};
+    static const td_column_spec approvals[] = {
+        {"key_id", "SIGNED BY KEY", TD_CELL_TEXT}, {"user", "USER", TD_CELL_TEXT}, {0}};
     td_print_fields(cli, fields, answer);
     td_print_title(cli, "Files");
     td_print_table(cli, files, td_json_list(json_object_get(answer, "manifest"), "files"), "No files.");
@@ -80,10 +86,14 @@ static td_code run_inspect(td_cli *cli, td_err *err)
 static void print_verdict(td_cli *cli, const json_t *report)
 {
     static const td_column_spec fields[] = {
-        {"model", "model", TD_CELL_TEXT},       {"version", "version", TD_CELL_NUMBER},
-        {"content_id", "content id", TD_CELL_TEXT}, {"files", "files", TD_CELL_NUMBER},
-        {"bytes", "bytes", TD_CELL_BYTES},      {"approvals", "signed by", TD_CELL_LIST},
-        {"model_sig", "model.sig", TD_CELL_TEXT}, {"keyset_version", "keyset", TD_CELL_NUMBER},
+        {"model", "model", TD_CELL_TEXT},
+        {"version", "version", TD_CELL_NUMBER},
+        {"content_id", "content id", TD_CELL_TEXT},
+        {"files", "files", TD_CELL_NUMBER},
+        {"bytes", "bytes", TD_CELL_BYTES},
+        {"approvals", "signed by", TD_CELL_LIST},
+        {"model_sig", "model.sig", TD_CELL_TEXT},
+        {"keyset_version", "keyset", TD_CELL_NUMBER},
         {0},
     };
     td_print_line(cli, "%sVerified%s: every byte is as the approvers signed it.", td_tint_code(cli, TD_TINT_GOOD),
@@ -154,7 +164,8 @@ const td_cli_command td_cli_bundle_commands[] = {
      "Every digest is checked; signatures are listed, not checked.", "tidemark bundle inspect pump-3.tar", NULL,
      run_inspect},
     {"bundle", "verify", "FILE", 1, 1, "Verify a bundle or export; no server is asked",
-     "Keyset, approvals, manifest and every byte of every file are checked. You bring what you trust: root's public key, or a "
+     "Keyset, approvals, manifest and every byte of every file are checked. You bring what you trust: root's public "
+     "key, or a "
      "keyset.",
      "tidemark bundle verify pump-3.tar --root root.pub.pem", verify_options, run_verify},
     {"bundle", "export", "VERSION", 1, 1, "Download an approved version with its proofs as one tar", NULL,

@@ -10,13 +10,16 @@
 static void print_devices(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"device", "DEVICE", TD_CELL_TEXT},     {"presence", "PRESENCE", TD_CELL_STATE}, {"state", "STATE", TD_CELL_STATE},
-        {"running", "RUNS", TD_CELL_TEXT},      {"hardware", "HARDWARE", TD_CELL_TEXT},  {"tags", "TAGS", TD_CELL_PAIRS},
+        {"device", "DEVICE", TD_CELL_TEXT},
+        {"presence", "PRESENCE", TD_CELL_STATE},
+        {"state", "STATE", TD_CELL_STATE},
+        {"running", "RUNS", TD_CELL_TEXT},
+        {"hardware", "HARDWARE", TD_CELL_TEXT},
+        {"tags", "TAGS", TD_CELL_PAIRS},
         {"last_contact_at", "LAST CONTACT", TD_CELL_TIME},
         {0},
     };
-    td_print_table(cli, columns, td_json_list(answer, "devices"),
-                   "No devices. Let one in: tidemark device enrol-code");
+    td_print_table(cli, columns, td_json_list(answer, "devices"), "No devices. Let one in: tidemark device enrol-code");
 }
 
 static td_code run_list(td_cli *cli, td_err *err)
@@ -25,28 +28,35 @@ static td_code run_list(td_cli *cli, td_err *err)
     if (selector != NULL) {
         TD_TRY(td_selector_check(selector, err));
     }
-    return td_cli_show(cli, td_cli_query(cli, td_cli_path(cli, "devices", NULL), "selector", selector), print_devices, err);
+    return td_cli_show(cli, td_cli_query(cli, td_cli_path(cli, "devices", NULL), "selector", selector), print_devices,
+                       err);
 }
 
 static void print_device(td_cli *cli, const json_t *device)
 {
     static const td_column_spec fields[] = {
-        {"device", "device", TD_CELL_TEXT},           {"presence", "presence", TD_CELL_STATE},
-        {"state", "state", TD_CELL_STATE},            {"running", "runs", TD_CELL_TEXT},
-        {"hardware", "hardware", TD_CELL_TEXT},       {"runtimes", "runtimes", TD_CELL_LIST},
-        {"tags", "tags", TD_CELL_PAIRS},              {"agent", "agent", TD_CELL_TEXT},
-        {"storage_free", "free storage", TD_CELL_BYTES}, {"ram_bytes", "memory", TD_CELL_BYTES},
-        {"enrolled_at", "enrolled", TD_CELL_TIME},    {"last_contact_at", "last contact", TD_CELL_TIME},
-        {"certificate_ends_at", "certificate until", TD_CELL_TIME}, {"revoked_at", "revoked", TD_CELL_TIME},
-        {"directive_sequence", "last directive", TD_CELL_NUMBER}, {"directive_accepted", "of them accepted", TD_CELL_NUMBER},
+        {"device", "device", TD_CELL_TEXT},
+        {"presence", "presence", TD_CELL_STATE},
+        {"state", "state", TD_CELL_STATE},
+        {"running", "runs", TD_CELL_TEXT},
+        {"hardware", "hardware", TD_CELL_TEXT},
+        {"runtimes", "runtimes", TD_CELL_LIST},
+        {"tags", "tags", TD_CELL_PAIRS},
+        {"agent", "agent", TD_CELL_TEXT},
+        {"storage_free", "free storage", TD_CELL_BYTES},
+        {"ram_bytes", "memory", TD_CELL_BYTES},
+        {"enrolled_at", "enrolled", TD_CELL_TIME},
+        {"last_contact_at", "last contact", TD_CELL_TIME},
+        {"certificate_ends_at", "certificate until", TD_CELL_TIME},
+        {"revoked_at", "revoked", TD_CELL_TIME},
+        {"directive_sequence", "last directive", TD_CELL_NUMBER},
+        {"directive_accepted", "of them accepted", TD_CELL_NUMBER},
         {0},
     };
-    static const td_column_spec slots[] = {{"slot", "SLOT", TD_CELL_TEXT},
-                                           {"state", "STATE", TD_CELL_STATE},
-                                           {"manifest", "CONTENT", TD_CELL_DIGEST},
-                                           {"previous", "BEFORE", TD_CELL_DIGEST},
-                                           {"updated_at", "SINCE", TD_CELL_TIME},
-                                           {0}};
+    static const td_column_spec slots[] = {
+        {"slot", "SLOT", TD_CELL_TEXT},          {"state", "STATE", TD_CELL_STATE},
+        {"manifest", "CONTENT", TD_CELL_DIGEST}, {"previous", "BEFORE", TD_CELL_DIGEST},
+        {"updated_at", "SINCE", TD_CELL_TIME},   {0}};
     static const td_column_spec runs[] = {{"model", "RAN MODEL", TD_CELL_TEXT},
                                           {"version", "VERSION", TD_CELL_NUMBER},
                                           {"started_at", "FROM", TD_CELL_TIME},
@@ -118,8 +128,8 @@ static td_code run_tag(td_cli *cli, td_err *err)
         TD_TRY(td_cli_pair(cli, "tag", cli->arguments[i], &key, &value, err));
         (void)json_object_set_new(tags, key, *value == '\0' ? json_null() : json_string(value));
     }
-    return td_cli_send(cli, "PATCH", td_cli_path(cli, "devices", cli->arguments[0], NULL), json_pack("{s:O}", "tags", tags),
-                       td_cli_text(cli, "Tagged %s.", cli->arguments[0]), err);
+    return td_cli_send(cli, "PATCH", td_cli_path(cli, "devices", cli->arguments[0], NULL),
+                       json_pack("{s:O}", "tags", tags), td_cli_text(cli, "Tagged %s.", cli->arguments[0]), err);
 }
 
 static td_code run_revoke(td_cli *cli, td_err *err)
@@ -129,7 +139,8 @@ static td_code run_revoke(td_cli *cli, td_err *err)
     TD_TRY(td_cli_reason(cli, &reason, err));
     return td_cli_send(cli, "POST", td_cli_path(cli, "devices", cli->arguments[0], "revoke", NULL),
                        json_pack("{s:s}", "reason", reason),
-                       td_cli_text(cli, "%s is shut out; whatever it sends from now on is dropped.", cli->arguments[0]), err);
+                       td_cli_text(cli, "%s is shut out; whatever it sends from now on is dropped.", cli->arguments[0]),
+                       err);
 }
 
 static const td_cli_option list_options[] = {

@@ -72,7 +72,7 @@ static const td_cli_option event_options[] = {
 
 const td_cli_command td_cli_event_commands[] = {
     {"events", NULL, "", 0, 0, "Print what happened, a line each, and with --follow what happens",
-     "The lines come from the audit log; with --json each is the whole record.", "tidemark events --follow", event_options,
-     run_events},
+     "The lines come from the audit log; with --json each is the whole record.", "tidemark events --follow",
+     event_options, run_events},
     {0},
 };

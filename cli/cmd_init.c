@@ -46,7 +46,8 @@ static td_code run_init(td_cli *cli, td_err *err)
     TD_TRY(td_crypto_setup(err));
     TD_TRY(td_workspace_init(cli->workspace, &options, err));
     if (cli->json) {
-        TD_CLEANUP(td_json_done) json_t *answer = json_pack("{s:s, s:s}", "workspace", cli->workspace, "profile", profile);
+        TD_CLEANUP(td_json_done)
+        json_t *answer = json_pack("{s:s, s:s}", "workspace", cli->workspace, "profile", profile);
         td_print_json(cli, answer);
     } else {
         print_next(cli, profile);
@@ -151,7 +152,8 @@ static td_code run_raise(td_cli *cli, td_err *err)
     }
     TD_TRY(td_workspace_raise(cli->workspace, cli->arguments[0],
                               reason == NULL ? "raised by tidemark profile raise" : reason, err));
-    td_print_line(cli, "The workspace is of profile %s now. %s", cli->arguments[0], td_profile_worth(cli->arguments[0]));
+    td_print_line(cli, "The workspace is of profile %s now. %s", cli->arguments[0],
+                  td_profile_worth(cli->arguments[0]));
     return TD_OK;
 }
 
@@ -175,16 +177,22 @@ static const td_cli_option raise_options[] = {
 
 const td_cli_command td_cli_init_commands[] = {
     {"init", NULL, "[DIR]", 0, 1, "Make a workspace: the one folder that a server needs",
-     "Profile demo keeps every key in the workspace and makes the users ana (registers) and ben (approves), to be chosen with "
-     "--as. Profile team, the default, leaves approvers' keys to the approvers. Profile regulated asks for two approvals.",
-     "tidemark init --profile demo\ntidemark init /srv/tidemark --profile team --host registry.example", init_options, run_init},
+     "Profile demo keeps every key in the workspace and makes the users ana (registers) and ben (approves), to be "
+     "chosen with "
+     "--as. Profile team, the default, leaves approvers' keys to the approvers. Profile regulated asks for two "
+     "approvals.",
+     "tidemark init --profile demo\ntidemark init /srv/tidemark --profile team --host registry.example", init_options,
+     run_init},
     {"serve", NULL, "[DIR]", 0, 1, "Run the server in the foreground",
-     "It stops in good order on SIGTERM or SIGINT. Settings come from DIR/tidemark.yaml, the environment (TIDEMARK_HTTP_PORT) "
+     "It stops in good order on SIGTERM or SIGINT. Settings come from DIR/tidemark.yaml, the environment "
+     "(TIDEMARK_HTTP_PORT) "
      "and --set.",
      "tidemark serve --set http.port=7070", serve_options, run_serve},
-    {"profile", "show", "", 0, 0, "Show the workspace's profile and what it is worth", NULL, NULL, NULL, run_profile_show},
+    {"profile", "show", "", 0, 0, "Show the workspace's profile and what it is worth", NULL, NULL, NULL,
+     run_profile_show},
     {"profile", "raise", "PROFILE", 1, 1, "Move the workspace to a stricter profile; the server must not run",
-     "In profile demo the tokens and approvers' keys lie in DIR/users: who breaks into the server has them. --keys-to moves them "
+     "In profile demo the tokens and approvers' keys lie in DIR/users: who breaks into the server has them. --keys-to "
+     "moves them "
      "out, best onto a medium that you then carry to each user's own machine. The way back down does not exist.",
      "tidemark profile raise team --keys-to /media/usb/keys --reason 'going live'", raise_options, run_raise},
     {0},

@@ -29,7 +29,8 @@ static td_code node_name(td_cli *cli, const char *text, const char **out, td_err
     }
     TD_TRY(td_cli_reference(cli, text, &model, &number, err));
     if (number[0] == '@') {
-        TD_TRY(td_cli_call(cli, "GET", td_cli_path(cli, "models", model, "versions", number, NULL), NULL, &version, err));
+        TD_TRY(
+            td_cli_call(cli, "GET", td_cli_path(cli, "models", model, "versions", number, NULL), NULL, &version, err));
         number = td_cli_text(cli, "%lld", (long long)td_json_int(version, "version", 0));
     }
     *out = td_cli_text(cli, "version:%s/%s", model, number);
@@ -61,10 +62,11 @@ static td_code run_show(td_cli *cli, td_err *err)
 
 static void print_impact(td_cli *cli, const json_t *answer)
 {
-    static const td_column_spec versions[] = {{"name", "VERSION", TD_CELL_TEXT}, {"direct", "DIRECTLY", TD_CELL_TEXT}, {0}};
-    static const td_column_spec devices[] = {{"device", "DEVICE", TD_CELL_TEXT},  {"versions", "VERSIONS", TD_CELL_LIST},
-                                             {"now", "NOW", TD_CELL_TEXT},        {"first_at", "FROM", TD_CELL_TIME},
-                                             {"last_at", "UNTIL", TD_CELL_TIME},  {0}};
+    static const td_column_spec versions[] = {
+        {"name", "VERSION", TD_CELL_TEXT}, {"direct", "DIRECTLY", TD_CELL_TEXT}, {0}};
+    static const td_column_spec devices[] = {{"device", "DEVICE", TD_CELL_TEXT}, {"versions", "VERSIONS", TD_CELL_LIST},
+                                             {"now", "NOW", TD_CELL_TEXT},       {"first_at", "FROM", TD_CELL_TIME},
+                                             {"last_at", "UNTIL", TD_CELL_TIME}, {0}};
     td_print_line(cli, "%s", td_json_text(answer, "node", ""));
     td_print_title(cli, "Versions made from it");
     td_print_table(cli, versions, td_json_list(answer, "versions"), "None.");
@@ -76,7 +78,8 @@ static td_code run_impact(td_cli *cli, td_err *err)
 {
     const char *node;
     TD_TRY(node_name(cli, cli->arguments[0], &node, err));
-    return td_cli_show(cli, td_cli_query(cli, td_cli_path(cli, "lineage", "impact", NULL), "node", node), print_impact, err);
+    return td_cli_show(cli, td_cli_query(cli, td_cli_path(cli, "lineage", "impact", NULL), "node", node), print_impact,
+                       err);
 }
 
 static const td_cli_option show_options[] = {

@@ -13,9 +13,12 @@
 static void print_models(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"name", "MODEL", TD_CELL_TEXT},       {"latest_version", "LATEST", TD_CELL_NUMBER},
-        {"aliases", "ALIASES", TD_CELL_PAIRS}, {"versions", "VERSIONS", TD_CELL_PAIRS},
-        {"owner", "OWNER", TD_CELL_TEXT},      {"created_at", "CREATED", TD_CELL_TIME},
+        {"name", "MODEL", TD_CELL_TEXT},
+        {"latest_version", "LATEST", TD_CELL_NUMBER},
+        {"aliases", "ALIASES", TD_CELL_PAIRS},
+        {"versions", "VERSIONS", TD_CELL_PAIRS},
+        {"owner", "OWNER", TD_CELL_TEXT},
+        {"created_at", "CREATED", TD_CELL_TIME},
         {0},
     };
     td_print_table(cli, columns, td_json_list(answer, "models"),
@@ -33,10 +36,14 @@ static td_code run_list(td_cli *cli, td_err *err)
 static void print_model(td_cli *cli, const json_t *model)
 {
     static const td_column_spec fields[] = {
-        {"name", "model", TD_CELL_TEXT},        {"description", "description", TD_CELL_TEXT},
-        {"owner", "owner", TD_CELL_TEXT},       {"created_at", "created", TD_CELL_TIME},
-        {"tags", "tags", TD_CELL_PAIRS},        {"aliases", "aliases", TD_CELL_PAIRS},
-        {"latest_version", "latest version", TD_CELL_NUMBER}, {0},
+        {"name", "model", TD_CELL_TEXT},
+        {"description", "description", TD_CELL_TEXT},
+        {"owner", "owner", TD_CELL_TEXT},
+        {"created_at", "created", TD_CELL_TIME},
+        {"tags", "tags", TD_CELL_PAIRS},
+        {"aliases", "aliases", TD_CELL_PAIRS},
+        {"latest_version", "latest version", TD_CELL_NUMBER},
+        {0},
     };
     td_print_fields(cli, fields, model);
 }
@@ -44,9 +51,12 @@ static void print_model(td_cli *cli, const json_t *model)
 static void print_versions(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"version", "VERSION", TD_CELL_NUMBER}, {"state", "STATE", TD_CELL_STATE},
-        {"created_by", "BY", TD_CELL_TEXT},     {"created_at", "CREATED", TD_CELL_TIME},
-        {"aliases", "ALIASES", TD_CELL_LIST},   {"metrics", "METRICS", TD_CELL_BRIEF},
+        {"version", "VERSION", TD_CELL_NUMBER},
+        {"state", "STATE", TD_CELL_STATE},
+        {"created_by", "BY", TD_CELL_TEXT},
+        {"created_at", "CREATED", TD_CELL_TIME},
+        {"aliases", "ALIASES", TD_CELL_LIST},
+        {"metrics", "METRICS", TD_CELL_BRIEF},
         {0},
     };
     (void)fputc('\n', cli->out);
@@ -72,16 +82,16 @@ static td_code run_show(td_cli *cli, td_err *err)
 }
 
 /* The files of a version go into FOLDER/<name>, each checked against the digest that the version lists. */
-static td_code download_file(td_cli *cli, const char *model, const char *version, const json_t *file, const char *folder,
-                             td_err *err)
+static td_code download_file(td_cli *cli, const char *model, const char *version, const json_t *file,
+                             const char *folder, td_err *err)
 {
     const char *name = td_json_text(file, "name", "");
     const char *digest_text = td_json_text(file, "digest", "");
     uint8_t digest[TD_DIGEST_SIZE];
     char target[4096], part[4096];
     TD_TRY(td_check_file_name(name, strlen(name), err));
-    if (strncmp(digest_text, "sha256:", 7) != 0
-        || td_hex_decode(digest_text + 7, strlen(digest_text + 7), digest, sizeof digest, err) != TD_OK) {
+    if (strncmp(digest_text, "sha256:", 7) != 0 ||
+        td_hex_decode(digest_text + 7, strlen(digest_text + 7), digest, sizeof digest, err) != TD_OK) {
         return td_fail(err, TD_CORRUPT, "the server lists %s without a proper digest", name);
     }
     TD_TRY(td_path_join(target, folder, name, err));
@@ -129,7 +139,8 @@ static const td_cli_option register_options[] = {
     {"group", 0, "COLUMN", "for fairness; default: group, if there is one", false},
     {"threshold", 0, "X", "score from which the prediction is positive", false},
     {"columns", 0, "YAML", "file that says which column is what", false},
-    {"dataset", 0, "NAME=URI@FILE", "training data; FILE is hashed here, not sent (=URI may be left out; @sha256:… for FILE)", true},
+    {"dataset", 0, "NAME=URI@FILE",
+     "training data; FILE is hashed here, not sent (=URI may be left out; @sha256:… for FILE)", true},
     {"code", 0, "REPO@COMMIT", "source of the training", false},
     {"metric", 0, "NAME=NUMBER", "of the evaluation", true},
     {"metrics", 0, "FILE", "metrics as JSON: {\"metrics\": {…}} or a flat object", false},
@@ -152,10 +163,11 @@ static const td_cli_option list_options[] = {
 };
 
 const td_cli_command td_cli_model_commands[] = {
-    {"model", "register", "[MODEL] [FILE...]", 0, TD_CLI_ARGUMENTS_MAX,
-     "Register files as a new version of a model",
-     "Files are hashed and sent; the server reads inputs, outputs, operators and size from the model file itself, builds the "
-     "monitoring baseline from the reference data, and records datasets, code and parent as lineage. The model is made if it "
+    {"model", "register", "[MODEL] [FILE...]", 0, TD_CLI_ARGUMENTS_MAX, "Register files as a new version of a model",
+     "Files are hashed and sent; the server reads inputs, outputs, operators and size from the model file itself, "
+     "builds the "
+     "monitoring baseline from the reference data, and records datasets, code and parent as lineage. The model is made "
+     "if it "
      "is not there. The version is a draft until it is submitted.",
      "tidemark model register pump-anomaly model.onnx --baseline reference.csv --metric accuracy=0.97\n"
      "tidemark model register pump-anomaly model.onnx --dataset train=s3://plant/vibration@train.csv\n"

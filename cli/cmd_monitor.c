@@ -36,9 +36,12 @@ static td_code run_set(td_cli *cli, td_err *err)
 static void print_groups(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"group", "GROUP", TD_CELL_TEXT},                 {"n", "N", TD_CELL_NUMBER},
-        {"positive_rate.value", "POSITIVE", TD_CELL_SHARE}, {"positive_rate.low", "FROM", TD_CELL_SHARE},
-        {"positive_rate.high", "TO", TD_CELL_SHARE},      {"accuracy.value", "ACCURACY", TD_CELL_SHARE},
+        {"group", "GROUP", TD_CELL_TEXT},
+        {"n", "N", TD_CELL_NUMBER},
+        {"positive_rate.value", "POSITIVE", TD_CELL_SHARE},
+        {"positive_rate.low", "FROM", TD_CELL_SHARE},
+        {"positive_rate.high", "TO", TD_CELL_SHARE},
+        {"accuracy.value", "ACCURACY", TD_CELL_SHARE},
         {0},
     };
     const json_t *groups = td_json_list(answer, "groups");
@@ -51,18 +54,22 @@ static void print_groups(td_cli *cli, const json_t *answer)
 static void print_signals(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec fields[] = {
-        {"version", "version", TD_CELL_TEXT},          {"from_at", "from", TD_CELL_TIME},
-        {"to_at", "to", TD_CELL_TIME},                 {"observations", "observations", TD_CELL_NUMBER},
-        {"devices", "devices", TD_CELL_NUMBER},        {"performance.accuracy.value", "accuracy", TD_CELL_SHARE},
+        {"version", "version", TD_CELL_TEXT},
+        {"from_at", "from", TD_CELL_TIME},
+        {"to_at", "to", TD_CELL_TIME},
+        {"observations", "observations", TD_CELL_NUMBER},
+        {"devices", "devices", TD_CELL_NUMBER},
+        {"performance.accuracy.value", "accuracy", TD_CELL_SHARE},
         {"performance.accuracy", "accuracy", TD_CELL_SHARE},
         {"performance.reference_accuracy", "accuracy at registration", TD_CELL_SHARE},
         {0},
     };
     static const td_column_spec columns[] = {
-        {"signal", "SIGNAL", TD_CELL_TEXT},     {"feature", "FEATURE", TD_CELL_TEXT}, {"metric", "METRIC", TD_CELL_TEXT},
-        {"value", "VALUE", TD_CELL_NUMBER},     {"warning", "WARNING", TD_CELL_NUMBER}, {"alert", "ALERT", TD_CELL_NUMBER},
-        {"severity", "SEVERITY", TD_CELL_STATE}, {"state", "STATE", TD_CELL_STATE},     {"alert_id", "ID", TD_CELL_TEXT},
-        {0},
+        {"signal", "SIGNAL", TD_CELL_TEXT},      {"feature", "FEATURE", TD_CELL_TEXT},
+        {"metric", "METRIC", TD_CELL_TEXT},      {"value", "VALUE", TD_CELL_NUMBER},
+        {"warning", "WARNING", TD_CELL_NUMBER},  {"alert", "ALERT", TD_CELL_NUMBER},
+        {"severity", "SEVERITY", TD_CELL_STATE}, {"state", "STATE", TD_CELL_STATE},
+        {"alert_id", "ID", TD_CELL_TEXT},        {0},
     };
     td_print_fields(cli, fields, answer);
     (void)fputc('\n', cli->out);
@@ -86,7 +93,8 @@ static td_code run_show(td_cli *cli, td_err *err)
         return td_cli_show(cli, td_cli_path(cli, "models", cli->arguments[0], "monitor", NULL), print_spec, err);
     }
     TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
-    return td_cli_show(cli, td_cli_path(cli, "models", model, "versions", version, "monitor", NULL), print_signals, err);
+    return td_cli_show(cli, td_cli_path(cli, "models", model, "versions", version, "monitor", NULL), print_signals,
+                       err);
 }
 
 /* ---- alerts ---- */
@@ -94,10 +102,17 @@ static td_code run_show(td_cli *cli, td_err *err)
 static void print_alerts(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"alert", "ALERT", TD_CELL_TEXT},        {"state", "STATE", TD_CELL_STATE},   {"severity", "SEVERITY", TD_CELL_STATE},
-        {"version", "VERSION", TD_CELL_TEXT}, {"signal", "SIGNAL", TD_CELL_TEXT},  {"feature", "FEATURE", TD_CELL_TEXT},
-        {"value", "VALUE", TD_CELL_NUMBER},   {"threshold", "LIMIT", TD_CELL_NUMBER}, {"fired_at", "SINCE", TD_CELL_TIME},
-        {"started", "STARTED", TD_CELL_TEXT}, {0},
+        {"alert", "ALERT", TD_CELL_TEXT},
+        {"state", "STATE", TD_CELL_STATE},
+        {"severity", "SEVERITY", TD_CELL_STATE},
+        {"version", "VERSION", TD_CELL_TEXT},
+        {"signal", "SIGNAL", TD_CELL_TEXT},
+        {"feature", "FEATURE", TD_CELL_TEXT},
+        {"value", "VALUE", TD_CELL_NUMBER},
+        {"threshold", "LIMIT", TD_CELL_NUMBER},
+        {"fired_at", "SINCE", TD_CELL_TIME},
+        {"started", "STARTED", TD_CELL_TEXT},
+        {0},
     };
     td_print_table(cli, columns, td_json_list(answer, "alerts"), "No alerts.");
 }
@@ -113,15 +128,22 @@ static td_code run_alerts(td_cli *cli, td_err *err)
 static void print_alert(td_cli *cli, const json_t *alert)
 {
     static const td_column_spec fields[] = {
-        {"alert", "alert", TD_CELL_TEXT},           {"text", "what", TD_CELL_TEXT},
-        {"state", "state", TD_CELL_STATE},          {"severity", "severity", TD_CELL_STATE},
+        {"alert", "alert", TD_CELL_TEXT},
+        {"text", "what", TD_CELL_TEXT},
+        {"state", "state", TD_CELL_STATE},
+        {"severity", "severity", TD_CELL_STATE},
         {"version", "version", TD_CELL_TEXT},
-        {"signal", "signal", TD_CELL_TEXT},         {"feature", "feature", TD_CELL_TEXT},
-        {"metric", "metric", TD_CELL_TEXT},         {"value", "value", TD_CELL_NUMBER},
-        {"threshold", "threshold", TD_CELL_NUMBER}, {"fired_at", "firing since", TD_CELL_TIME},
-        {"acknowledged_by", "acknowledged by", TD_CELL_TEXT}, {"acknowledged_at", "acknowledged", TD_CELL_TIME},
+        {"signal", "signal", TD_CELL_TEXT},
+        {"feature", "feature", TD_CELL_TEXT},
+        {"metric", "metric", TD_CELL_TEXT},
+        {"value", "value", TD_CELL_NUMBER},
+        {"threshold", "threshold", TD_CELL_NUMBER},
+        {"fired_at", "firing since", TD_CELL_TIME},
+        {"acknowledged_by", "acknowledged by", TD_CELL_TEXT},
+        {"acknowledged_at", "acknowledged", TD_CELL_TIME},
         {"acknowledged_reason", "because", TD_CELL_TEXT},
-        {"resolved_at", "resolved", TD_CELL_TIME},  {"started", "started", TD_CELL_TEXT},
+        {"resolved_at", "resolved", TD_CELL_TIME},
+        {"started", "started", TD_CELL_TEXT},
         {0},
     };
     const json_t *evidence = json_object_get(alert, "evidence");
@@ -169,8 +191,9 @@ const td_cli_command td_cli_monitor_commands[] = {
      "tidemark monitor show pump-anomaly@champion\ntidemark monitor show pump-anomaly", NULL, run_show},
     {"alert", "list", "", 0, 0, "List alerts, newest first", NULL, "tidemark alert list --state open", alert_options,
      run_alerts},
-    {"alert", "show", "ALERT", 1, 1, "Show an alert with its evidence", NULL, "tidemark alert show al-1", NULL, run_alert},
-    {"alert", "ack", "ALERT", 1, 1, "Take charge of an alert", NULL, "tidemark alert ack al-1 --reason 'looking into it'",
-     reason_options, run_ack},
+    {"alert", "show", "ALERT", 1, 1, "Show an alert with its evidence", NULL, "tidemark alert show al-1", NULL,
+     run_alert},
+    {"alert", "ack", "ALERT", 1, 1, "Take charge of an alert", NULL,
+     "tidemark alert ack al-1 --reason 'looking into it'", reason_options, run_ack},
     {0},
 };

@@ -17,7 +17,8 @@ static const char *base_name(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
-/* Reads -f, checks it here (with line numbers), sends it. Only admins define commands: without a token the admin socket is used. */
+/* Reads -f, checks it here (with line numbers), sends it. Only admins define commands: without a token the admin socket
+ * is used. */
 static td_code set_spec(td_cli *cli, const char *collection, checker check, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *spec = NULL;
@@ -47,9 +48,10 @@ static td_code run_gate_set(td_cli *cli, td_err *err)
 
 static void print_spec(td_cli *cli, const json_t *answer)
 {
-    static const td_column_spec fields[] = {{"pipeline", "pipeline", TD_CELL_TEXT}, {"gate", "gate", TD_CELL_TEXT},
-                                            {"revision", "revision", TD_CELL_NUMBER}, {"digest", "digest", TD_CELL_TEXT},
-                                            {"set_at", "set", TD_CELL_TIME},          {0}};
+    static const td_column_spec fields[] = {
+        {"pipeline", "pipeline", TD_CELL_TEXT},   {"gate", "gate", TD_CELL_TEXT},
+        {"revision", "revision", TD_CELL_NUMBER}, {"digest", "digest", TD_CELL_TEXT},
+        {"set_at", "set", TD_CELL_TIME},          {0}};
     TD_CLEANUP(td_str_done) td_str text = {0};
     td_print_fields(cli, fields, answer);
     if (td_yaml_write(json_object_get(answer, "spec"), &text, NULL) == TD_OK) {
@@ -80,9 +82,15 @@ static void print_pipelines(td_cli *cli, const json_t *answer)
 static void print_runs(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"run", "RUN", TD_CELL_TEXT},     {"pipeline", "PIPELINE", TD_CELL_TEXT}, {"state", "STATE", TD_CELL_STATE},
-        {"model", "MODEL", TD_CELL_TEXT}, {"alert", "CAUSE", TD_CELL_TEXT},       {"version", "RESULT", TD_CELL_NUMBER},
-        {"created_at", "CREATED", TD_CELL_TIME}, {"reason", "REASON", TD_CELL_TEXT}, {0},
+        {"run", "RUN", TD_CELL_TEXT},
+        {"pipeline", "PIPELINE", TD_CELL_TEXT},
+        {"state", "STATE", TD_CELL_STATE},
+        {"model", "MODEL", TD_CELL_TEXT},
+        {"alert", "CAUSE", TD_CELL_TEXT},
+        {"version", "RESULT", TD_CELL_NUMBER},
+        {"created_at", "CREATED", TD_CELL_TIME},
+        {"reason", "REASON", TD_CELL_TEXT},
+        {0},
     };
     td_print_table(cli, columns, td_json_list(answer, "runs"), "No runs.");
 }
@@ -110,14 +118,16 @@ static td_code run_start(td_cli *cli, td_err *err)
         (void)json_object_set_new(body, "model", json_string(model));
         (void)json_object_set_new(body, "parent_version", json_integer(number));
     } else if (td_cli_value(cli, "model") == NULL) {
-        return td_fail(err, TD_INVALID, "--model MODEL or --parent VERSION is needed: whose version does the result become?");
+        return td_fail(err, TD_INVALID,
+                       "--model MODEL or --parent VERSION is needed: whose version does the result become?");
     } else {
         (void)json_object_set_new(body, "model", json_string(td_cli_value(cli, "model")));
     }
     if (td_cli_value(cli, "reason") != NULL) {
         (void)json_object_set_new(body, "reason", json_string(td_cli_value(cli, "reason")));
     }
-    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "pipelines", cli->arguments[0], "runs", NULL), body, &answer, err));
+    TD_TRY(
+        td_cli_call(cli, "POST", td_cli_path(cli, "pipelines", cli->arguments[0], "runs", NULL), body, &answer, err));
     if (cli->json) {
         td_print_json(cli, answer);
     } else {
@@ -146,21 +156,29 @@ static void print_failures(td_cli *cli, const json_t *steps)
 static void print_run(td_cli *cli, const json_t *run)
 {
     static const td_column_spec fields[] = {
-        {"run", "run", TD_CELL_TEXT},               {"pipeline", "pipeline", TD_CELL_TEXT},
-        {"state", "state", TD_CELL_STATE},          {"model", "model", TD_CELL_TEXT},
-        {"parent_version", "parent", TD_CELL_NUMBER}, {"alert", "cause", TD_CELL_TEXT},
-        {"reason", "reason", TD_CELL_TEXT},         {"created_at", "created", TD_CELL_TIME},
-        {"ended_at", "ended", TD_CELL_TIME},        {"version", "result", TD_CELL_NUMBER},
-        {"metrics.metrics", "metrics", TD_CELL_PAIRS}, {"metrics.champion", "champion", TD_CELL_PAIRS},
+        {"run", "run", TD_CELL_TEXT},
+        {"pipeline", "pipeline", TD_CELL_TEXT},
+        {"state", "state", TD_CELL_STATE},
+        {"model", "model", TD_CELL_TEXT},
+        {"parent_version", "parent", TD_CELL_NUMBER},
+        {"alert", "cause", TD_CELL_TEXT},
+        {"reason", "reason", TD_CELL_TEXT},
+        {"created_at", "created", TD_CELL_TIME},
+        {"ended_at", "ended", TD_CELL_TIME},
+        {"version", "result", TD_CELL_NUMBER},
+        {"metrics.metrics", "metrics", TD_CELL_PAIRS},
+        {"metrics.champion", "champion", TD_CELL_PAIRS},
         {0},
     };
     static const td_column_spec steps[] = {
-        {"step", "STEP", TD_CELL_TEXT},     {"state", "STATE", TD_CELL_STATE},       {"attempt", "ATTEMPT", TD_CELL_NUMBER},
-        {"worker", "WORKER", TD_CELL_TEXT}, {"exit_code", "EXIT", TD_CELL_NUMBER},   {0},
+        {"step", "STEP", TD_CELL_TEXT},         {"state", "STATE", TD_CELL_STATE},
+        {"attempt", "ATTEMPT", TD_CELL_NUMBER}, {"worker", "WORKER", TD_CELL_TEXT},
+        {"exit_code", "EXIT", TD_CELL_NUMBER},  {0},
     };
-    static const td_column_spec rules[] = {{"metric", "GATE: METRIC", TD_CELL_TEXT}, {"value", "VALUE", TD_CELL_NUMBER},
-                                           {"limit", "LIMIT", TD_CELL_NUMBER},       {"champion", "CHAMPION", TD_CELL_NUMBER},
-                                           {"passed", "PASSED", TD_CELL_TEXT},       {0}};
+    static const td_column_spec rules[] = {
+        {"metric", "GATE: METRIC", TD_CELL_TEXT}, {"value", "VALUE", TD_CELL_NUMBER},
+        {"limit", "LIMIT", TD_CELL_NUMBER},       {"champion", "CHAMPION", TD_CELL_NUMBER},
+        {"passed", "PASSED", TD_CELL_TEXT},       {0}};
     td_print_fields(cli, fields, run);
     (void)fputc('\n', cli->out);
     td_print_table(cli, steps, td_json_list(run, "steps"), "No steps.");

@@ -15,9 +15,14 @@
 static void print_rollouts(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"id", "ROLLOUT", TD_CELL_TEXT},     {"model", "MODEL", TD_CELL_TEXT},  {"version", "VERSION", TD_CELL_NUMBER},
-        {"state", "STATE", TD_CELL_STATE},   {"to", "TO", TD_CELL_TEXT},        {"created_by", "BY", TD_CELL_TEXT},
-        {"created_at", "CREATED", TD_CELL_TIME}, {0},
+        {"id", "ROLLOUT", TD_CELL_TEXT},
+        {"model", "MODEL", TD_CELL_TEXT},
+        {"version", "VERSION", TD_CELL_NUMBER},
+        {"state", "STATE", TD_CELL_STATE},
+        {"to", "TO", TD_CELL_TEXT},
+        {"created_by", "BY", TD_CELL_TEXT},
+        {"created_at", "CREATED", TD_CELL_TIME},
+        {0},
     };
     td_print_table(cli, columns, td_json_list(answer, "rollouts"), "No rollouts.");
 }
@@ -25,19 +30,24 @@ static void print_rollouts(td_cli *cli, const json_t *answer)
 static void print_rollout(td_cli *cli, const json_t *rollout)
 {
     static const td_column_spec fields[] = {
-        {"id", "rollout", TD_CELL_TEXT},         {"model", "model", TD_CELL_TEXT},
-        {"version", "version", TD_CELL_NUMBER},  {"state", "state", TD_CELL_STATE},
-        {"why", "why", TD_CELL_TEXT},            {"to", "to", TD_CELL_TEXT},
-        {"created_by", "by", TD_CELL_TEXT},      {"created_at", "created", TD_CELL_TIME},
-        {"deadline_at", "deadline", TD_CELL_TIME}, {"finished_at", "finished", TD_CELL_TIME},
+        {"id", "rollout", TD_CELL_TEXT},
+        {"model", "model", TD_CELL_TEXT},
+        {"version", "version", TD_CELL_NUMBER},
+        {"state", "state", TD_CELL_STATE},
+        {"why", "why", TD_CELL_TEXT},
+        {"to", "to", TD_CELL_TEXT},
+        {"created_by", "by", TD_CELL_TEXT},
+        {"created_at", "created", TD_CELL_TIME},
+        {"deadline_at", "deadline", TD_CELL_TIME},
+        {"finished_at", "finished", TD_CELL_TIME},
         {0},
     };
     static const td_column_spec waves[] = {
-        {"number", "WAVE", TD_CELL_NUMBER},       {"share", "SHARE", TD_CELL_TEXT},
-        {"state", "STATE", TD_CELL_STATE},        {"devices", "DEVICES", TD_CELL_NUMBER},
-        {"committed", "DONE", TD_CELL_NUMBER},    {"in_progress", "AT WORK", TD_CELL_NUMBER},
-        {"failed", "FAILED", TD_CELL_NUMBER},     {"unreached", "UNREACHED", TD_CELL_NUMBER},
-        {"why", "WHY", TD_CELL_TEXT},             {0},
+        {"number", "WAVE", TD_CELL_NUMBER},    {"share", "SHARE", TD_CELL_TEXT},
+        {"state", "STATE", TD_CELL_STATE},     {"devices", "DEVICES", TD_CELL_NUMBER},
+        {"committed", "DONE", TD_CELL_NUMBER}, {"in_progress", "AT WORK", TD_CELL_NUMBER},
+        {"failed", "FAILED", TD_CELL_NUMBER},  {"unreached", "UNREACHED", TD_CELL_NUMBER},
+        {"why", "WHY", TD_CELL_TEXT},          {0},
     };
     static const td_column_spec devices[] = {
         {"device", "DEVICE", TD_CELL_TEXT}, {"wave", "WAVE", TD_CELL_NUMBER},         {"state", "STATE", TD_CELL_STATE},
@@ -90,7 +100,8 @@ static td_code result_of(const json_t *rollout, td_err *err)
                    td_json_text(rollout, "why", "no reason given"));
 }
 
-/* Prints a line whenever something changed, until the rollout has ended; on a terminal the line is rewritten in place. */
+/* Prints a line whenever something changed, until the rollout has ended; on a terminal the line is rewritten in place.
+ */
 static td_code watch(td_cli *cli, const char *id, td_err *err)
 {
     td_str last = {0}, line = {0};
@@ -108,7 +119,8 @@ static td_code watch(td_cli *cli, const char *id, td_err *err)
             td_str_clear(&last);
             td_str_add(&last, td_str_text(&line));
             if (!cli->json) {
-                (void)fprintf(cli->out, "%s%s%s", cli->color ? "\r\x1b[K" : "", td_str_text(&line), cli->color ? "" : "\n");
+                (void)fprintf(cli->out, "%s%s%s", cli->color ? "\r\x1b[K" : "", td_str_text(&line),
+                              cli->color ? "" : "\n");
                 (void)fflush(cli->out);
             }
         }
@@ -149,9 +161,15 @@ static td_code add_texts(td_cli *cli, json_t *spec, td_err *err)
 {
     static const struct {
         const char *option, *key;
-    } rows[] = {{"waves", "waves"}, {"stop-if", "stop_if"}, {"soak", "soak"}, {"deadline", "deadline"},
-                {"step-deadline", "step_deadline"}, {"contact-wait", "contact_wait"}, {"slot", "slot"},
-                {"window", "window"}, {"on-failure", "on_failure"}};
+    } rows[] = {{"waves", "waves"},
+                {"stop-if", "stop_if"},
+                {"soak", "soak"},
+                {"deadline", "deadline"},
+                {"step-deadline", "step_deadline"},
+                {"contact-wait", "contact_wait"},
+                {"slot", "slot"},
+                {"window", "window"},
+                {"on-failure", "on_failure"}};
     for (size_t i = 0; i < TD_COUNT_OF(rows); i++) {
         const char *value = td_cli_value(cli, rows[i].option);
         if (value != NULL && json_object_set_new(spec, rows[i].key, json_string(value)) != 0) {
@@ -310,8 +328,10 @@ static const td_cli_option reason_options[] = {
 
 const td_cli_command td_cli_rollout_commands[] = {
     {"rollout", "create", "[VERSION]", 0, 1, "Bring an approved version to devices, in waves",
-     "Each wave must earn the next: enough of its devices have installed, tested and kept the version. A device that said yes "
-     "and then misses its deadline has failed; one that never answered is unreached and shown apart. With --watch the exit "
+     "Each wave must earn the next: enough of its devices have installed, tested and kept the version. A device that "
+     "said yes "
+     "and then misses its deadline has failed; one that never answered is unreached and shown apart. With --watch the "
+     "exit "
      "code tells how it ended.",
      "tidemark rollout create pump/3 --to 'site=oslo' --waves 5%,50%,100% --stop-if 'failed>2%'\n"
      "tidemark rollout create pump/3 --to all --waves 10%,100% --canary pump-07 --watch",

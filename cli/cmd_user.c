@@ -32,8 +32,8 @@ static td_code add_roles(td_cli *cli, json_t *body, td_err *err)
 
 static td_code run_add(td_cli *cli, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *body = json_pack("{s:s, s:b}", "name", cli->arguments[0], "service",
-                                                      td_cli_has(cli, "service"));
+    TD_CLEANUP(td_json_done)
+    json_t *body = json_pack("{s:s, s:b}", "name", cli->arguments[0], "service", td_cli_has(cli, "service"));
     TD_TRY(td_user_name_check(cli->arguments[0], err));
     TD_TRY(td_cli_need(body, err));
     TD_TRY(add_roles(cli, body, err));
@@ -41,17 +41,21 @@ static td_code run_add(td_cli *cli, td_err *err)
         (void)json_object_set_new(body, "description", json_string(td_cli_value(cli, "description")));
     }
     td_cli_prefer_socket(cli);
-    return td_cli_send(cli, "POST", td_cli_path(cli, "users", NULL), json_incref(body),
-                       td_cli_text(cli, "Added %s. Next: tidemark token create %s --out FILE", cli->arguments[0],
-                                   cli->arguments[0]),
-                       err);
+    return td_cli_send(
+        cli, "POST", td_cli_path(cli, "users", NULL), json_incref(body),
+        td_cli_text(cli, "Added %s. Next: tidemark token create %s --out FILE", cli->arguments[0], cli->arguments[0]),
+        err);
 }
 
 static void print_users(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
-        {"name", "USER", TD_CELL_TEXT},        {"kind", "KIND", TD_CELL_TEXT}, {"roles", "ROLES", TD_CELL_PAIRS},
-        {"created_at", "CREATED", TD_CELL_TIME}, {"disabled_at", "SHUT OUT", TD_CELL_TIME}, {0},
+        {"name", "USER", TD_CELL_TEXT},
+        {"kind", "KIND", TD_CELL_TEXT},
+        {"roles", "ROLES", TD_CELL_PAIRS},
+        {"created_at", "CREATED", TD_CELL_TIME},
+        {"disabled_at", "SHUT OUT", TD_CELL_TIME},
+        {0},
     };
     td_print_table(cli, columns, td_json_list(answer, "users"), "No users.");
 }
@@ -68,7 +72,8 @@ static td_code run_disable(td_cli *cli, td_err *err)
     TD_TRY(td_cli_reason(cli, &reason, err));
     td_cli_prefer_socket(cli);
     return td_cli_send(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], "disable", NULL),
-                       json_pack("{s:s}", "reason", reason), td_cli_text(cli, "%s is shut out.", cli->arguments[0]), err);
+                       json_pack("{s:s}", "reason", reason), td_cli_text(cli, "%s is shut out.", cli->arguments[0]),
+                       err);
 }
 
 /* ---- roles: the API sets the whole list, so read, change, write ---- */
@@ -107,8 +112,8 @@ static td_code run_role(td_cli *cli, td_err *err)
     }
     return td_cli_send(cli, "PUT", td_cli_path(cli, "users", name, "roles", NULL),
                        json_pack("{s:O, s:s}", "roles", wanted, "reason", reason),
-                       td_cli_text(cli, "%s %s %s in project %s.", name, grant ? "is" : "is no longer", td_role_name(role),
-                                   cli->project),
+                       td_cli_text(cli, "%s %s %s in project %s.", name, grant ? "is" : "is no longer",
+                                   td_role_name(role), cli->project),
                        err);
 }
 
@@ -165,7 +170,8 @@ static td_code run_token_revoke(td_cli *cli, td_err *err)
     TD_TRY(td_cli_reason(cli, &reason, err));
     td_cli_prefer_socket(cli);
     return td_cli_send(cli, "POST", td_cli_path(cli, "tokens", cli->arguments[0], "revoke", NULL),
-                       json_pack("{s:s}", "reason", reason), td_cli_text(cli, "Token %s is revoked.", cli->arguments[0]), err);
+                       json_pack("{s:s}", "reason", reason),
+                       td_cli_text(cli, "Token %s is revoked.", cli->arguments[0]), err);
 }
 
 /* ---- keys ---- */
@@ -273,7 +279,8 @@ static td_code run_publish(td_cli *cli, td_err *err)
     const char *reason;
     TD_TRY(td_cli_reason(cli, &reason, err));
     TD_TRY(td_file_read(cli->arguments[0], 2 * TD_SIGNED_MESSAGE_MAX, &text, err));
-    json_t *body = json_pack("{s:s%, s:s}", "keyset", td_str_text(&text), strcspn(td_str_text(&text), "\r\n"), "reason", reason);
+    json_t *body =
+        json_pack("{s:s%, s:s}", "keyset", td_str_text(&text), strcspn(td_str_text(&text), "\r\n"), "reason", reason);
     if (td_cli_value(cli, "user") != NULL) {
         (void)json_object_set_new(body, "user", json_string(td_cli_value(cli, "user")));
     }
@@ -333,12 +340,16 @@ static const td_cli_option publish_options[] = {
 const td_cli_command td_cli_user_commands[] = {
     {"user", "add", "NAME", 1, 1, "Add a user or service account",
      "Without a token this goes through the admin socket of the workspace: that is how the first user comes to be.",
-     "tidemark user add ana --role data-scientist\ntidemark user add ci --service --role trainer", add_options, run_add},
+     "tidemark user add ana --role data-scientist\ntidemark user add ci --service --role trainer", add_options,
+     run_add},
     {"user", "list", "", 0, 0, "List users with their roles", NULL, NULL, NULL, run_list},
-    {"user", "disable", "NAME", 1, 1, "Shut a user out; records keep the name", NULL, NULL, reason_options, run_disable},
+    {"user", "disable", "NAME", 1, 1, "Shut a user out; records keep the name", NULL, NULL, reason_options,
+     run_disable},
     {"role", "grant", "USER ROLE", 2, 2, "Give a role in the project",
-     "viewer reads; data-scientist registers and sets monitors; trainer is what workers run as; approver approves and rejects; "
-     "operator rolls out and manages devices; auditor exports the log; admin manages users, keys and pipelines, and can neither "
+     "viewer reads; data-scientist registers and sets monitors; trainer is what workers run as; approver approves and "
+     "rejects; "
+     "operator rolls out and manages devices; auditor exports the log; admin manages users, keys and pipelines, and "
+     "can neither "
      "approve nor roll out.",
      "tidemark role grant ben approver --reason 'head of QA'", reason_options, run_role},
     {"role", "revoke", "USER ROLE", 2, 2, "Take a role in the project", NULL, NULL, reason_options, run_role},
@@ -346,7 +357,8 @@ const td_cli_command td_cli_user_commands[] = {
      "tidemark token create ana --out ~/.config/tidemark/token", token_options, run_token},
     {"token", "revoke", "ID", 1, 1, "End a token", NULL, NULL, reason_options, run_token_revoke},
     {"key", "enrol", "USER", 1, 1, "Make an approver's key here and put its public half into the keyset",
-     "The private key stays in FILE on this machine. In profile demo the server signs the new keyset; elsewhere root does, on an "
+     "The private key stays in FILE on this machine. In profile demo the server signs the new keyset; elsewhere root "
+     "does, on an "
      "offline machine.",
      "tidemark key enrol ben --key ~/.config/tidemark/key.pem", enrol_options, run_enrol},
     {"key", "list", "USER", 1, 1, "List a user's public keys", NULL, NULL, NULL, run_keys},

@@ -50,15 +50,24 @@ static void print_facts(td_cli *cli, const json_t *facts)
 static void print_version(td_cli *cli, const json_t *version)
 {
     static const td_column_spec fields[] = {
-        {"model", "model", TD_CELL_TEXT},          {"version", "version", TD_CELL_NUMBER},
-        {"state", "state", TD_CELL_STATE},         {"description", "description", TD_CELL_TEXT},
-        {"format", "format", TD_CELL_TEXT},        {"created_by", "registered by", TD_CELL_TEXT},
-        {"created_at", "registered", TD_CELL_TIME}, {"submitted_at", "submitted", TD_CELL_TIME},
-        {"decided_at", "decided", TD_CELL_TIME},   {"parent", "parent", TD_CELL_TEXT},
-        {"cause", "cause", TD_CELL_TEXT},          {"aliases", "aliases", TD_CELL_LIST},
-        {"metrics", "metrics", TD_CELL_PAIRS},     {"params", "parameters", TD_CELL_PAIRS},
-        {"tags", "tags", TD_CELL_PAIRS},           {"content_id", "content id", TD_CELL_TEXT},
-        {"bundle_size", "bundle", TD_CELL_BYTES},  {"security_counter", "security counter", TD_CELL_NUMBER},
+        {"model", "model", TD_CELL_TEXT},
+        {"version", "version", TD_CELL_NUMBER},
+        {"state", "state", TD_CELL_STATE},
+        {"description", "description", TD_CELL_TEXT},
+        {"format", "format", TD_CELL_TEXT},
+        {"created_by", "registered by", TD_CELL_TEXT},
+        {"created_at", "registered", TD_CELL_TIME},
+        {"submitted_at", "submitted", TD_CELL_TIME},
+        {"decided_at", "decided", TD_CELL_TIME},
+        {"parent", "parent", TD_CELL_TEXT},
+        {"cause", "cause", TD_CELL_TEXT},
+        {"aliases", "aliases", TD_CELL_LIST},
+        {"metrics", "metrics", TD_CELL_PAIRS},
+        {"params", "parameters", TD_CELL_PAIRS},
+        {"tags", "tags", TD_CELL_PAIRS},
+        {"content_id", "content id", TD_CELL_TEXT},
+        {"bundle_size", "bundle", TD_CELL_BYTES},
+        {"security_counter", "security counter", TD_CELL_NUMBER},
         {0},
     };
     static const td_column_spec files[] = {{"name", "FILE", TD_CELL_TEXT},
@@ -121,8 +130,9 @@ static td_code run_submit(td_cli *cli, td_err *err)
         (void)json_object_set_new(body, "reason", json_string(reason));
     }
     return td_cli_send(cli, "POST", td_cli_path(cli, "models", model, "versions", version, "submit", NULL), body,
-                       td_cli_text(cli, "Submitted %s: its files are fixed and packed. Next, by somebody else: tidemark "
-                                        "version approve %s --reason TEXT",
+                       td_cli_text(cli,
+                                   "Submitted %s: its files are fixed and packed. Next, by somebody else: tidemark "
+                                   "version approve %s --reason TEXT",
                                    cli->arguments[0], cli->arguments[0]),
                        err);
 }
@@ -152,7 +162,8 @@ static td_code run_tag(td_cli *cli, td_err *err)
     TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
     if (td_cli_has(cli, "delete")) {
         const char *path = td_cli_path(cli, "models", model, "versions", version, "tags", cli->arguments[1], NULL);
-        return td_cli_send(cli, "DELETE", path, json_object(), td_cli_text(cli, "Removed tag %s.", cli->arguments[1]), err);
+        return td_cli_send(cli, "DELETE", path, json_object(), td_cli_text(cli, "Removed tag %s.", cli->arguments[1]),
+                           err);
     }
     TD_TRY(td_cli_pair(cli, "tag", cli->arguments[1], &key, &value, err));
     return td_cli_send(cli, "PUT", td_cli_path(cli, "models", model, "versions", version, "tags", key, NULL),
@@ -185,12 +196,15 @@ const td_cli_command td_cli_version_commands[] = {
      run_show},
     {"version", "list", "MODEL", 1, 1, "List the versions of a model", NULL, NULL, list_options, run_list},
     {"version", "submit", "VERSION", 1, 1, "Freeze a draft, pack it and put it up for approval",
-     "From then on nothing in the version changes. The server packs one reproducible bundle and fixes its manifest, which is "
+     "From then on nothing in the version changes. The server packs one reproducible bundle and fixes its manifest, "
+     "which is "
      "what approvers sign.",
      "tidemark version submit pump/3", reason_options, run_submit},
     {"version", "approve", "VERSION", 1, 1, "Check and sign a submitted version with your own key",
-     "The manifest is fetched, shown and checked against the version's files; then it is signed here, with your key, which "
-     "never leaves this machine, and only the signature is sent. Devices check it themselves. Whoever registered or edited a "
+     "The manifest is fetched, shown and checked against the version's files; then it is signed here, with your key, "
+     "which "
+     "never leaves this machine, and only the signature is sent. Devices check it themselves. Whoever registered or "
+     "edited a "
      "version cannot approve it, service accounts cannot either.",
      "tidemark version approve pump/3 --key ~/.config/tidemark/key.pem --reason 'passed the bench'", approve_options,
      td_cli_approve},

@@ -1,8 +1,8 @@
 /*
  * cmd_worker.c: tidemark worker: takes one step at a time from the server, runs it here, reports.
  *
- * It has a token and a folder, nothing else: no keys, no database. A step whose lease is lost is stopped and not reported.
- * SPDX-License-Identifier: Apache-2.0
+ * It has a token and a folder, nothing else: no keys, no database. A step whose lease is lost is stopped and not
+ * reported. SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/commands.h"
 #include "cli/worker.h"
@@ -73,9 +73,9 @@ static json_t *make_report(const worker *w, const td_job_result *result, json_t 
     if (result->timed_out) {
         td_str_add(&log, "\ntidemark worker: out of time, ended\n");
     }
-    json_t *report = json_pack("{s:s, s:i, s:s, s:I}", "worker", w->name, "exit_code",
-                               result->timed_out ? 124 : result->exit_code, "log", td_str_text(&log), "duration_ms",
-                               (json_int_t)result->duration_ms);
+    json_t *report =
+        json_pack("{s:s, s:i, s:s, s:I}", "worker", w->name, "exit_code", result->timed_out ? 124 : result->exit_code,
+                  "log", td_str_text(&log), "duration_ms", (json_int_t)result->duration_ms);
     if (outputs != NULL) {
         (void)json_object_set(report, "outputs", outputs);
     }
@@ -93,8 +93,10 @@ static td_code work(const worker *w, const json_t *step, td_job_result *result, 
     td_cli *cli = w->cli;
     TD_TRY(td_job_prepare(cli, w->jobs, step, &job, err));
     job.caged = w->caged;
-    lease l = {w, td_cli_path(cli, "runs", td_json_text(step, "run", ""), "steps", td_json_text(step, "step", ""), "renew", NULL),
-               td_clock_system.monotonic_ms(&td_clock_system)};
+    lease l = {
+        w,
+        td_cli_path(cli, "runs", td_json_text(step, "run", ""), "steps", td_json_text(step, "step", ""), "renew", NULL),
+        td_clock_system.monotonic_ms(&td_clock_system)};
     td_code code = td_job_run(&job, renew, &l, result, err);
     if (code == TD_OK && result->exit_code == 0 && !result->timed_out) {
         code = td_job_outputs(cli, &job, step, outputs, metrics, err);
@@ -107,12 +109,12 @@ static td_code work(const worker *w, const json_t *step, td_job_result *result, 
     return code;
 }
 
-static td_code report(const worker *w, const json_t *step, const td_job_result *result, json_t *outputs, json_t *metrics,
-                      td_err *err)
+static td_code report(const worker *w, const json_t *step, const td_job_result *result, json_t *outputs,
+                      json_t *metrics, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *body = make_report(w, result, outputs, metrics);
-    const char *path = td_cli_path(w->cli, "runs", td_json_text(step, "run", ""), "steps", td_json_text(step, "step", ""),
-                                   "result", NULL);
+    const char *path = td_cli_path(w->cli, "runs", td_json_text(step, "run", ""), "steps",
+                                   td_json_text(step, "step", ""), "result", NULL);
     TD_TRY(td_cli_need(body, err));
     return td_cli_call(w->cli, "POST", path, body, NULL, err);
 }
@@ -151,8 +153,9 @@ static td_code do_step(const worker *w, const json_t *step, td_err *err)
 static td_code take_one(const worker *w, int64_t wait_ms, bool *done_out, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *step = NULL;
-    TD_CLEANUP(td_json_done) json_t *body = json_pack("{s:s, s:i, s:I}", "worker", w->name, "lease_ms", LEASE_MS, "wait_ms",
-                                                      (json_int_t)wait_ms);
+    TD_CLEANUP(td_json_done)
+    json_t *body =
+        json_pack("{s:s, s:i, s:I}", "worker", w->name, "lease_ms", LEASE_MS, "wait_ms", (json_int_t)wait_ms);
     TD_TRY(td_cli_need(body, err));
     TD_TRY(td_cli_call(w->cli, "POST", td_cli_path(w->cli, "worker", "claim", NULL), body, &step, err));
     *done_out = json_is_string(json_object_get(step, "step"));
@@ -190,8 +193,9 @@ static td_code check_cage(td_cli *cli, bool *caged_out, td_err *err)
     }
     TD_TRY(td_cli_call(cli, "GET", td_cli_path(cli, "status", NULL), NULL, &status, err));
     if (strcmp(td_json_text(status, "profile", ""), "demo") != 0) {
-        return td_fail(err, TD_DENIED, "this kernel has no Landlock, so steps could not be shut in; outside profile demo the "
-                                       "worker does not run without it (Linux 5.13 or newer, lsm=landlock)");
+        return td_fail(err, TD_DENIED,
+                       "this kernel has no Landlock, so steps could not be shut in; outside profile demo the "
+                       "worker does not run without it (Linux 5.13 or newer, lsm=landlock)");
     }
     td_log_warn("worker", "this kernel has no Landlock: steps run without a cage, as profile demo permits");
     return TD_OK;
@@ -251,8 +255,10 @@ static const td_cli_option options[] = {
 
 const td_cli_command td_cli_worker_commands[] = {
     {"worker", NULL, "", 0, 0, "Run the steps of retraining pipelines",
-     "Steps run in a folder of their own with a cleared environment, in a process group of their own, under a Landlock ruleset: "
-     "they read the system's programs and their declared inputs, write their job folder, and reach no network unless the step "
+     "Steps run in a folder of their own with a cleared environment, in a process group of their own, under a Landlock "
+     "ruleset: "
+     "they read the system's programs and their declared inputs, write their job folder, and reach no network unless "
+     "the step "
      "says so. Run it as a user of its own, away from the server's keys and database.",
      "tidemark worker --as worker\ntidemark worker --server https://registry.example:7070 --token-file token", options,
      run_worker},

@@ -6,10 +6,22 @@
 #include "cli/commands.h"
 
 const td_cli_command *const td_cli_commands[] = {
-    td_cli_init_commands,     td_cli_status_commands,  td_cli_model_commands, td_cli_version_commands,
-    td_cli_alias_commands,    td_cli_bundle_commands,  td_cli_device_commands, td_cli_rollout_commands,
-    td_cli_monitor_commands,  td_cli_pipeline_commands, td_cli_worker_commands, td_cli_lineage_commands,
-    td_cli_audit_commands,    td_cli_user_commands,    td_cli_event_commands, td_cli_help_commands,
+    td_cli_init_commands,
+    td_cli_status_commands,
+    td_cli_model_commands,
+    td_cli_version_commands,
+    td_cli_alias_commands,
+    td_cli_bundle_commands,
+    td_cli_device_commands,
+    td_cli_rollout_commands,
+    td_cli_monitor_commands,
+    td_cli_pipeline_commands,
+    td_cli_worker_commands,
+    td_cli_lineage_commands,
+    td_cli_audit_commands,
+    td_cli_user_commands,
+    td_cli_event_commands,
+    td_cli_help_commands,
     NULL,
 };
 
@@ -97,7 +109,7 @@ static const td_cli_option help_options[] = {
 const td_cli_command td_cli_help_commands[] = {
     {"completion", NULL, "SHELL", 1, 1, "Print the completion script of bash or zsh", NULL,
      "source <(tidemark completion bash)", NULL, run_completion},
-    {"help", NULL, "", 0, 0, "Print the list of commands, or the man page", NULL,
-     "tidemark help --man > tidemark.1", help_options, run_help},
+    {"help", NULL, "", 0, 0, "Print the list of commands, or the man page", NULL, "tidemark help --man > tidemark.1",
+     help_options, run_help},
     {0},
 };

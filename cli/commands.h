@@ -45,17 +45,19 @@ TD_MUST_USE td_code td_cli_reason(const td_cli *cli, const char **out, td_err *e
 /* Raises NOMEM unless the tree is there. */
 TD_MUST_USE td_code td_cli_need(const json_t *json, td_err *err);
 
-/* The spec of a model to register, from model.yaml or from flags (spec.c): see docs/cli.md. Paths are relative to `folder`. */
+/* The spec of a model to register, from model.yaml or from flags (spec.c): see docs/cli.md. Paths are relative to
+ * `folder`. */
 TD_MUST_USE td_code td_spec_check(const json_t *spec, const char *name, const td_yaml_lines *lines, td_err *err);
-/* The columns of a reference CSV that follow from its header: prediction, score, label, group where there are such columns. */
+/* The columns of a reference CSV that follow from its header: prediction, score, label, group where there are such
+ * columns. */
 TD_MUST_USE td_code td_spec_guess_columns(const char *header, json_t *columns, td_err *err);
 /* "name@file", "name=uri@file", "name=uri@sha256:…" → {"name","uri"?,"digest"}. Hashes the file. */
 TD_MUST_USE td_code td_spec_dataset(const char *text, json_t **out, td_err *err);
 /* "repository@commit" → {"repository","commit"}. */
 TD_MUST_USE td_code td_spec_code(const char *text, json_t **out, td_err *err);
 
-/* A sentence for an audit record as the events feed gives it: "ana registered pump/1"; static or in the arena. tint_out: its
- * colour. NULL: not worth a line. */
+/* A sentence for an audit record as the events feed gives it: "ana registered pump/1"; static or in the arena.
+ * tint_out: its colour. NULL: not worth a line. */
 const char *td_event_sentence(td_cli *cli, const json_t *record, td_tint *tint_out);
 
 /* ASCII tree of a lineage answer, from its node upwards to the sources (lineage_tree.c). */

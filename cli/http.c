@@ -81,8 +81,8 @@ static void add_escaped(td_str *out, const char *text)
 {
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-                     || strchr("-._~@", c) != NULL;
+        bool plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~@", c) != NULL;
         if (plain) {
             td_str_add_char(out, (char)c);
         } else {
@@ -129,15 +129,21 @@ static td_code code_of(const char *name, long status)
     }
     switch (status) {
     case 401:
-    case 403: return TD_DENIED;
-    case 404: return TD_NOT_FOUND;
+    case 403:
+        return TD_DENIED;
+    case 404:
+        return TD_NOT_FOUND;
     case 409:
-    case 412: return TD_CONFLICT;
+    case 412:
+        return TD_CONFLICT;
     case 413:
-    case 431: return TD_LIMIT;
+    case 431:
+        return TD_LIMIT;
     case 429:
-    case 503: return TD_BUSY;
-    default: return status < 500 ? TD_INVALID : TD_INTERNAL;
+    case 503:
+        return TD_BUSY;
+    default:
+        return status < 500 ? TD_INVALID : TD_INTERNAL;
     }
 }
 
@@ -145,15 +151,16 @@ static td_code code_of(const char *name, long status)
 static td_code raise_problem(const td_cli__exchange *x, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *problem = NULL;
-    if (td_json_parse(td_str_text(&x->answer), x->answer.size, "answer", &problem, NULL) != TD_OK
-        || !json_is_object(problem)) {
+    if (td_json_parse(td_str_text(&x->answer), x->answer.size, "answer", &problem, NULL) != TD_OK ||
+        !json_is_object(problem)) {
         return td_fail(err, code_of("", x->status), "the server answered %ld to %s %s", x->status, x->method, x->path);
     }
     const char *field = td_json_text(problem, "field", "");
     const char *detail = td_json_text(problem, "detail", td_json_text(problem, "title", "no details"));
     td_code code = code_of(td_json_text(problem, "code", ""), x->status);
     if (x->status == 401 && strstr(detail, "token") == NULL) {
-        return td_fail(err, code, "%s (name a token: --token-file FILE, $TIDEMARK_TOKEN_FILE, or --as NAME in profile demo)",
+        return td_fail(err, code,
+                       "%s (name a token: --token-file FILE, $TIDEMARK_TOKEN_FILE, or --as NAME in profile demo)",
                        detail);
     }
     if (*field != '\0' && strstr(detail, field) == NULL) {
@@ -235,7 +242,8 @@ static td_code no_connection(td_cli *cli, const td_http *http, CURLcode result, 
                        cli->workspace);
     }
     if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE) {
-        return td_fail(err, TD_DENIED, "%s: its certificate does not verify (%s); name its CA with --ca FILE", where, why);
+        return td_fail(err, TD_DENIED, "%s: its certificate does not verify (%s); name its CA with --ca FILE", where,
+                       why);
     }
     return td_fail(err, TD_IO, "%s: %s", where, why);
 }

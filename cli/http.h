@@ -1,9 +1,9 @@
 /*
  * http.h: the client's side of the API: one connection, JSON in and out, files streamed, problems turned into td_err.
  *
- * Where the server is: --server, $TIDEMARK_SERVER, or the port file of the server that runs in the workspace. Who asks: a token
- * file (--token-file, --as in profile demo, $TIDEMARK_TOKEN_FILE), or, where a command allows it, nobody but the uid that may
- * open the workspace's admin socket. A token is never sent over plain HTTP to another machine.
+ * Where the server is: --server, $TIDEMARK_SERVER, or the port file of the server that runs in the workspace. Who asks:
+ * a token file (--token-file, --as in profile demo, $TIDEMARK_TOKEN_FILE), or, where a command allows it, nobody but
+ * the uid that may open the workspace's admin socket. A token is never sent over plain HTTP to another machine.
  * Threads: one.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,7 +16,8 @@
 typedef struct td_http td_http;
 void td_http_close(td_http **http); /* TD_CLEANUP; NULL is fine */
 
-/* From now on speak to <workspace>/run/admin.sock if no token was named on the line or in the environment and the socket is there. */
+/* From now on speak to <workspace>/run/admin.sock if no token was named on the line or in the environment and the
+ * socket is there. */
 void td_cli_prefer_socket(td_cli *cli);
 
 /* "/api/v1/models/pump/versions?project=default": segments are escaped; the list ends with NULL. Arena. */
@@ -24,8 +25,8 @@ const char *td_cli_path(td_cli *cli, const char *segment, ...);
 /* Adds "&key=value", escaped; a NULL value adds nothing. */
 const char *td_cli_query(td_cli *cli, const char *path, const char *key, const char *value);
 
-/* One request. `body` (borrowed) may be NULL; out (owned by the caller) may be NULL. An answer of 4xx or 5xx becomes its problem's
- * code and detail. IO: no connection; the message says how to start a server. */
+/* One request. `body` (borrowed) may be NULL; out (owned by the caller) may be NULL. An answer of 4xx or 5xx becomes
+ * its problem's code and detail. IO: no connection; the message says how to start a server. */
 TD_MUST_USE td_code td_cli_call(td_cli *cli, const char *method, const char *path, const json_t *body, json_t **out,
                                 td_err *err);
 /* As td_cli_call with GET, waiting up to wait_ms longer for the answer. */
@@ -36,9 +37,10 @@ TD_MUST_USE td_code td_cli_fetch(td_cli *cli, const char *path, size_t limit, td
 /* Streams a file to POST /api/v1/uploads. The digest that the server computed is checked against our own: CORRUPT. */
 TD_MUST_USE td_code td_cli_upload(td_cli *cli, const char *file, uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out,
                                   td_err *err);
-/* Streams GET path into a file (temporary beside it, renamed when whole). digest (may be NULL) is demanded: CORRUPT. CONFLICT: the
- * file exists. */
-TD_MUST_USE td_code td_cli_download(td_cli *cli, const char *path, const char *file, const uint8_t *digest, td_err *err);
+/* Streams GET path into a file (temporary beside it, renamed when whole). digest (may be NULL) is demanded: CORRUPT.
+ * CONFLICT: the file exists. */
+TD_MUST_USE td_code td_cli_download(td_cli *cli, const char *path, const char *file, const uint8_t *digest,
+                                    td_err *err);
 
 /* The user named by --as or $TIDEMARK_AS, or NULL. */
 const char *td_cli_as(td_cli *cli);

@@ -16,7 +16,7 @@ struct td_http {
     const char *socket; /* admin socket, or NULL */
     const char *ca;     /* or NULL */
     const char *header; /* "Authorization: Bearer …", or NULL */
-    td_arena arena; /* holds the texts above */
+    td_arena arena;     /* holds the texts above */
     bool prefer_socket;
     bool ready;
 };

@@ -94,7 +94,10 @@ td_code td_lineage_tree(const json_t *answer, bool down, td_str *out, td_err *er
     TD_CLEANUP(td_str_done) td_str prefix = {0};
     TD_CLEANUP(td_json_done) json_t *seen = json_object();
     const char *root = td_json_text(answer, "node", "");
-    tree t = {.edges = td_json_list(answer, "edges"), .nodes = td_json_list(answer, "nodes"), .seen = seen, .down = down,
+    tree t = {.edges = td_json_list(answer, "edges"),
+              .nodes = td_json_list(answer, "nodes"),
+              .seen = seen,
+              .down = down,
               .out = out};
     td_str_add(&prefix, "");
     if (seen == NULL) {

@@ -18,20 +18,20 @@
 
 const char *td_tint_code(const td_cli *cli, td_tint tint)
 {
-    static const char *const codes[] = {[TD_TINT_NONE] = "\x1b[0m",   [TD_TINT_GOOD] = "\x1b[32m",
-                                        [TD_TINT_BAD] = "\x1b[31m",   [TD_TINT_WARN] = "\x1b[33m",
-                                        [TD_TINT_FAINT] = "\x1b[2m",  [TD_TINT_STRONG] = "\x1b[1m"};
+    static const char *const codes[] = {
+        [TD_TINT_NONE] = "\x1b[0m",  [TD_TINT_GOOD] = "\x1b[32m", [TD_TINT_BAD] = "\x1b[31m",
+        [TD_TINT_WARN] = "\x1b[33m", [TD_TINT_FAINT] = "\x1b[2m", [TD_TINT_STRONG] = "\x1b[1m"};
     return cli->color ? codes[tint] : "";
 }
 
 td_tint td_state_tint(const char *state)
 {
-    static const char *const good[] = {"approved", "online", "finished", "passed", "ok", "committed", "registered",
-                                       "resolved", "done", "running", "active", NULL};
-    static const char *const bad[] = {"rejected", "failed", "firing", "aborted", "aborting", "reverted", "reverting",
-                                      "rolled_back", "revoked", "denied", NULL};
-    static const char *const warn[] = {"pending", "paused", "acknowledged", "deprecated", "unproven", "unreached",
-                                       "waiting", "soaking", "drift", "warn", NULL};
+    static const char *const good[] = {"approved",   "online",   "finished", "passed",  "ok",     "committed",
+                                       "registered", "resolved", "done",     "running", "active", NULL};
+    static const char *const bad[] = {"rejected",  "failed",      "firing",  "aborted", "aborting", "reverted",
+                                      "reverting", "rolled_back", "revoked", "denied",  NULL};
+    static const char *const warn[] = {"pending", "paused",  "acknowledged", "deprecated", "unproven", "unreached",
+                                       "waiting", "soaking", "drift",        "warn",       NULL};
     static const struct {
         const char *const *names;
         td_tint tint;
@@ -150,8 +150,7 @@ static void add_pairs(td_str *out, const json_t *value, bool with_values, size_t
     json_t *item;
     bool first = true;
     if (json_is_object(value)) {
-        json_object_foreach((json_t *)value, key, item)
-        {
+        json_object_foreach ((json_t *)value, key, item) {
             if (most-- == 0) {
                 td_str_add(out, ", …");
                 break;

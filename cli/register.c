@@ -119,8 +119,7 @@ static td_code add_metrics_file(td_cli *cli, json_t *spec, td_err *err)
         return td_fail(err, TD_INVALID, "%s: expected an object of numbers", path);
     }
     json_t *metrics = ensure(spec, "metrics", json_object());
-    json_object_foreach((json_t *)flat, key, value)
-    {
+    json_object_foreach ((json_t *)flat, key, value) {
         if (!json_is_number(value)) {
             return td_fail(err, TD_INVALID, "%s: metric \"%.60s\" is not a number", path, key);
         }
@@ -174,8 +173,9 @@ static td_code add_files(td_cli *cli, json_t *spec, td_err *err)
         (void)json_object_set_new(spec, "name", json_string(cli->arguments[0]));
     }
     if (td_json_text(spec, "name", NULL) == NULL || json_array_size(files) == 0) {
-        return td_fail(err, TD_INVALID, "name a model and at least one file: tidemark model register MODEL FILE, or -f "
-                                        "model.yaml");
+        return td_fail(err, TD_INVALID,
+                       "name a model and at least one file: tidemark model register MODEL FILE, or -f "
+                       "model.yaml");
     }
     return td_model_name_check(td_json_text(spec, "name", ""), err);
 }
@@ -224,7 +224,7 @@ static td_code add_flags(td_cli *cli, json_t *spec, td_err *err)
     TD_TRY(add_sources(cli, spec, err));
     TD_TRY(add_target(cli, spec, err));
     return !td_cli_has(cli, "strict") || json_object_set_new(spec, "strict", json_true()) == 0 ? TD_OK
-                                                                                                : td_cli_need(NULL, err);
+                                                                                               : td_cli_need(NULL, err);
 }
 
 /* ---- the baseline's columns ---- */
@@ -255,7 +255,7 @@ static td_code column_flags(td_cli *cli, json_t *columns, td_err *err)
     }
     TD_TRY(td_parse_double(td_cli_value(cli, "threshold"), "--threshold", &threshold, err));
     return json_object_set_new(columns, "decision_threshold", json_real(threshold)) == 0 ? TD_OK
-                                                                                          : td_cli_need(NULL, err);
+                                                                                         : td_cli_need(NULL, err);
 }
 
 static td_code add_baseline(td_cli *cli, json_t *spec, td_err *err)
@@ -308,8 +308,8 @@ static td_code upload_files(td_cli *cli, const json_t *spec, json_t *body, td_er
         const char *name = td_json_text(item, "name", base_name(path));
         TD_TRY(td_check_file_name(name, strlen(name), err));
         TD_TRY(upload(cli, path, digest, err));
-        json_t *entry = json_pack("{s:s, s:s, s:s}", "name", name, "digest", digest, "role",
-                                  td_json_text(item, "role", "model"));
+        json_t *entry =
+            json_pack("{s:s, s:s, s:s}", "name", name, "digest", digest, "role", td_json_text(item, "role", "model"));
         if (entry == NULL || json_array_append_new(files, entry) != 0) {
             return td_cli_need(NULL, err);
         }
@@ -353,8 +353,9 @@ static td_code hash_datasets(json_t *spec, td_err *err)
 
 static td_code make_body(td_cli *cli, json_t *spec, json_t *body, td_err *err)
 {
-    static const char *const same[] = {"description", "tags", "datasets", "code", "metrics", "params", "parent",
-                                       "cause", "target", "security_counter", "strict"};
+    static const char *const same[] = {"description", "tags",   "datasets", "code",   "metrics",
+                                       "params",      "parent", "cause",    "target", "security_counter",
+                                       "strict"};
     TD_TRY(hash_datasets(spec, err));
     for (size_t i = 0; i < TD_COUNT_OF(same); i++) {
         json_t *value = json_object_get(spec, same[i]);

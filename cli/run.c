@@ -16,7 +16,8 @@ static void print_problem(const td_cli *cli, td_code code, const td_err *err)
         (void)fprintf(stderr, "tidemark: %s\n", text);
         return;
     }
-    TD_CLEANUP(td_json_done) json_t *problem = json_pack("{s:s, s:s}", "code", td_code_lookup(code)->name, "detail", text);
+    TD_CLEANUP(td_json_done)
+    json_t *problem = json_pack("{s:s, s:s}", "code", td_code_lookup(code)->name, "detail", text);
     TD_CLEANUP(td_str_done) td_str line = {0};
     if (problem != NULL && td_json_write(problem, &line, NULL) == TD_OK) {
         (void)fprintf(stderr, "%s\n", td_str_text(&line));

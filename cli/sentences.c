@@ -80,14 +80,14 @@ static void fill(td_str *out, const char *text, const char *actor, const char *o
 /* What the facts add: the state, signal, value … that the record was made for; only texts and whole numbers. */
 static void add_facts(td_str *out, const json_t *record)
 {
-    static const char *const keys[] = {"role", "state", "signal", "feature", "metric", "value", "version", "model_version", "to",
-                                       "verdict", "passed", "wave", "result"};
+    static const char *const keys[] = {"role",          "state", "signal",  "feature", "metric", "value", "version",
+                                       "model_version", "to",    "verdict", "passed",  "wave",   "result"};
     const json_t *facts = td_json_at(record, "after.facts");
     bool first = true;
     for (size_t i = 0; i < TD_COUNT_OF(keys); i++) {
         const json_t *value = json_object_get(facts, keys[i]);
-        if (value == NULL || json_is_null(value) || json_is_object(value) || json_is_array(value)
-            || (json_is_string(value) && json_string_length(value) == 0)) {
+        if (value == NULL || json_is_null(value) || json_is_object(value) || json_is_array(value) ||
+            (json_is_string(value) && json_string_length(value) == 0)) {
             continue;
         }
         td_str_add(out, first ? " (" : ", ");
@@ -111,8 +111,8 @@ const char *td_event_sentence(td_cli *cli, const json_t *record, td_tint *tint_o
         return NULL;
     }
     *tint_out = sentence != NULL ? sentence->tint : TD_TINT_FAINT;
-    fill(&text, sentence != NULL ? sentence->text : td_cli_text(cli, "{a}: %s {o}", action), td_json_text(actor, "id", "?"),
-         td_json_text(object, "id", "?"));
+    fill(&text, sentence != NULL ? sentence->text : td_cli_text(cli, "{a}: %s {o}", action),
+         td_json_text(actor, "id", "?"), td_json_text(object, "id", "?"));
     add_facts(&text, record);
     const char *reason = td_json_text(record, "reason", "");
     td_str_addf(&text, "%s%s", *reason != '\0' ? ": " : "", reason);

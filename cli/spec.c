@@ -67,8 +67,7 @@ static td_code check_metrics(const json_t *metrics, const char *name, const td_y
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)metrics, key, value)
-    {
+    json_object_foreach ((json_t *)metrics, key, value) {
         if (!json_is_number(value)) {
             int line = lines == NULL ? 0 : td_yaml_line(lines, value);
             return td_fail(err, TD_INVALID, "%s:%d: metric \"%.60s\" is not a number", name, line, key);
@@ -110,8 +109,8 @@ td_code td_spec_guess_columns(const char *header, json_t *columns, td_err *err)
 {
     static const char *const roles[] = {"prediction", "score", "label", "group"};
     for (size_t i = 0; i < TD_COUNT_OF(roles); i++) {
-        if (json_object_get(columns, roles[i]) == NULL && has_column(header, roles[i])
-            && json_object_set_new(columns, roles[i], json_string(roles[i])) != 0) {
+        if (json_object_get(columns, roles[i]) == NULL && has_column(header, roles[i]) &&
+            json_object_set_new(columns, roles[i], json_string(roles[i])) != 0) {
             return td_fail(err, TD_NOMEM, "no memory for the columns");
         }
     }
@@ -145,7 +144,8 @@ td_code td_spec_dataset(const char *text, json_t **out, td_err *err)
     const char *equals = at == NULL ? NULL : memchr(text, '=', (size_t)(at - text));
     size_t name = at == NULL ? 0 : (size_t)((equals != NULL ? equals : at) - text);
     if (name == 0 || (equals != NULL && at < equals + 2)) {
-        return td_fail(err, TD_INVALID, "--dataset %.80s: expected NAME@FILE, NAME=URI@FILE or NAME=URI@sha256:DIGEST", text);
+        return td_fail(err, TD_INVALID, "--dataset %.80s: expected NAME@FILE, NAME=URI@FILE or NAME=URI@sha256:DIGEST",
+                       text);
     }
     if (dataset_digest(at + 1, digest, err) != TD_OK) {
         return td_wrap(err, "--dataset %.40s", text);

@@ -40,7 +40,8 @@ static void draw_bar(transfer *t, int64_t now, int64_t total)
     t->shown = true;
 }
 
-static int on_progress(void *context, curl_off_t down_total, curl_off_t down_now, curl_off_t up_total, curl_off_t up_now)
+static int on_progress(void *context, curl_off_t down_total, curl_off_t down_now, curl_off_t up_total,
+                       curl_off_t up_now)
 {
     transfer *t = context;
     int64_t total = t->up ? up_total : down_total;
@@ -100,13 +101,14 @@ static td_code check_answer(td_cli__exchange *x, const char *file, const uint8_t
     td_hex_encode(digest, TD_DIGEST_SIZE, ours + 7);
     const char *theirs = td_json_text(answer, "digest", "");
     if (strcmp(theirs, ours) != 0) {
-        return td_fail(err, TD_CORRUPT, "%s: the server stored %.20s…, we sent %.20s…; was the file changing?", file, theirs,
-                       ours);
+        return td_fail(err, TD_CORRUPT, "%s: the server stored %.20s…, we sent %.20s…; was the file changing?", file,
+                       theirs, ours);
     }
     return TD_OK;
 }
 
-td_code td_cli_upload(td_cli *cli, const char *file, uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out, td_err *err)
+td_code td_cli_upload(td_cli *cli, const char *file, uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out,
+                      td_err *err)
 {
     TD_CLEANUP(td_close_fd) int fd = open(file, O_RDONLY | O_CLOEXEC);
     TD_CLEANUP(td_sha256_free) td_sha256 *hash = NULL;
@@ -119,8 +121,11 @@ td_code td_cli_upload(td_cli *cli, const char *file, uint8_t digest_out[TD_DIGES
     }
     TD_TRY(td_sha256_new(&hash, err));
     transfer t = {.fd = fd, .hash = hash, .title = base_name(file), .up = true};
-    td_cli__exchange x = {.method = "POST", .path = td_cli_path(cli, "uploads", NULL),
-                          .content_type = "application/octet-stream", .read = read_file, .read_context = &t,
+    td_cli__exchange x = {.method = "POST",
+                          .path = td_cli_path(cli, "uploads", NULL),
+                          .content_type = "application/octet-stream",
+                          .read = read_file,
+                          .read_context = &t,
                           .read_size = facts.st_size};
     if (cli->progress) {
         x.progress = on_progress;
@@ -147,7 +152,8 @@ static td_code finish_file(transfer *t, const char *temporary, const char *file,
     if (digest != NULL && !td_equal_secret(found, digest, TD_DIGEST_SIZE)) {
         char text[TD_DIGEST_TEXT];
         td_hex_encode(found, sizeof found, text);
-        return td_fail(err, TD_CORRUPT, "%s: what came has SHA-256 %.16s…, which is not what the version lists", file, text);
+        return td_fail(err, TD_CORRUPT, "%s: what came has SHA-256 %.16s…, which is not what the version lists", file,
+                       text);
     }
     if (fsync(t->fd) != 0 || link(temporary, file) != 0) {
         return td_fail_errno(err, errno, "%s", file);
@@ -168,7 +174,8 @@ td_code td_cli_download(td_cli *cli, const char *path, const char *file, const u
         return td_fail_errno(err, errno, "%s", temporary);
     }
     transfer t = {.fd = fd, .hash = hash, .title = base_name(file)};
-    td_cli__exchange x = {.method = "GET", .path = path, .write = write_file, .write_context = &t, .answer_max = 1 << 20};
+    td_cli__exchange x = {
+        .method = "GET", .path = path, .write = write_file, .write_context = &t, .answer_max = 1 << 20};
     if (cli->progress) {
         x.progress = on_progress;
         x.progress_context = &t;

@@ -1,8 +1,8 @@
 /*
  * worker_cage.c: Landlock by raw system calls (glibc has no wrappers).
  *
- * Rights are deny-by-default once handled; each newer version of the kernel handles more: 2 renames across folders, 3 truncation,
- * 4 TCP, 5 device ioctl, 6 abstract sockets and signals. Numbers: linux/landlock.h.
+ * Rights are deny-by-default once handled; each newer version of the kernel handles more: 2 renames across folders, 3
+ * truncation, 4 TCP, 5 device ioctl, 6 abstract sockets and signals. Numbers: linux/landlock.h.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/worker.h"
@@ -51,7 +51,8 @@ int td_cage_version(void)
 
 static uint64_t handled_fs(int version)
 {
-    return FS_ALL_1 | (version >= 2 ? FS_REFER : 0) | (version >= 3 ? FS_TRUNCATE : 0) | (version >= 5 ? FS_IOCTL_DEV : 0);
+    return FS_ALL_1 | (version >= 2 ? FS_REFER : 0) | (version >= 3 ? FS_TRUNCATE : 0) |
+           (version >= 5 ? FS_IOCTL_DEV : 0);
 }
 
 /* A path that is not there needs no rule. */
@@ -74,9 +75,20 @@ static int allow(int ruleset, const char *path, uint64_t rights)
 static int add_rules(int ruleset, const td_job *job, uint64_t all)
 {
     static const char *const programs[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", NULL};
-    static const char *const files[] = {"/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/ssl",
-                                        "/etc/nsswitch.conf", "/etc/passwd", "/dev/urandom", "/dev/random", "/dev/zero",
-                                        "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", NULL};
+    static const char *const files[] = {"/etc/ld.so.cache",
+                                        "/etc/ld.so.preload",
+                                        "/etc/localtime",
+                                        "/etc/ssl",
+                                        "/etc/nsswitch.conf",
+                                        "/etc/passwd",
+                                        "/dev/urandom",
+                                        "/dev/random",
+                                        "/dev/zero",
+                                        "/proc/self",
+                                        "/proc/cpuinfo",
+                                        "/proc/meminfo",
+                                        "/sys/devices/system/cpu",
+                                        NULL};
     const uint64_t read = FS_READ_FILE | FS_READ_DIR;
     for (size_t i = 0; programs[i] != NULL; i++) {
         if (allow(ruleset, programs[i], read | FS_EXECUTE) != 0) {

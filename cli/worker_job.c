@@ -61,8 +61,8 @@ static td_code expand_name(const td_job *job, const json_t *step, const char *na
         td_str_add(out, job->folder);
         return TD_OK;
     }
-    if (length > 7 && strncmp(name, "inputs.", 7) == 0
-        && find_named(json_object_get(step, "inputs"), name + 7, length - 7) != NULL) {
+    if (length > 7 && strncmp(name, "inputs.", 7) == 0 &&
+        find_named(json_object_get(step, "inputs"), name + 7, length - 7) != NULL) {
         td_str_addf(out, "%s/inputs/%.*s", job->folder, (int)length - 7, name + 7);
         return TD_OK;
     }
@@ -109,8 +109,9 @@ static td_code add_words(td_job *job, const json_t *step, td_err *err)
         const char *word = json_string_value(json_array_get(command, i));
         TD_TRY(add_expanded(job, step, NULL, word == NULL ? "" : word, job->command, err));
     }
-    return job->command[0] != NULL ? TD_OK
-                                   : td_fail(err, TD_INVALID, "step %s has no command", td_json_text(step, "step", "?"));
+    return job->command[0] != NULL
+               ? TD_OK
+               : td_fail(err, TD_INVALID, "step %s has no command", td_json_text(step, "step", "?"));
 }
 
 /* TIDEMARK_INPUT_MODEL_ONNX: letters and digits in capitals, the rest '_'. */
@@ -140,9 +141,9 @@ static td_code add_environment(td_job *job, const json_t *step, td_err *err)
     for (size_t i = 0; i < TD_COUNT_OF(facts); i++) {
         TD_TRY(add_place(job, "TIDEMARK_", facts[i], td_json_text(step, facts[i], ""), err));
     }
-    json_object_foreach(json_object_get(step, "environment"), key, value)
-    {
-        TD_TRY(add_expanded(job, step, key, json_is_string(value) ? json_string_value(value) : "", job->environment, err));
+    json_object_foreach (json_object_get(step, "environment"), key, value) {
+        TD_TRY(
+            add_expanded(job, step, key, json_is_string(value) ? json_string_value(value) : "", job->environment, err));
     }
     return TD_OK;
 }
@@ -162,8 +163,8 @@ static td_code make_parent(const td_job *job, const char *path, td_err *err)
 static td_code fetch_content(td_cli *cli, const char *name, const char *digest_text, const char *place, td_err *err)
 {
     uint8_t digest[TD_DIGEST_SIZE];
-    if (strncmp(digest_text, "sha256:", 7) != 0
-        || td_hex_decode(digest_text + 7, strlen(digest_text + 7), digest, sizeof digest, err) != TD_OK) {
+    if (strncmp(digest_text, "sha256:", 7) != 0 ||
+        td_hex_decode(digest_text + 7, strlen(digest_text + 7), digest, sizeof digest, err) != TD_OK) {
         return td_fail(err, TD_CORRUPT, "input %s: \"%.80s\" is not a digest", name, digest_text);
     }
     return td_cli_download(cli, td_cli_path(cli, "content", digest_text, NULL), place, digest, err);
@@ -183,13 +184,14 @@ static td_code fetch_parent_file(td_cli *cli, const json_t *step, const json_t *
     TD_TRY(td_cli_call(cli, "GET", path, NULL, &version, err));
     const json_t *listed = find_named(json_object_get(version, "files"), file, strlen(file));
     if (listed == NULL) {
-        return td_fail(err, TD_NOT_FOUND, "input %s: %s/%lld has no file \"%.80s\"", name, model, (long long)number, file);
+        return td_fail(err, TD_NOT_FOUND, "input %s: %s/%lld has no file \"%.80s\"", name, model, (long long)number,
+                       file);
     }
     return fetch_content(cli, name, td_json_text(listed, "digest", ""), place, err);
 }
 
-/* By digest or out of the parent version: fetched from the server. By path: a link to a file of this machine, which the cage
- * lets be read. */
+/* By digest or out of the parent version: fetched from the server. By path: a link to a file of this machine, which the
+ * cage lets be read. */
 static td_code place_input(td_cli *cli, td_job *job, const json_t *step, const json_t *input, td_err *err)
 {
     const char *name = td_json_text(input, "name", ""), *path = td_json_text(input, "path", NULL);
@@ -322,15 +324,18 @@ static td_code send_output(td_cli *cli, const td_job *job, const json_t *output,
     if (td_cli_upload(cli, place, digest, &size, err) != TD_OK) {
         return td_wrap(err, "output %s (%s)", name, path);
     }
-    if (*metrics == NULL && (strcmp(td_json_text(output, "role", ""), "metrics") == 0 || strcmp(name, "metrics") == 0)) {
+    if (*metrics == NULL &&
+        (strcmp(td_json_text(output, "role", ""), "metrics") == 0 || strcmp(name, "metrics") == 0)) {
         TD_TRY(read_metrics(fd, metrics, err));
     }
     td_hex_encode(digest, sizeof digest, text + 7);
     json_t *entry = json_pack("{s:s, s:s, s:I}", "name", name, "digest", text, "size", (json_int_t)size);
-    return entry != NULL && json_array_append_new(list, entry) == 0 ? TD_OK : td_fail(err, TD_NOMEM, "no memory for outputs");
+    return entry != NULL && json_array_append_new(list, entry) == 0 ? TD_OK
+                                                                    : td_fail(err, TD_NOMEM, "no memory for outputs");
 }
 
-td_code td_job_outputs(td_cli *cli, const td_job *job, const json_t *step, json_t **out, json_t **metrics_out, td_err *err)
+td_code td_job_outputs(td_cli *cli, const td_job *job, const json_t *step, json_t **out, json_t **metrics_out,
+                       td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *list = json_array();
     TD_CLEANUP(td_json_done) json_t *metrics = NULL;

@@ -1,5 +1,6 @@
 /*
- * worker_run.c: fork, cage, exec; output through a pipe; a deadline; the whole process group ends with its first process.
+ * worker_run.c: fork, cage, exec; output through a pipe; a deadline; the whole process group ends with its first
+ * process.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -38,8 +39,8 @@ static void start_command(const td_job *job, int out)
     const char *what = "";
     struct rlimit none = {0, 0};
     int null = open("/dev/null", O_RDONLY);
-    if (setpgid(0, 0) != 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0
-        || dup2(out, STDERR_FILENO) < 0) {
+    if (setpgid(0, 0) != 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+        dup2(out, STDERR_FILENO) < 0) {
         complain("setting up");
     }
     if (syscall(SYS_close_range, 3U, ~0U, 0U) != 0) {
@@ -194,6 +195,8 @@ td_code td_job_run(const td_job *job, td_job_tick tick, void *context, td_job_re
         return code;
     }
     *out = (td_job_result){.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-                           .timed_out = timed_out, .duration_ms = now_ms() - r.started_ms, .log = log};
+                           .timed_out = timed_out,
+                           .duration_ms = now_ms() - r.started_ms,
+                           .log = log};
     return TD_OK;
 }

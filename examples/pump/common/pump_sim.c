@@ -1,11 +1,11 @@
 /*
  * pump_sim.c: one observation = draw the bearing's condition, synthesise the vibration, extract the features.
  *
- * Sources: defect frequencies of a rolling bearing with n elements, ratio r = d/D of element to pitch diameter and contact
- * angle 0: BPFO = n/2·(1 − r)·f, BPFI = n/2·(1 + r)·f, f the shaft's frequency. A spall strikes once a passage and rings the
- * housing's resonance; on the inner race it wanders through the load zone once a turn, which modulates it (R. B. Randall,
- * "Vibration-based Condition Monitoring", 2nd ed., ch. 2 and 5). The envelope's line at the defect frequency is what analysts
- * look at; kurtosis and crest factor are what is left when nobody knows the bearing.
+ * Sources: defect frequencies of a rolling bearing with n elements, ratio r = d/D of element to pitch diameter and
+ * contact angle 0: BPFO = n/2·(1 − r)·f, BPFI = n/2·(1 + r)·f, f the shaft's frequency. A spall strikes once a passage
+ * and rings the housing's resonance; on the inner race it wanders through the load zone once a turn, which modulates it
+ * (R. B. Randall, "Vibration-based Condition Monitoring", 2nd ed., ch. 2 and 5). The envelope's line at the defect
+ * frequency is what analysts look at; kurtosis and crest factor are what is left when nobody knows the bearing.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "examples/pump/common/pump_sim.h"
@@ -85,8 +85,8 @@ static double normal(pump_sim *sim)
 static double near_normal(pump_sim *sim)
 {
     uint64_t bits = next_bits(sim);
-    int64_t sum = (int64_t)(bits & 0xFFFF) + (int64_t)((bits >> 16) & 0xFFFF) + (int64_t)((bits >> 32) & 0xFFFF)
-                  + (int64_t)(bits >> 48);
+    int64_t sum = (int64_t)(bits & 0xFFFF) + (int64_t)((bits >> 16) & 0xFFFF) + (int64_t)((bits >> 32) & 0xFFFF) +
+                  (int64_t)(bits >> 48);
     return ((double)sum - 131070.0) / 37837.2;
 }
 
@@ -167,8 +167,7 @@ static void add_spall(pump_sim *sim, double *signal, double shaft_hz, double loa
     double size = exp(0.42 * normal(sim)); /* spalls differ */
     double strength = regime->strike * size * (0.6 + 0.5 * load) * (shaft_hz / 25.0);
     double turn = uniform(sim, 0, TWO_PI);
-    for (double at = uniform(sim, -period, 0); at < PUMP_SAMPLES;
-         at += period * (1.0 + uniform(sim, -SLIP, SLIP))) {
+    for (double at = uniform(sim, -period, 0); at < PUMP_SAMPLES; at += period * (1.0 + uniform(sim, -SLIP, SLIP))) {
         double zone = inner ? 0.35 + 0.65 * fmax(0, cos(TWO_PI * shaft_hz * at / PUMP_RATE_HZ + turn)) : 1.0;
         add_strike(signal, at, strength * zone * uniform(sim, 0.75, 1.25), regime->resonance_hz);
     }

@@ -35,23 +35,32 @@ static void usage(FILE *to)
 static td_code parse_settings(int argc, char **argv, settings *out, td_err *err)
 {
     static const struct option options[] = {
-        {"out", required_argument, NULL, 'o'},   {"seed", required_argument, NULL, 's'},
+        {"out", required_argument, NULL, 'o'},    {"seed", required_argument, NULL, 's'},
         {"regime", required_argument, NULL, 'r'}, {"rows", required_argument, NULL, 'n'},
-        {"plant", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
+        {"plant", required_argument, NULL, 'p'},  {NULL, 0, NULL, 0}};
     int letter;
     while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (letter) {
-        case 'o': out->out = optarg; break;
-        case 's': TD_TRY(td_parse_int(optarg, "--seed", 0, INT32_MAX, &out->seed, err)); break;
-        case 'r': TD_TRY(td_parse_int(optarg, "--regime", 0, PUMP_REGIMES - 1, &out->regime, err)); break;
-        case 'n': TD_TRY(td_parse_int(optarg, "--rows", 1, ROWS_MAX, &out->rows, err)); break;
+        case 'o':
+            out->out = optarg;
+            break;
+        case 's':
+            TD_TRY(td_parse_int(optarg, "--seed", 0, INT32_MAX, &out->seed, err));
+            break;
+        case 'r':
+            TD_TRY(td_parse_int(optarg, "--regime", 0, PUMP_REGIMES - 1, &out->regime, err));
+            break;
+        case 'n':
+            TD_TRY(td_parse_int(optarg, "--rows", 1, ROWS_MAX, &out->rows, err));
+            break;
         case 'p':
             out->plant = pump_plant_find(optarg);
             if (out->plant < 0) {
                 return td_fail(err, TD_INVALID, "there is no plant \"%.40s\"; plants are oslo and bergen", optarg);
             }
             break;
-        default: return td_fail(err, TD_INVALID, "see pump-data --help");
+        default:
+            return td_fail(err, TD_INVALID, "see pump-data --help");
         }
     }
     if (out->out == NULL || optind < argc) {

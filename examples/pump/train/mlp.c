@@ -176,8 +176,9 @@ td_code mlp_train(const pump_table *table, const bool *chosen, const mlp_options
     }
     free(order);
     free(t);
-    return good ? TD_OK : td_fail(err, TD_INVALID, "%zu rows to train on, %zu of them damaged: both kinds are needed",
-                                  count, damaged);
+    return good ? TD_OK
+                : td_fail(err, TD_INVALID, "%zu rows to train on, %zu of them damaged: both kinds are needed", count,
+                          damaged);
 }
 
 double mlp_score(const mlp *model, const float features[PUMP_FEATURES])

@@ -1,8 +1,8 @@
 /*
  * mlp.h: a small network (standardise, 8 → hidden ReLU → 1 sigmoid) and its training by Adam; deterministic by seed.
  *
- * Weights are kept as floats, as the ONNX file stores them, so that scores computed here are those that any runtime computes.
- * SPDX-License-Identifier: Apache-2.0
+ * Weights are kept as floats, as the ONNX file stores them, so that scores computed here are those that any runtime
+ * computes. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_EXAMPLES_PUMP_MLP_H
 #define TD_EXAMPLES_PUMP_MLP_H

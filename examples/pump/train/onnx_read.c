@@ -1,5 +1,6 @@
 /*
- * onnx_read.c: takes the weights out of a file of ours again, to measure the champion on the same rows as its challenger.
+ * onnx_read.c: takes the weights out of a file of ours again, to measure the champion on the same rows as its
+ * challenger.
  *
  * Only the six initializers are looked at, by name and size; everything is bounded by the bytes that are there.
  * SPDX-License-Identifier: Apache-2.0

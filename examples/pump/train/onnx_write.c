@@ -1,8 +1,8 @@
 /*
  * onnx_write.c: ONNX is Protocol Buffers; the few messages that a small network needs are put together by hand.
  *
- * A message is built in a td_str and then appended to its parent with its length. Field numbers: onnx.proto, IR version 8.
- * SPDX-License-Identifier: Apache-2.0
+ * A message is built in a td_str and then appended to its parent with its length. Field numbers: onnx.proto, IR
+ * version 8. SPDX-License-Identifier: Apache-2.0
  */
 #include "examples/pump/train/onnx_file.h"
 

@@ -116,11 +116,11 @@ json_t *pump_report_groups(const pump_report *report, const pump_table *table)
         const pump_measure *m = &report->groups[g];
         if (m->n > 0) {
             (void)json_object_set_new(groups, table->groups[g],
-                                      json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "n", (json_int_t)m->n, "positive",
-                                                (json_int_t)m->said_yes, "true_positive", (json_int_t)m->true_positive,
-                                                "false_positive", (json_int_t)(m->said_yes - m->true_positive),
-                                                "false_negative", (json_int_t)(m->positive - m->true_positive),
-                                                "true_negative",
+                                      json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "n", (json_int_t)m->n,
+                                                "positive", (json_int_t)m->said_yes, "true_positive",
+                                                (json_int_t)m->true_positive, "false_positive",
+                                                (json_int_t)(m->said_yes - m->true_positive), "false_negative",
+                                                (json_int_t)(m->positive - m->true_positive), "true_negative",
                                                 (json_int_t)(m->n - m->said_yes - m->positive + m->true_positive),
                                                 "accuracy", pump_accuracy(m)));
         }

@@ -28,8 +28,8 @@ TD_MUST_USE td_code pump_report_make(const mlp *model, const pump_table *table, 
 double pump_accuracy(const pump_measure *measure);
 /* {"accuracy","auc","recall","precision","accuracy_gap","parity_difference","rows"}: a flat object of numbers. */
 json_t *pump_report_metrics(const pump_report *report, const pump_table *table);
-/* {"oslo":{"n","positive","true_positive","false_positive","false_negative","true_negative","accuracy"},…}: "positive" is what the
- * network said, so that a gate can compute gaps and their intervals itself. */
+/* {"oslo":{"n","positive","true_positive","false_positive","false_negative","true_negative","accuracy"},…}: "positive"
+ * is what the network said, so that a gate can compute gaps and their intervals itself. */
 json_t *pump_report_groups(const pump_report *report, const pump_table *table);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * table.c: reading the example's CSV strictly: a ragged line or a word where a number belongs is an error with its line.
+ * table.c: reading the example's CSV strictly: a ragged line or a word where a number belongs is an error with its
+ * line.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -154,8 +155,8 @@ static td_code read_lines(char *text, const char *path, pump_table *table, td_er
             }
         }
         number++;
-        td_code code = number == 1 ? read_header(line, roles, &columns, err)
-                                   : read_row(table, line, roles, columns, err);
+        td_code code =
+            number == 1 ? read_header(line, roles, &columns, err) : read_row(table, line, roles, columns, err);
         if (code != TD_OK) {
             return number == 1 ? td_wrap(err, "%s", path) : td_wrap(err, "%s:%d", path, number);
         }

@@ -29,8 +29,8 @@ typedef struct pump_table {
 TD_MUST_USE td_code pump_table_add(pump_table *table, const pump_row *row, td_err *err);
 /* The group's index, made if need be. LIMIT. */
 TD_MUST_USE td_code pump_table_group(pump_table *table, const char *name, int *out, td_err *err);
-/* Reads a CSV whose header names the features, `label` and `group` in any order (other columns are ignored). INVALID names the
- * file and line. */
+/* Reads a CSV whose header names the features, `label` and `group` in any order (other columns are ignored). INVALID
+ * names the file and line. */
 TD_MUST_USE td_code pump_table_read(const char *path, pump_table *out, td_err *err);
 void pump_table_done(pump_table *table); /* TD_CLEANUP */
 

@@ -1,9 +1,9 @@
 /*
  * train_main.c: pump-train: CSV in; model.onnx, reference.csv and metrics.json out.
  *
- * Rows to measure on are a hold-out: another file (--holdout), or a seeded share of the data. reference.csv holds those rows
- * with the network's own prediction and score: what the model does on data it has not seen is what monitoring compares with.
- * SPDX-License-Identifier: Apache-2.0
+ * Rows to measure on are a hold-out: another file (--holdout), or a seeded share of the data. reference.csv holds those
+ * rows with the network's own prediction and score: what the model does on data it has not seen is what monitoring
+ * compares with. SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
 #include "core/base/json.h"
@@ -43,20 +43,30 @@ static void usage(FILE *to)
 static td_code parse_settings(int argc, char **argv, settings *out, td_err *err)
 {
     static const struct option options[] = {
-        {"data", required_argument, NULL, 'd'},   {"holdout", required_argument, NULL, 'h'},
+        {"data", required_argument, NULL, 'd'},     {"holdout", required_argument, NULL, 'h'},
         {"champion", required_argument, NULL, 'c'}, {"out", required_argument, NULL, 'o'},
-        {"seed", required_argument, NULL, 's'},   {"hidden", required_argument, NULL, 'n'},
-        {"epochs", required_argument, NULL, 'e'}, {"holdout-share", required_argument, NULL, 'p'},
-        {"help", no_argument, NULL, '?'},         {NULL, 0, NULL, 0}};
+        {"seed", required_argument, NULL, 's'},     {"hidden", required_argument, NULL, 'n'},
+        {"epochs", required_argument, NULL, 'e'},   {"holdout-share", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, '?'},           {NULL, 0, NULL, 0}};
     int letter;
     int64_t number;
     while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (letter) {
-        case 'd': out->data = optarg; break;
-        case 'h': out->holdout = optarg; break;
-        case 'c': out->champion = optarg; break;
-        case 'o': out->out = optarg; break;
-        case 'p': TD_TRY(td_parse_double(optarg, "--holdout-share", &out->share, err)); break;
+        case 'd':
+            out->data = optarg;
+            break;
+        case 'h':
+            out->holdout = optarg;
+            break;
+        case 'c':
+            out->champion = optarg;
+            break;
+        case 'o':
+            out->out = optarg;
+            break;
+        case 'p':
+            TD_TRY(td_parse_double(optarg, "--holdout-share", &out->share, err));
+            break;
         case 's':
             TD_TRY(td_parse_int(optarg, "--seed", 0, INT64_MAX, &number, err));
             out->training.seed = (uint64_t)number;
@@ -69,12 +79,14 @@ static td_code parse_settings(int argc, char **argv, settings *out, td_err *err)
             TD_TRY(td_parse_int(optarg, "--epochs", 1, 100000, &number, err));
             out->training.epochs = (int)number;
             break;
-        default: return td_fail(err, TD_INVALID, "see pump-train --help");
+        default:
+            return td_fail(err, TD_INVALID, "see pump-train --help");
         }
     }
     if (out->data == NULL || out->out == NULL || optind < argc || !(out->share > 0 && out->share < 1)) {
-        return td_fail(err, TD_INVALID, "--data and --out are needed, --holdout-share lies between 0 and 1; see "
-                                        "pump-train --help");
+        return td_fail(err, TD_INVALID,
+                       "--data and --out are needed, --holdout-share lies between 0 and 1; see "
+                       "pump-train --help");
     }
     return TD_OK;
 }
@@ -182,7 +194,8 @@ static td_code train(const settings *s, const pump_table *data, const pump_table
 
 static td_code run(int argc, char **argv, td_err *err)
 {
-    settings s = {.share = 0.4, .training = {.hidden = 16, .epochs = 40, .batch = 64, .rate = 0.01, .decay = 1e-5, .seed = 1}};
+    settings s = {.share = 0.4,
+                  .training = {.hidden = 16, .epochs = 40, .batch = 64, .rate = 0.01, .decay = 1e-5, .seed = 1}};
     TD_CLEANUP(pump_table_done) pump_table data = {0};
     TD_CLEANUP(pump_table_done) pump_table holdout = {0};
     TD_TRY(parse_settings(argc, argv, &s, err));

@@ -13,9 +13,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const td_column_spec columns[] = {
-    {"node", "NODE", TD_CELL_TEXT},   {"from", "TIME", TD_CELL_TIME},   {"to", "DIGEST", TD_CELL_DIGEST},
-    {"kind", "BYTES", TD_CELL_BYTES}, {"a.b", "NUMBER", TD_CELL_NUMBER}, {"a", "SHARE", TD_CELL_SHARE},
-    {"edges", "LIST", TD_CELL_LIST},  {"nodes", "PAIRS", TD_CELL_PAIRS}, {"after", "BRIEF", TD_CELL_BRIEF}, {0},
+    {"node", "NODE", TD_CELL_TEXT},    {"from", "TIME", TD_CELL_TIME},
+    {"to", "DIGEST", TD_CELL_DIGEST},  {"kind", "BYTES", TD_CELL_BYTES},
+    {"a.b", "NUMBER", TD_CELL_NUMBER}, {"a", "SHARE", TD_CELL_SHARE},
+    {"edges", "LIST", TD_CELL_LIST},   {"nodes", "PAIRS", TD_CELL_PAIRS},
+    {"after", "BRIEF", TD_CELL_BRIEF}, {0},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

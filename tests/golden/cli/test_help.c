@@ -1,5 +1,6 @@
 /*
- * test_help.c: help, man page and completion are as in the repository, at most 80 columns wide. TD_UPDATE=1 writes them anew.
+ * test_help.c: help, man page and completion are as in the repository, at most 80 columns wide. TD_UPDATE=1 writes them
+ * anew.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -17,10 +17,11 @@ static const struct {
     const char *permission;
     const char *row;
 } matrix[] = {
-    {"read", "XXXXXXX"},         {"register", ".XX...."},      {"manage_alias", ".X..X.."}, {"approve", "...X..."},
-    {"manage_device", "....X.."}, {"roll_out", "....X.."},      {"set_monitor", ".X....."},  {"handle_alert", ".X..X.."},
-    {"define_pipeline", "......X"}, {"define_gate", "...X..X"}, {"start_run", ".X....."},    {"work", "..X...."},
-    {"read_audit", "...X.XX"},   {"export_audit", ".....X."},  {"manage_user", "......X"},
+    {"read", "XXXXXXX"},        {"register", ".XX...."},      {"manage_alias", ".X..X.."},
+    {"approve", "...X..."},     {"manage_device", "....X.."}, {"roll_out", "....X.."},
+    {"set_monitor", ".X....."}, {"handle_alert", ".X..X.."},  {"define_pipeline", "......X"},
+    {"define_gate", "...X..X"}, {"start_run", ".X....."},     {"work", "..X...."},
+    {"read_audit", "...X.XX"},  {"export_audit", ".....X."},  {"manage_user", "......X"},
 };
 
 static void role__matrix_is_as_documented(void **state)
@@ -88,7 +89,10 @@ static void principal__socket_is_admin_everywhere_but_no_approver(void **state)
 static void principal__service_never_approves_even_with_the_role(void **state)
 {
     (void)state;
-    td_principal service = {.kind = TD_ACTOR_SERVICE, .user_id = 7, .name = "bot", .grant_count = 1,
+    td_principal service = {.kind = TD_ACTOR_SERVICE,
+                            .user_id = 7,
+                            .name = "bot",
+                            .grant_count = 1,
                             .grants = {{.project = "default", .roles = UINT32_MAX}}};
     td_err err = {0};
     assert_int_equal(td_access_check(&service, "default", TD_MAY_APPROVE, NULL, NULL, &err), TD_DENIED);
@@ -99,7 +103,10 @@ static void principal__service_never_approves_even_with_the_role(void **state)
 static void principal__role_counts_only_in_its_project(void **state)
 {
     (void)state;
-    td_principal ana = {.kind = TD_ACTOR_USER, .user_id = 3, .name = "ana", .grant_count = 2,
+    td_principal ana = {.kind = TD_ACTOR_USER,
+                        .user_id = 3,
+                        .name = "ana",
+                        .grant_count = 2,
                         .grants = {{.project = "default", .roles = 1U << TD_ROLE_VIEWER},
                                    {.project = "mill", .roles = 1U << TD_ROLE_OPERATOR}}};
     assert_int_equal(td_access_check(&ana, "mill", TD_MAY_ROLL_OUT, NULL, NULL, NULL), TD_OK);

@@ -1,6 +1,6 @@
 /*
- * test_users.c: users, grants and tokens in a real database: what opens the door, what shuts it, and that each change is on
- * record.
+ * test_users.c: users, grants and tokens in a real database: what opens the door, what shuts it, and that each change
+ * is on record.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -52,7 +52,8 @@ static void args__options_may_stand_anywhere(void **state)
     (void)state;
     td_cli cli;
     td_err err;
-    assert_int_equal(parse(&cli, "model register --tag a=b pump --strict model.onnx --tag=c=d -f spec.yaml", &err), TD_OK);
+    assert_int_equal(parse(&cli, "model register --tag a=b pump --strict model.onnx --tag=c=d -f spec.yaml", &err),
+                     TD_OK);
     assert_string_equal(cli.command->verb, "register");
     assert_int_equal(cli.argument_count, 2);
     assert_string_equal(cli.arguments[0], "pump");

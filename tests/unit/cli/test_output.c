@@ -86,12 +86,14 @@ static void check_sentence(const char *record_text, const char *expected)
 static void sentence__of_records(void **state)
 {
     (void)state;
-    check_sentence("{\"action\":\"approve.version\",\"actor\":{\"id\":\"ben\"},\"object\":{\"id\":\"pump/1\"},\"reason\":\"fine\"}",
+    check_sentence("{\"action\":\"approve.version\",\"actor\":{\"id\":\"ben\"},\"object\":{\"id\":\"pump/"
+                   "1\"},\"reason\":\"fine\"}",
                    "ben approved pump/1 with his signature: fine");
     check_sentence("{\"action\":\"grant.role\",\"actor\":{\"id\":\"uid-0\"},\"object\":{\"id\":\"eve\"},"
                    "\"after\":{\"facts\":{\"role\":\"auditor\"}}}",
                    "uid-0 gave eve a role (auditor)");
-    check_sentence("{\"action\":\"new.thing\",\"actor\":{\"id\":\"a\\u0007\"},\"object\":{\"id\":\"o\"}}", "a?: new.thing o");
+    check_sentence("{\"action\":\"new.thing\",\"actor\":{\"id\":\"a\\u0007\"},\"object\":{\"id\":\"o\"}}",
+                   "a?: new.thing o");
     check_sentence("{\"action\":\"issue.directive\",\"actor\":{\"id\":\"system\"},\"object\":{\"id\":\"d\"}}", NULL);
 }
 
@@ -122,8 +124,9 @@ static void lineage__circle_ends(void **state)
 {
     (void)state;
     td_str out = {0};
-    json_t *answer = tree("{\"node\":\"a:1\",\"edges\":[{\"from\":\"a:1\",\"to\":\"a:1\",\"kind\":\"x\"},"
-                          "{\"from\":\"b:1\",\"to\":\"a:1\",\"kind\":\"x\"},{\"from\":\"a:1\",\"to\":\"b:1\",\"kind\":\"x\"}]}");
+    json_t *answer =
+        tree("{\"node\":\"a:1\",\"edges\":[{\"from\":\"a:1\",\"to\":\"a:1\",\"kind\":\"x\"},"
+             "{\"from\":\"b:1\",\"to\":\"a:1\",\"kind\":\"x\"},{\"from\":\"a:1\",\"to\":\"b:1\",\"kind\":\"x\"}]}");
     assert_int_equal(td_lineage_tree(answer, false, &out, NULL), TD_OK);
     assert_true(out.size < 200);
     td_str_done(&out);

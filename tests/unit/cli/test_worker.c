@@ -117,15 +117,16 @@ static void cage__only_the_job_folder_and_inputs_can_be_reached(void **state)
         print_message("no Landlock in this kernel\n");
         skip();
     }
-    (void)snprintf(script, sizeof script,
-                   "cat %s && echo READ; echo x > %s && echo WROTE; ls / >/dev/null && echo LISTED; ls /proc/1 && echo PROC; "
-                   "echo x > inside && cat inside",
-                   secret, secret);
+    (void)snprintf(
+        script, sizeof script,
+        "cat %s && echo READ; echo x > %s && echo WROTE; ls / >/dev/null && echo LISTED; ls /proc/1 && echo PROC; "
+        "echo x > inside && cat inside",
+        secret, secret);
     td_job job = job_of(script);
     td_job_result result = run(&job);
     const char *log = td_str_text(&result.log);
-    if (strstr(log, "READ") != NULL || strstr(log, "WROTE") != NULL || strstr(log, "LISTED") != NULL
-        || strstr(log, "PROC") != NULL || strstr(log, "the key") != NULL) {
+    if (strstr(log, "READ") != NULL || strstr(log, "WROTE") != NULL || strstr(log, "LISTED") != NULL ||
+        strstr(log, "PROC") != NULL || strstr(log, "the key") != NULL) {
         fail_msg("the cage leaks: %s", log);
     }
     assert_int_equal(result.exit_code, 0); /* its own folder works */
@@ -161,9 +162,10 @@ static void words__places_are_filled_in(void **state)
     td_str out = {0};
     td_err err = {0};
     td_job job = {.folder = "/job"};
-    json_t *step = json_pack("{s:s, s:[{s:s}], s:[{s:s, s:s}]}", "step", "train", "inputs", "name", "new.csv", "outputs", "name",
-                             "model", "path", "out/model.onnx");
-    assert_int_equal(td_job_expand(&job, step, "--data=${inputs.new.csv} ${outputs.model} ${job} $HOME ${", &out, &err), TD_OK);
+    json_t *step = json_pack("{s:s, s:[{s:s}], s:[{s:s, s:s}]}", "step", "train", "inputs", "name", "new.csv",
+                             "outputs", "name", "model", "path", "out/model.onnx");
+    assert_int_equal(td_job_expand(&job, step, "--data=${inputs.new.csv} ${outputs.model} ${job} $HOME ${", &out, &err),
+                     TD_OK);
     assert_string_equal(td_str_text(&out), "--data=/job/inputs/new.csv /job/out/model.onnx /job $HOME ${");
     td_str_clear(&out);
     assert_int_equal(td_job_expand(&job, step, "${inputs.old.csv}", &out, &err), TD_INVALID);

@@ -1,6 +1,6 @@
 /*
- * test_train.c: the example's claims: the generator is seeded, training is deterministic and good, the change of regime really
- * costs accuracy, retraining regains it, and the ONNX file carries the very weights.
+ * test_train.c: the example's claims: the generator is seeded, training is deterministic and good, the change of regime
+ * really costs accuracy, retraining regains it, and the ONNX file carries the very weights.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -167,8 +167,9 @@ td_code td_audit_verify_db(td_db *db, const td_audit_verify_options *options, td
     td_err own = {.code = TD_OK};
     err = err != NULL ? err : &own; /* what goes wrong is named step by step */
     if (options->signatures && options->submitter == NULL) {
-        return td_fail(err, TD_INVALID, "verifying the leaves' signatures in a database needs the submitter's public key; an export holds "
-                       "it: tidemark audit export, then tidemark audit verify FILE --signatures");
+        return td_fail(err, TD_INVALID,
+                       "verifying the leaves' signatures in a database needs the submitter's public key; an export "
+                       "holds it: tidemark audit export, then tidemark audit verify FILE --signatures");
     }
     TD_TRY(td_checker_init(&job.checker, options, err));
     job.checker.submitter = options->signatures ? options->submitter : NULL;

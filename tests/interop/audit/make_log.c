@@ -1,6 +1,6 @@
 /*
- * make_log.c: makes a log of some size and writes for the test beside it: export, verifier key, an older checkpoint, a proof
- * with its record, and what our own verifier says of an export that is given.
+ * make_log.c: makes a log of some size and writes for the test beside it: export, verifier key, an older checkpoint, a
+ * proof with its record; or says what our own verifier thinks of an export that is given.
  *
  *   make_log make FOLDER RECORDS     log.tar, log.vkey, older, proof, record (number RECORDS / 3)
  *   make_log verify TAR VKEY-TEXT    exit 0 or the error's exit code

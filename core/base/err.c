@@ -49,6 +49,7 @@ static void trim_utf8(char *text, size_t length)
     }
 }
 
+static void format_text(char *text, size_t size, const char *format, va_list args) TD_PRINTF(3, 0);
 static void format_text(char *text, size_t size, const char *format, va_list args)
 {
     int length = vsnprintf(text, size, format, args);

@@ -176,7 +176,7 @@ static int column(td_stmt *stmt, const char *name)
             return i;
         }
     }
-    assert(!"a column that the statement lacks");
+    assert(false && "a column that the statement lacks");
     return -1;
 }
 

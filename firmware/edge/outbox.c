@@ -230,10 +230,11 @@ void tde_outbox_step(tde *core)
             return;
         }
         int rc = send_one(core, box->cursor);
-        if (rc == TDE_NOT_FOUND && box->cursor == box->settled + 1) {
-            box->settled++; /* lost on flash: `oldest_kept` of the next message tells the server */
+        bool lost = rc == TDE_NOT_FOUND || rc == TDE_LIMIT; /* unreadable on flash, or too large to be sent at all */
+        if (lost && box->cursor == box->settled + 1) {
+            box->settled++; /* `oldest_kept` of the next message tells the server */
             box->dropped++;
-        } else if (rc != TDE_OK && rc != TDE_NOT_FOUND) {
+        } else if (rc != TDE_OK && !lost) {
             box->send_at = core->now + SEND_AGAIN_MS;
             return;
         }

@@ -127,6 +127,7 @@ typedef struct sim {
     uint8_t uplink_key[32];
     char last_topic[160];
     tidemark_Birth birth;
+    uint8_t last_transfer[4]; /* as the last get said */
 } sim;
 
 sim *sim_new(void); /* a blank device "pump-07", connected to nothing, with keys and a keyset of version 1 */

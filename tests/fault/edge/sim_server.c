@@ -364,6 +364,9 @@ static void take_get(sim *s, pb_istream_t *in)
     bool ok = pb_decode(in, tidemark_Get_fields, &get);
     assert(ok);
     s->gets++;
+    for (int i = 0; i < 4; i++) {
+        s->last_transfer[i] = (uint8_t)(get.transfer >> (8 * i));
+    }
     sim_content *content = sim_find_content(s, get.digest);
     if (s->mute) {
         return;

@@ -89,6 +89,8 @@ static void transfer__silence_backs_off(void **state)
     sim *s = set_out_install(50000, 1024, &version);
     s->mute = true;
     assert_true(sim_run(s, has_asked, KIT_MINUTES));
+    (void)sim_run(s, sim_is_committed, KIT_MINUTES);
+    assert_true(s->gets >= 4 && s->gets <= 7);
     (void)sim_run(s, sim_is_committed, 30 * KIT_MINUTES);
     assert_true(s->gets >= 20 && s->gets <= 60); /* 2, 4, … 60 seconds, and jitter */
     s->mute = false;
@@ -121,14 +123,18 @@ static void transfer__blocks_of_another_transfer_are_nothing(void **state)
     s->mute = true;
     assert_true(sim_run(s, has_asked, KIT_MINUTES));
     tde_get_status(&s->core, &before);
+    block[8] = (uint8_t)version.envelope_size; /* just what is waited for, but of another transfer */
+    block[9] = (uint8_t)(version.envelope_size >> 8);
+    memcpy(block + 12, version.envelope, version.envelope_size);
     for (int i = 0; i < 50; i++) {
-        block[0] = (uint8_t)i; /* the core's identifiers are random: none of these */
-        block[9] = 4;
-        sim_deliver(s, 1, block, sizeof block);
+        memcpy(block, s->last_transfer, 4);
+        block[i % 4] ^= (uint8_t)(i + 1);
+        sim_deliver(s, 1, block, 12 + version.envelope_size);
     }
     (void)sim_run(s, sim_is_committed, 1000);
     tde_get_status(&s->core, &after);
     assert_int_equal(after.refused, before.refused + 50);
+    assert_int_equal(sim_slot(s).state, tidemark_DeviceState_STATE_OFFERED);
     s->mute = false;
     expect_installed(s, &version);
 }

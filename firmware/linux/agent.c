@@ -1,5 +1,6 @@
 /*
- * agent.c: see agent.h. Everything happens on this one thread; whatever comes from others comes through the wake descriptor.
+ * agent.c: see agent.h. Everything happens on this one thread; whatever comes from others comes through the wake
+ * descriptor.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/agent.h"
@@ -61,7 +62,8 @@ typedef struct agent_all {
     uint8_t datagram[TM_LOCAL_DATAGRAM_MAX + 1];
 } agent_all;
 
-/* ---- The session -------------------------------------------------------------------------------------------------- */
+/* ---- The session --------------------------------------------------------------------------------------------------
+ */
 
 static void log_certificate(const agent_all *agent)
 {
@@ -94,7 +96,8 @@ static void take_event(agent_all *agent, const td_link_event *event)
     switch (event->kind) {
     case TD_LINK_CONNECTED:
         agent->last_why[0] = 0;
-        td_log_info(COMPONENT, "online: %s at %s:%d", agent->identity.device, agent->identity.host, agent->identity.port);
+        td_log_info(COMPONENT, "online: %s at %s:%d", agent->identity.device, agent->identity.host,
+                    agent->identity.port);
         tde_on_connected(&agent->core);
         break;
     case TD_LINK_DISCONNECTED:
@@ -134,7 +137,8 @@ static bool drain_link(agent_all *agent)
     return true; /* more may wait */
 }
 
-/* ---- Applications ------------------------------------------------------------------------------------------------- */
+/* ---- Applications -------------------------------------------------------------------------------------------------
+ */
 
 static void answer(agent_all *agent, size_t size, unsigned kind, const struct sockaddr_un *to, socklen_t to_size)
 {
@@ -173,7 +177,8 @@ static bool drain_socket(agent_all *agent)
     return true;
 }
 
-/* ---- The loop ----------------------------------------------------------------------------------------------------- */
+/* ---- The loop -----------------------------------------------------------------------------------------------------
+ */
 
 static void take_signal(agent_all *agent)
 {
@@ -230,7 +235,8 @@ static td_code turn(agent_all *agent, bool *more, td_err *err)
     return TD_OK;
 }
 
-/* ---- Start and end ------------------------------------------------------------------------------------------------ */
+/* ---- Start and end ------------------------------------------------------------------------------------------------
+ */
 
 static td_code apply_options(agent_all *agent, const td_agent_options *options, td_err *err)
 {
@@ -269,7 +275,8 @@ static td_code open_files(agent_all *agent, const td_agent_options *options, td_
     uint32_t mib = options->outbox_mib > 0 ? options->outbox_mib : TD_AGENT_OUTBOX_MIB_DEFAULT;
     uint32_t cells = mib * (1024 * 1024 / (TD_AGENT_OUTBOX_CELL + 32));
     td_identity_path(&agent->identity, "state.bin", path);
-    TD_TRY(td_state_file_open(&agent->state, path, tde_state_size(TD_STATE_ERASE_SIZE, 1, TD_AGENT_OUTBOX_CELL, cells), err));
+    TD_TRY(td_state_file_open(&agent->state, path, tde_state_size(TD_STATE_ERASE_SIZE, 1, TD_AGENT_OUTBOX_CELL, cells),
+                              err));
     TD_TRY(td_slot_files_open(&agent->slots, agent->identity.folder, err));
     TD_TRY(td_world_open(&agent->world, &td_clock_system, (uint64_t)TD_BUILD_EPOCH_S * 1000, err));
     agent->world.uplink_key = agent->identity.uplink_key;
@@ -286,15 +293,26 @@ static td_code fail_core(td_err *err, const char *what, int result)
 static td_code start_core(agent_all *agent, const td_agent_options *options, td_err *err)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    tde_config config = {
-        .device = agent->identity.device, .prefix = agent->identity.prefix, .agent = "tidemark-agent " TD_VERSION,
-        .hardware = agent->identity.hardware, .runtimes = agent->runtimes, .runtimes_count = agent->identity.runtime_count,
-        .ram_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0, .build_ms = agent->world.build_ms,
-        .contact_every_s = options->contact_s > 0 ? options->contact_s : CONTACT_DEFAULT_S, .block_size = BLOCK_SIZE,
-        .credit = CREDIT, .outbox_cell = TD_AGENT_OUTBOX_CELL};
-    tde_memory memory = {.message = agent->message, .message_size = sizeof agent->message, .directive = agent->directive,
-                         .directive_size = sizeof agent->directive, .work = agent->work, .work_size = sizeof agent->work};
-    tde_ports ports = {.state = td_state_file_port(&agent->state), .slots = td_slot_files_port(&agent->slots),
+    tde_config config = {.device = agent->identity.device,
+                         .prefix = agent->identity.prefix,
+                         .agent = "tidemark-agent " TD_VERSION,
+                         .hardware = agent->identity.hardware,
+                         .runtimes = agent->runtimes,
+                         .runtimes_count = agent->identity.runtime_count,
+                         .ram_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0,
+                         .build_ms = agent->world.build_ms,
+                         .contact_every_s = options->contact_s > 0 ? options->contact_s : CONTACT_DEFAULT_S,
+                         .block_size = BLOCK_SIZE,
+                         .credit = CREDIT,
+                         .outbox_cell = TD_AGENT_OUTBOX_CELL};
+    tde_memory memory = {.message = agent->message,
+                         .message_size = sizeof agent->message,
+                         .directive = agent->directive,
+                         .directive_size = sizeof agent->directive,
+                         .work = agent->work,
+                         .work_size = sizeof agent->work};
+    tde_ports ports = {.state = td_state_file_port(&agent->state),
+                       .slots = td_slot_files_port(&agent->slots),
                        .world = td_world_port(&agent->world)};
     int result = tde_start(&agent->core, &config, &memory, &ports);
     if (result != TDE_OK) {
@@ -316,8 +334,11 @@ static td_code start_link(agent_all *agent, td_err *err)
     if (result != TDE_OK) {
         return fail_core(err, "will", result);
     }
-    td_link_options options = {.identity = &agent->identity, .will_topic = topic, .will_payload = will,
-                               .will_size = will_size, .wake_fd = agent->wake_fd};
+    td_link_options options = {.identity = &agent->identity,
+                               .will_topic = topic,
+                               .will_payload = will,
+                               .will_size = will_size,
+                               .wake_fd = agent->wake_fd};
     TD_TRY(td_link_start(&options, &agent->link, err));
     agent->world.mqtt = td_link_mqtt(agent->link);
     return TD_OK;

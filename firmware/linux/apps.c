@@ -1,6 +1,6 @@
 /*
- * apps.c: see apps.h. Datagrams only count; td_apps_tick does what takes time (files, the core's durable writes), once for many
- * datagrams.
+ * apps.c: see apps.h. Datagrams only count; td_apps_tick does what takes time (files, the core's durable writes), once
+ * for many datagrams.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/apps.h"
@@ -45,7 +45,8 @@ static td_app *find_app(const td_apps *apps, const char *slot)
     return NULL;
 }
 
-/* ---- Windows ------------------------------------------------------------------------------------------------------ */
+/* ---- Windows ------------------------------------------------------------------------------------------------------
+ */
 
 static void begin_window(const td_apps *apps, td_app *app)
 {
@@ -61,14 +62,18 @@ static void close_window(td_apps *apps, td_app *app)
     }
     size_t size = 0;
     int64_t length = monotonic(apps) - app->began_ms;
-    tde_window_head head = {.manifest_digest = app->digest, .edges_digest = app->edges_digest, .start_ms = app->start_ms,
-                            .length_ms = length > 0 && length < UINT32_MAX ? (uint32_t)length : 0, .slot = app->slot};
+    tde_window_head head = {.manifest_digest = app->digest,
+                            .edges_digest = app->edges_digest,
+                            .start_ms = app->start_ms,
+                            .length_ms = length > 0 && length < UINT32_MAX ? (uint32_t)length : 0,
+                            .slot = app->slot};
     int result = tde_window_encode(&app->bins, &head, apps->window, apps->window_room, &size);
     if (result == TDE_BINS_OK) {
         result = tde_outbox_add_window(apps->core, apps->window, size);
     }
     if (result != TDE_OK) {
-        td_log_error(COMPONENT, "%s: a window of %u observations is lost: error %d", app->slot, app->bins.tally.n, result);
+        td_log_error(COMPONENT, "%s: a window of %u observations is lost: error %d", app->slot, app->bins.tally.n,
+                     result);
     }
     app->windows++;
     tde_bins_reset(&app->bins);
@@ -140,8 +145,8 @@ static void start_counting(const td_apps *apps, td_app *app)
     }
     int result = lay_out(app, &baseline);
     if (result != TDE_BINS_OK) {
-        td_log_error(COMPONENT, "%s: the baseline of version %s cannot be used: error %d; it is not watched", app->slot, id,
-                     result);
+        td_log_error(COMPONENT, "%s: the baseline of version %s cannot be used: error %d; it is not watched", app->slot,
+                     id, result);
         stop_counting(app);
         return;
     }
@@ -149,7 +154,8 @@ static void start_counting(const td_apps *apps, td_app *app)
     begin_window(apps, app);
 }
 
-/* ---- Records ------------------------------------------------------------------------------------------------------ */
+/* ---- Records ------------------------------------------------------------------------------------------------------
+ */
 
 static bool by_current_version(const td_app *app, const td_local_head *head)
 {
@@ -165,7 +171,8 @@ static bool resolve_texts(const td_app *app, td_local_record *record)
         if (!prediction && text.feature >= record->feature_count) {
             return false;
         }
-        float number = (float)tde_category(&app->bins, prediction ? TDE_PREDICTION : text.feature, text.text, text.length);
+        float number =
+            (float)tde_category(&app->bins, prediction ? TDE_PREDICTION : text.feature, text.text, text.length);
         if (prediction) {
             record->prediction = number;
         } else {
@@ -188,8 +195,11 @@ static void count_observation(td_apps *apps, td_app *app, td_local_record *recor
         app->failures++;
         return;
     }
-    tde_observation observation = {.features = record->features, .feature_count = record->feature_count,
-                                   .prediction = record->prediction, .score = record->score, .id = record->id,
+    tde_observation observation = {.features = record->features,
+                                   .feature_count = record->feature_count,
+                                   .prediction = record->prediction,
+                                   .score = record->score,
+                                   .id = record->id,
                                    .latency_us = record->latency_us,
                                    .group = (int32_t)tde_group_index(&app->bins, record->group, record->group_length)};
     int result = tde_observe(&app->bins, &observation);
@@ -268,8 +278,9 @@ td_code td_apps_datagram(td_apps *apps, const uint8_t *datagram, size_t size, un
         if (!more) {
             break;
         }
-        reply = record.type == TM_RECORD_ATTACH ? TM_RECORD_ATTACHED :
-                record.type == TM_RECORD_STATUS ? TM_RECORD_STATUS_IS : reply;
+        reply = record.type == TM_RECORD_ATTACH   ? TM_RECORD_ATTACHED
+                : record.type == TM_RECORD_STATUS ? TM_RECORD_STATUS_IS
+                                                  : reply;
         if (app != NULL && record.type != TM_RECORD_STATUS) {
             app->renewed = true;
             take_record(apps, app, &head, &record);
@@ -302,7 +313,8 @@ size_t td_apps_attached_reply(const td_apps *apps, const uint8_t *datagram, size
     return TM_LOCAL_RECORD_HEAD + body;
 }
 
-/* ---- The tick ----------------------------------------------------------------------------------------------------- */
+/* ---- The tick -----------------------------------------------------------------------------------------------------
+ */
 
 static void tell_core(td_apps *apps, td_app *app)
 {

@@ -1,5 +1,6 @@
 /*
- * enrol_code.c: see enrol_code.h. The commitment: the first 16 bytes of SHA-256(SHA-256(CA certificate, DER) ‖ SHA-256(keyset)).
+ * enrol_code.c: see enrol_code.h. The commitment: the first 16 bytes of SHA-256(SHA-256(CA certificate, DER) ‖
+ * SHA-256(keyset)).
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/enrol_code.h"
@@ -42,7 +43,8 @@ td_code td_enrol_code_parse(const char *text, td_enrol_secret *out, td_err *err)
         letters++;
     }
     if (letters != CODE_LETTERS) {
-        return td_fail(err, TD_INVALID, "enrolment code: %zu letters, expected %d; copy it whole", letters, CODE_LETTERS);
+        return td_fail(err, TD_INVALID, "enrolment code: %zu letters, expected %d; copy it whole", letters,
+                       CODE_LETTERS);
     }
     if (bytes[CODE_SIZE] != 0) {
         return td_fail(err, TD_INVALID, "enrolment code: the last letter cannot be right; copy it again");
@@ -90,8 +92,9 @@ td_code td_enrol_code_check(const td_enrol_secret *code, const char *ca_pem, con
     td_sha256_of(keyset, keyset_size, both + TD_DIGEST_SIZE);
     td_sha256_of(both, sizeof both, digest);
     if (!td_equal_secret(digest, code->digest, sizeof code->digest)) {
-        return td_fail(err, TD_DENIED, "the code is not of this server: its certificate or keyset is another; "
-                                       "check --server, or somebody stands in between");
+        return td_fail(err, TD_DENIED,
+                       "the code is not of this server: its certificate or keyset is another; "
+                       "check --server, or somebody stands in between");
     }
     return TD_OK;
 }

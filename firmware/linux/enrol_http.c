@@ -94,14 +94,19 @@ static td_code fail_transfer(const http_exchange *exchange, CURLcode result, con
 /* The problem's own words (RFC 9457), under the code that its status stands for. */
 static td_code fail_status(long status, const json_t *problem, const char *server, td_err *err)
 {
-    td_code code = status == 403 || status == 401 ? TD_DENIED : status == 404 ? TD_NOT_FOUND : status == 409 ? TD_CONFLICT :
-                   status == 503 || status == 429 ? TD_BUSY : status < 500 ? TD_INVALID : TD_IO;
+    td_code code = status == 403 || status == 401   ? TD_DENIED
+                   : status == 404                  ? TD_NOT_FOUND
+                   : status == 409                  ? TD_CONFLICT
+                   : status == 503 || status == 429 ? TD_BUSY
+                   : status < 500                   ? TD_INVALID
+                                                    : TD_IO;
     const char *detail = td_json_text(problem, "detail", td_json_text(problem, "title", NULL));
     return detail != NULL ? td_fail(err, code, "%s refuses: %s", server, detail)
                           : td_fail(err, code, "%s answers with HTTP status %ld", server, status);
 }
 
-td_code td_enrol_request_json(const td_enrol_http *http, const char *path, const json_t *body, json_t **out, td_err *err)
+td_code td_enrol_request_json(const td_enrol_http *http, const char *path, const json_t *body, json_t **out,
+                              td_err *err)
 {
     TD_CLEANUP(exchange_done) http_exchange exchange = {0};
     TD_CLEANUP(td_json_done) json_t *json = NULL;
@@ -118,7 +123,8 @@ td_code td_enrol_request_json(const td_enrol_http *http, const char *path, const
         return fail_transfer(&exchange, result, http->server, err);
     }
     (void)curl_easy_getinfo(exchange.curl, CURLINFO_RESPONSE_CODE, &status);
-    td_code code = td_json_parse(td_str_text(&exchange.answer), exchange.answer.size, "the server's answer", &json, err);
+    td_code code =
+        td_json_parse(td_str_text(&exchange.answer), exchange.answer.size, "the server's answer", &json, err);
     if (status < 200 || status > 299) {
         return fail_status(status, code == TD_OK ? json : NULL, http->server, err);
     }

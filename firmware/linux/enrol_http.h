@@ -16,8 +16,8 @@ typedef struct td_enrol_http {
     const char *ca_path; /* NULL: whoever answers is believed (only for what the code's digest checks) */
 } td_enrol_http;
 
-/* GET (body NULL) or POST of JSON; the answer must be a JSON object. DENIED, CONFLICT, INVALID … by the answer's status, with
- * the problem's own words; IO: no connection; DENIED: the server's certificate is not of ca_path. */
+/* GET (body NULL) or POST of JSON; the answer must be a JSON object. DENIED, CONFLICT, INVALID … by the answer's
+ * status, with the problem's own words; IO: no connection; DENIED: the server's certificate is not of ca_path. */
 TD_MUST_USE td_code td_enrol_request_json(const td_enrol_http *http, const char *path, const json_t *body, json_t **out,
                                           td_err *err);
 

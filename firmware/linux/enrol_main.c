@@ -1,8 +1,8 @@
 /*
  * enrol_main.c: tidemark-agent-enrol: lets a device in, once, with a code; its private key never leaves it.
  *
- * The idea: each step leaves a file that the next run finds, and device.json comes last. So running it again after a cut goes
- * on where it stopped: the same key is used, and an answer that arrived is never asked for twice.
+ * The idea: each step leaves a file that the next run finds, and device.json comes last. So running it again after a
+ * cut goes on where it stopped: the same key is used, and an answer that arrived is never asked for twice.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/clock.h"
@@ -21,21 +21,20 @@
 
 #define PENDING "enrolment.part" /* the server's answer until it is unpacked */
 
-static const char help[] =
-    "tidemark-agent enrol: lets this device in, once.\n"
-    "\n"
-    "usage: tidemark-agent enrol --server URL --code CODE --id DEVICE\n"
-    "                            --state DIR [options]\n"
-    "\n"
-    "  --server URL     https://HOST:PORT of the server's device listener\n"
-    "  --code CODE      from tidemark device enrol-code; works once\n"
-    "  --id DEVICE      the identifier to propose: 1 to 64 of a-z, 0-9, '-'\n"
-    "  --state DIR      the device's folder; made if need be (mode 0711)\n"
-    "  --hardware NAME  what a version may require\n"
-    "  --runtime NAME   what can run models here; may be repeated\n"
-    "  --tag KEY=VALUE  a tag to propose; may be repeated; the code's win\n"
-    "\n"
-    "Safe to run again after a cut: the same key is used again.\n";
+static const char help[] = "tidemark-agent enrol: lets this device in, once.\n"
+                           "\n"
+                           "usage: tidemark-agent enrol --server URL --code CODE --id DEVICE\n"
+                           "                            --state DIR [options]\n"
+                           "\n"
+                           "  --server URL     https://HOST:PORT of the server's device listener\n"
+                           "  --code CODE      from tidemark device enrol-code; works once\n"
+                           "  --id DEVICE      the identifier to propose: 1 to 64 of a-z, 0-9, '-'\n"
+                           "  --state DIR      the device's folder; made if need be (mode 0711)\n"
+                           "  --hardware NAME  what a version may require\n"
+                           "  --runtime NAME   what can run models here; may be repeated\n"
+                           "  --tag KEY=VALUE  a tag to propose; may be repeated; the code's win\n"
+                           "\n"
+                           "Safe to run again after a cut: the same key is used again.\n";
 
 typedef struct enrolment_run {
     const char *server, *code, *device, *state, *hardware;
@@ -64,7 +63,8 @@ static td_code add_tag(enrolment_run *enrolment, const char *text, td_err *err)
     memcpy(key, text, length);
     key[length] = 0;
     return json_object_set_new(enrolment->tags, key, json_string(equals + 1)) == 0
-               ? TD_OK : td_fail(err, TD_INVALID, "--tag %s: not UTF-8", text);
+               ? TD_OK
+               : td_fail(err, TD_INVALID, "--tag %s: not UTF-8", text);
 }
 
 static td_code set_option(enrolment_run *enrolment, const char *name, const char *value, td_err *err)
@@ -72,8 +72,11 @@ static td_code set_option(enrolment_run *enrolment, const char *name, const char
     const struct {
         const char *name;
         const char **out;
-    } texts[] = {{"--server", &enrolment->server}, {"--code", &enrolment->code}, {"--id", &enrolment->device},
-                 {"--state", &enrolment->state}, {"--hardware", &enrolment->hardware}};
+    } texts[] = {{"--server", &enrolment->server},
+                 {"--code", &enrolment->code},
+                 {"--id", &enrolment->device},
+                 {"--state", &enrolment->state},
+                 {"--hardware", &enrolment->hardware}};
     for (size_t i = 0; i < TD_COUNT_OF(texts); i++) {
         if (strcmp(name, texts[i].name) == 0) {
             *texts[i].out = value;
@@ -82,12 +85,14 @@ static td_code set_option(enrolment_run *enrolment, const char *name, const char
     }
     if (strcmp(name, "--runtime") == 0) {
         return json_array_append_new(enrolment->runtimes, json_string(value)) == 0
-                   ? TD_OK : td_fail(err, TD_INVALID, "--runtime %s: not UTF-8", value);
+                   ? TD_OK
+                   : td_fail(err, TD_INVALID, "--runtime %s: not UTF-8", value);
     }
     if (strcmp(name, "--tag") == 0) {
         return add_tag(enrolment, value, err);
     }
-    static const char *const known[] = {"--server", "--code", "--id", "--state", "--hardware", "--runtime", "--tag", NULL};
+    static const char *const known[] = {"--server",   "--code",    "--id",  "--state",
+                                        "--hardware", "--runtime", "--tag", NULL};
     const char *near = td_nearest(name, known);
     return td_fail(err, TD_INVALID, "unknown option %s; did you mean %s?", name, near != NULL ? near : "--help");
 }
@@ -102,7 +107,9 @@ static td_code parse_arguments(enrolment_run *enrolment, char **argv, td_err *er
     }
     const struct {
         const char *name, *value;
-    } needed[] = {{"--server", enrolment->server}, {"--code", enrolment->code}, {"--id", enrolment->device},
+    } needed[] = {{"--server", enrolment->server},
+                  {"--code", enrolment->code},
+                  {"--id", enrolment->device},
                   {"--state", enrolment->state}};
     for (size_t i = 0; i < TD_COUNT_OF(needed); i++) {
         if (needed[i].value == NULL) {
@@ -115,7 +122,8 @@ static td_code parse_arguments(enrolment_run *enrolment, char **argv, td_err *er
     return td_enrol_code_parse(enrolment->code, &enrolment->secret, err);
 }
 
-/* ---- Steps -------------------------------------------------------------------------------------------------------- */
+/* ---- Steps --------------------------------------------------------------------------------------------------------
+ */
 
 static void path_of(const enrolment_run *enrolment, const char *name, char out[4096])
 {
@@ -140,8 +148,10 @@ static td_code open_folder(enrolment_run *enrolment, td_err *err)
     snprintf(enrolment->folder, sizeof enrolment->folder, "%s", absolute);
     path_of(enrolment, "device.json", path);
     if (td_path_exists(path)) {
-        return td_fail(err, TD_CONFLICT, "%s holds an enrolled device already: start it with tidemark-agent run --state %s, or "
-                       "enrol into another folder", enrolment->state, enrolment->state);
+        return td_fail(err, TD_CONFLICT,
+                       "%s holds an enrolled device already: start it with tidemark-agent run --state %s, or "
+                       "enrol into another folder",
+                       enrolment->state, enrolment->state);
     }
     return TD_OK;
 }
@@ -216,7 +226,8 @@ static td_code check_certificate(const enrolment_run *enrolment, const json_t *a
     TD_TRY(td_x509_read(pem, strlen(pem), &facts, err));
     td_key_public(enrolment->key, own);
     if (strcmp(facts.common_name, enrolment->device) != 0 || memcmp(facts.public_key, own, sizeof own) != 0) {
-        return td_fail(err, TD_CORRUPT, "the certificate that the server made is not for this device's key and identifier");
+        return td_fail(err, TD_CORRUPT,
+                       "the certificate that the server made is not for this device's key and identifier");
     }
     return TD_OK;
 }
@@ -242,10 +253,12 @@ static td_code device_json(const enrolment_run *enrolment, const json_t *answer,
     if (port < 1 || port > 65535) {
         return td_fail(err, TD_CORRUPT, "the server's answer names no broker");
     }
-    TD_CLEANUP(td_json_done) json_t *json = json_pack(
-        "{s:s,s:s,s:{s:s,s:I,s:s},s:s,s:O,s:s}", "device", enrolment->device, "server", enrolment->server, "mqtt", "host",
-        named[0] != 0 ? named : host, "port", (json_int_t)port, "prefix", td_json_text(mqtt, "prefix", "tm/v1"), "hardware",
-        enrolment->hardware != NULL ? enrolment->hardware : "", "runtimes", enrolment->runtimes, "enrolled_at", at);
+    TD_CLEANUP(td_json_done)
+    json_t *json = json_pack("{s:s,s:s,s:{s:s,s:I,s:s},s:s,s:O,s:s}", "device", enrolment->device, "server",
+                             enrolment->server, "mqtt", "host", named[0] != 0 ? named : host, "port", (json_int_t)port,
+                             "prefix", td_json_text(mqtt, "prefix", "tm/v1"), "hardware",
+                             enrolment->hardware != NULL ? enrolment->hardware : "", "runtimes", enrolment->runtimes,
+                             "enrolled_at", at);
     return json != NULL ? td_json_write(json, out, err) : td_fail(err, TD_NOMEM, "no memory for device.json");
 }
 
@@ -261,7 +274,8 @@ static td_code unpack(const enrolment_run *enrolment, td_err *err)
     TD_TRY(td_json_parse(text.data, text.size, PENDING, &answer, err));
     const char *name = td_json_text(answer, "device", enrolment->device);
     if (strcmp(name, enrolment->device) != 0) {
-        return td_fail(err, TD_CONFLICT, "%s holds the unfinished enrolment of %s: use --id %s", enrolment->state, name, name);
+        return td_fail(err, TD_CONFLICT, "%s holds the unfinished enrolment of %s: use --id %s", enrolment->state, name,
+                       name);
     }
     TD_TRY(check_certificate(enrolment, answer, err));
     const char *key = td_json_text(answer, "uplink_key", "");

@@ -1,5 +1,6 @@
 /*
- * identity.c: see identity.h. device.json is written last at enrolment, so its presence says that all the rest is there.
+ * identity.c: see identity.h. device.json is written last at enrolment, so its presence says that all the rest is
+ * there.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/identity.h"
@@ -23,7 +24,10 @@ static const td_json_field device_fields[] = {
     {.name = "server", .type = TD_JSON_STRING, .required = true},
     {.name = "mqtt", .type = TD_JSON_OBJECT, .required = true, .fields = mqtt_fields},
     {.name = "hardware", .type = TD_JSON_STRING, .minimum = 0, .maximum = 64},
-    {.name = "runtimes", .type = TD_JSON_ARRAY, .item_type = TD_JSON_STRING, .minimum = 0,
+    {.name = "runtimes",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_STRING,
+     .minimum = 0,
      .maximum = TD_IDENTITY_RUNTIMES_MAX},
     {.name = "enrolled_at", .type = TD_JSON_STRING},
     {.name = NULL},
@@ -77,12 +81,12 @@ static td_code take_json(td_identity *identity, const json_t *json, td_err *err)
     snprintf(identity->hardware, sizeof identity->hardware, "%s", td_json_text(json, "hardware", ""));
     identity->port = (int)td_json_int(mqtt, "port", 0);
     if (!td_identity_name_is_good(identity->device)) {
-        return td_fail(err, TD_INVALID, "device.json: \"%s\" is no device identifier ([a-z0-9-]{1,64})", identity->device);
+        return td_fail(err, TD_INVALID, "device.json: \"%s\" is no device identifier ([a-z0-9-]{1,64})",
+                       identity->device);
     }
     size_t index;
     const json_t *runtime;
-    json_array_foreach(json_object_get(json, "runtimes"), index, runtime)
-    {
+    json_array_foreach (json_object_get(json, "runtimes"), index, runtime) {
         const char *name = json_string_value(runtime);
         TD_TRY(add_runtime(identity, name, strlen(name), err));
     }
@@ -96,9 +100,10 @@ static td_code read_device(td_identity *identity, td_err *err)
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     td_identity_path(identity, "device.json", path);
     if (!td_path_exists(path)) {
-        return td_fail(err, TD_NOT_FOUND,
-                       "%s is not there, this device is not enrolled: tidemark-agent enrol --server https://… --code … --id …",
-                       path);
+        return td_fail(
+            err, TD_NOT_FOUND,
+            "%s is not there, this device is not enrolled: tidemark-agent enrol --server https://… --code … --id …",
+            path);
     }
     TD_TRY(td_file_read(path, 65536, &text, err));
     TD_TRY(td_json_parse(text.data, text.size, "device.json", &json, err));

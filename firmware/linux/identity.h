@@ -30,8 +30,8 @@ typedef struct td_identity {
     td_str keyset; /* a SignedMessage */
 } td_identity;
 
-/* Reads and checks all of it. NOT_FOUND: not enrolled yet (the message says how to). INVALID, CORRUPT, IO, DENIED. Free with
- * td_identity_done, which wipes the key. */
+/* Reads and checks all of it. NOT_FOUND: not enrolled yet (the message says how to). INVALID, CORRUPT, IO, DENIED. Free
+ * with td_identity_done, which wipes the key. */
 TD_MUST_USE td_code td_identity_read(const char *folder, td_identity *out, td_err *err);
 void td_identity_done(td_identity *identity);
 /* "a,b,c" into the list of runtimes. INVALID: a name outside [A-Za-z0-9._-]{1,32}, more than eight. */

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Room that messages leave for news of the session, which may not be lost. There are at most a few a second of those, and a
- * callback must not wait for the loop: the loop may be waiting for Paho's lock, which the callback holds. */
+/* Room that messages leave for news of the session, which may not be lost. There are at most a few a second of those,
+ * and a callback must not wait for the loop: the loop may be waiting for Paho's lock, which the callback holds. */
 #define SESSION_ROOM 32
 #define MESSAGES_MAX (TD_LINK_QUEUE - SESSION_ROOM)
 
@@ -101,13 +101,25 @@ static td_code connect_link(td_link *link, const td_link_options *options, td_er
     td_identity_path(identity, "device.key", key);
     snprintf(filter, sizeof filter, "%s#", link->down);
     const td_mqtt_subscription subscriptions[] = {{filter, 1}, {link->server, 1}, {NULL, 0}};
-    td_mqtt_options mqtt = {
-        .host = identity->host, .port = identity->port, .tls = true,
-        .ca_path = ca, .certificate_path = certificate, .key_path = key, .client_id = identity->device,
-        .session_expiry_s = TD_LINK_SESSION_S, .keepalive_s = 60,
-        .will_topic = options->will_topic, .will_payload = options->will_payload, .will_size = options->will_size,
-        .will_delay_s = TD_LINK_WILL_DELAY_S, .subscriptions = subscriptions, .inflight_max = 256,
-        .context = link, .connected = on_connected, .disconnected = on_disconnected, .message = on_message};
+    td_mqtt_options mqtt = {.host = identity->host,
+                            .port = identity->port,
+                            .tls = true,
+                            .ca_path = ca,
+                            .certificate_path = certificate,
+                            .key_path = key,
+                            .client_id = identity->device,
+                            .session_expiry_s = TD_LINK_SESSION_S,
+                            .keepalive_s = 60,
+                            .will_topic = options->will_topic,
+                            .will_payload = options->will_payload,
+                            .will_size = options->will_size,
+                            .will_delay_s = TD_LINK_WILL_DELAY_S,
+                            .subscriptions = subscriptions,
+                            .inflight_max = 256,
+                            .context = link,
+                            .connected = on_connected,
+                            .disconnected = on_disconnected,
+                            .message = on_message};
     return td_mqtt_start(&mqtt, &link->mqtt, err);
 }
 

@@ -1,8 +1,9 @@
 /*
  * link.h: the agent's MQTT session, and the queue that brings what arrives to the agent's one loop.
  *
- * Callbacks of core/mqtt run on other threads: they copy, put the copy into a bounded queue and wake the loop by an eventfd.
- * Content blocks may take only three quarters of the queue; a block that finds no room is dropped and asked for again.
+ * Callbacks of core/mqtt run on other threads: they copy, put the copy into a bounded queue and wake the loop by an
+ * eventfd. Content blocks may take only three quarters of the queue; a block that finds no room is dropped and asked
+ * for again.
  * Threads: td_link_take and the rest from the loop.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,8 +1,8 @@
 /*
  * local.h: reads the datagrams of applications (docs/spec/local-api.md) within bounds.
  *
- * The bytes come from any program that may open the socket: nothing of a datagram is used before its head was checked, each
- * record is checked before it is handed on, and the first bad record ends the datagram.
+ * The bytes come from any program that may open the socket: nothing of a datagram is used before its head was checked,
+ * each record is checked before it is handed on, and the first bad record ends the datagram.
  * Threads: no state.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,7 +15,7 @@
 typedef struct td_local_head {
     char slot[TM_LOCAL_SLOT_MAX + 1];
     uint8_t model[TM_LOCAL_MODEL_SIZE];
-    bool any_model; /* model is all zeros */
+    bool any_model;         /* model is all zeros */
     const uint8_t *records; /* what follows the head */
     size_t records_size;
 } td_local_head;

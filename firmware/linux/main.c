@@ -1,6 +1,6 @@
 /*
- * main.c: tidemark-agent: run, status, enrol. Enrolment is a program of its own beside this one, so that the agent that stays in
- * memory never loads an HTTP client.
+ * main.c: tidemark-agent: run, status, enrol. Enrolment is a program of its own beside this one, so that the agent that
+ * stays in memory never loads an HTTP client.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/log.h"
@@ -18,34 +18,33 @@
 
 #define EXIT_USAGE 2
 
-static const char help[] =
-    "tidemark-agent: receives models, installs them safely, and says how they do.\n"
-    "\n"
-    "usage:\n"
-    "  tidemark-agent enrol --server URL --code CODE --id DEVICE --state DIR\n"
-    "  tidemark-agent run --state DIR [options]\n"
-    "  tidemark-agent status --state DIR [--json]\n"
-    "\n"
-    "enrol   once a device: makes its key here and gets its certificate\n"
-    "        (tidemark-agent enrol --help)\n"
-    "run     the agent itself; stays in the foreground, logs to stderr;\n"
-    "        SIGTERM stops it, SIGHUP makes it report itself again\n"
-    "status  what the running agent says of itself\n"
-    "\n"
-    "options of run:\n"
-    "  --state DIR        the device's folder: identity, models, outbox\n"
-    "  --hardware NAME    what a version may require; default: as enrolled\n"
-    "  --runtime NAME     what can run models here, may be repeated (onnx,\n"
-    "                     tflite); default: as enrolled\n"
-    "  --app-group GROUP  Unix group whose programs may use the socket\n"
-    "                     DIR/run/agent.sock; default: only this user\n"
-    "  --contact SECONDS  be heard at least this often, 10 to 86400;\n"
-    "                     default 300; a directive may change it\n"
-    "  --outbox MIB       room for windows while offline, 1 to 1024;\n"
-    "                     default 4, fixed when the state is first made\n"
-    "  --log LEVEL        debug, info, warn or error; default info\n"
-    "  --log-json         one JSON object a line\n"
-    "  --help, --version\n";
+static const char help[] = "tidemark-agent: receives models, installs them safely, and says how they do.\n"
+                           "\n"
+                           "usage:\n"
+                           "  tidemark-agent enrol --server URL --code CODE --id DEVICE --state DIR\n"
+                           "  tidemark-agent run --state DIR [options]\n"
+                           "  tidemark-agent status --state DIR [--json]\n"
+                           "\n"
+                           "enrol   once a device: makes its key here and gets its certificate\n"
+                           "        (tidemark-agent enrol --help)\n"
+                           "run     the agent itself; stays in the foreground, logs to stderr;\n"
+                           "        SIGTERM stops it, SIGHUP makes it report itself again\n"
+                           "status  what the running agent says of itself\n"
+                           "\n"
+                           "options of run:\n"
+                           "  --state DIR        the device's folder: identity, models, outbox\n"
+                           "  --hardware NAME    what a version may require; default: as enrolled\n"
+                           "  --runtime NAME     what can run models here, may be repeated (onnx,\n"
+                           "                     tflite); default: as enrolled\n"
+                           "  --app-group GROUP  Unix group whose programs may use the socket\n"
+                           "                     DIR/run/agent.sock; default: only this user\n"
+                           "  --contact SECONDS  be heard at least this often, 10 to 86400;\n"
+                           "                     default 300; a directive may change it\n"
+                           "  --outbox MIB       room for windows while offline, 1 to 1024;\n"
+                           "                     default 4, fixed when the state is first made\n"
+                           "  --log LEVEL        debug, info, warn or error; default info\n"
+                           "  --log-json         one JSON object a line\n"
+                           "  --help, --version\n";
 
 typedef struct run_flags {
     td_agent_options agent;
@@ -71,7 +70,8 @@ static td_code parse_level(const char *text, td_log_level *out, td_err *err)
     return td_fail(err, TD_INVALID, "--log %s: expected debug, info, warn or error", text);
 }
 
-static td_code parse_number(const char *name, const char *text, int64_t minimum, int64_t maximum, uint32_t *out, td_err *err)
+static td_code parse_number(const char *name, const char *text, int64_t minimum, int64_t maximum, uint32_t *out,
+                            td_err *err)
 {
     int64_t value;
     TD_TRY(td_parse_int(text, name, minimum, maximum, &value, err));
@@ -97,8 +97,9 @@ static td_code set_option(run_flags *flags, const char *name, const char *value,
     } else if (strcmp(name, "--log") == 0) {
         return parse_level(value, &flags->level, err);
     } else {
-        static const char *const known[] = {"--state", "--hardware", "--runtime", "--app-group", "--contact", "--outbox",
-                                            "--log",   "--log-json", "--json",    "--help",      "--version", NULL};
+        static const char *const known[] = {"--state",   "--hardware", "--runtime", "--app-group",
+                                            "--contact", "--outbox",   "--log",     "--log-json",
+                                            "--json",    "--help",     "--version", NULL};
         const char *near = td_nearest(name, known);
         return td_fail(err, TD_INVALID, "unknown option %s%s%s%s", name, near != NULL ? "; did you mean " : "",
                        near != NULL ? near : "", near != NULL ? "?" : "");
@@ -194,8 +195,8 @@ int main(int argc, char **argv)
     if (strcmp(verb, "run") != 0 && strcmp(verb, "status") != 0) {
         static const char *const verbs[] = {"run", "status", "enrol", NULL};
         const char *near = td_nearest(verb, verbs);
-        return finish(td_fail(&err, TD_INVALID, "unknown command \"%s\"; did you mean %s? (tidemark-agent --help)", verb,
-                              near != NULL ? near : "run"),
+        return finish(td_fail(&err, TD_INVALID, "unknown command \"%s\"; did you mean %s? (tidemark-agent --help)",
+                              verb, near != NULL ? near : "run"),
                       &err);
     }
     td_code code = parse_flags(&flags, argv + 2, &err);

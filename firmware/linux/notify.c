@@ -39,10 +39,12 @@ uint32_t td_notify_watchdog_ms(void)
     const char *process = getenv("WATCHDOG_PID");
     int64_t value, pid;
     td_err err;
-    if (microseconds == NULL || td_parse_int(microseconds, "WATCHDOG_USEC", 1000, INT64_MAX / 2, &value, &err) != TD_OK) {
+    if (microseconds == NULL ||
+        td_parse_int(microseconds, "WATCHDOG_USEC", 1000, INT64_MAX / 2, &value, &err) != TD_OK) {
         return 0;
     }
-    if (process != NULL && (td_parse_int(process, "WATCHDOG_PID", 0, INT32_MAX, &pid, &err) != TD_OK || pid != getpid())) {
+    if (process != NULL &&
+        (td_parse_int(process, "WATCHDOG_PID", 0, INT32_MAX, &pid, &err) != TD_OK || pid != getpid())) {
         return 0;
     }
     int64_t half = value / 2000;

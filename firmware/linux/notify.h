@@ -1,5 +1,6 @@
 /*
- * notify.h: tells systemd how the service is (sd_notify(3)'s protocol: a datagram to $NOTIFY_SOCKET), without its library.
+ * notify.h: tells systemd how the service is (sd_notify(3)'s protocol: a datagram to $NOTIFY_SOCKET), without its
+ * library.
  *
  * Outside systemd all of it does nothing.
  * SPDX-License-Identifier: Apache-2.0

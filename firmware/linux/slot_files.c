@@ -1,8 +1,9 @@
 /*
  * slot_files.c: the slots port: begin, write, read, sync, commit, switch.
  *
- * The idea: content is written into a folder that nothing points to; the switch is one rename of a link. Whatever makes a name
- * appear is followed by an fsync of the folder that holds the name, so sync() of an object needs only its own data.
+ * The idea: content is written into a folder that nothing points to; the switch is one rename of a link. Whatever makes
+ * a name appear is followed by an fsync of the folder that holds the name, so sync() of an object needs only its own
+ * data.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/slot_files.h"
@@ -60,7 +61,8 @@ static bool slot_is_good(const char *slot)
 typedef char path_text[PATH_MAX];
 
 /* <root>/<slot>[/<more>[/<id>]]; more and digest may be NULL. */
-static int slot_path(const td_slot_files *files, const char *slot, const char *more, const uint8_t *digest, path_text out)
+static int slot_path(const td_slot_files *files, const char *slot, const char *more, const uint8_t *digest,
+                     path_text out)
 {
     char id[TD_PLACE_ID_TEXT] = "";
     if (!slot_is_good(slot)) {
@@ -86,7 +88,9 @@ static int object_path(const td_slot_files *files, const tde_place *place, const
     if (result != TDE_OK) {
         return result;
     }
-    const char *middle = object->kind == TDE_OBJECT_TABLE ? "/tables/" : object->kind == TDE_OBJECT_FILE ? "/" : "/envelope";
+    const char *middle = object->kind == TDE_OBJECT_TABLE  ? "/tables/"
+                         : object->kind == TDE_OBJECT_FILE ? "/"
+                                                           : "/envelope";
     int length = snprintf(out, PATH_MAX, "%s%s%s", folder, middle, named ? object->name : "");
     return length > 0 && length < PATH_MAX ? TDE_OK : TDE_LIMIT;
 }
@@ -97,7 +101,8 @@ static void forget_open(td_slot_files *files)
     files->open_path[0] = 0;
 }
 
-/* ---- begin -------------------------------------------------------------------------------------------------------- */
+/* ---- begin --------------------------------------------------------------------------------------------------------
+ */
 
 static int check_room(const td_slot_files *files, const path_text folder, const path_text meta, uint64_t size)
 {
@@ -108,7 +113,8 @@ static int check_room(const td_slot_files *files, const path_text folder, const 
     uint64_t there = td_tree_bytes(folder) + td_tree_bytes(meta);
     uint64_t missing = size > there ? size - there : 0;
     uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
-    return missing == 0 || (room > TD_SLOT_ROOM_RESERVE && room - TD_SLOT_ROOM_RESERVE >= missing) ? TDE_OK : TDE_NO_SPACE;
+    return missing == 0 || (room > TD_SLOT_ROOM_RESERVE && room - TD_SLOT_ROOM_RESERVE >= missing) ? TDE_OK
+                                                                                                   : TDE_NO_SPACE;
 }
 
 static int write_digest(const path_text meta, const uint8_t digest[TD_DIGEST_SIZE])
@@ -149,7 +155,8 @@ static int slots_begin(void *context, const tde_place *place, uint64_t size)
     return result == TDE_OK ? write_digest(meta, place->digest) : result;
 }
 
-/* ---- Objects ------------------------------------------------------------------------------------------------------ */
+/* ---- Objects ------------------------------------------------------------------------------------------------------
+ */
 
 /* Makes the folders of a path and the empty file, all names durable. */
 static int create_object(td_slot_files *files, const path_text path, int *fd_out)
@@ -197,8 +204,8 @@ static int open_object(td_slot_files *files, const path_text path)
     return TDE_OK;
 }
 
-static int slots_write(void *context, const tde_place *place, const tde_object *object, uint64_t offset, const void *data,
-                       size_t size)
+static int slots_write(void *context, const tde_place *place, const tde_object *object, uint64_t offset,
+                       const void *data, size_t size)
 {
     td_slot_files *files = context;
     path_text path;
@@ -323,7 +330,8 @@ static int slots_reuse(void *context, const tde_place *place, const tde_object *
     return result == TDE_OK ? 1 : result;
 }
 
-/* ---- The switch --------------------------------------------------------------------------------------------------- */
+/* ---- The switch ---------------------------------------------------------------------------------------------------
+ */
 
 static int slots_commit(void *context, const tde_place *place)
 {

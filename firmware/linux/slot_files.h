@@ -1,13 +1,14 @@
 /*
  * slot_files.h: versions of models as folders, and `current` as the one link that says which of them runs.
  *
- *     slots/<slot>/<id>/…                files of a version by their names in the manifest; id = 32 hexadecimal digits, the
- *                                        first half of the manifest's digest
- *     slots/<slot>/current -> <id>       switched by rename
- *     slots/<slot>/.meta/<id>/digest     the whole digest (64 digits), envelope, tables/…: not for applications
+ *     slots/<slot>/<id>/…             files of a version by their names in the manifest
+ *     slots/<slot>/current -> <id>    switched by rename
+ *     slots/<slot>/.meta/<id>/…       digest (64 digits), envelope, tables/…: not for applications
  *
- * Each step leaves either the old or the new on the disk; the core's record decides and repairs at start. The folders are
- * readable by all so that applications of other users may run the models; nothing secret is in them.
+ * <id> is 32 hexadecimal digits: the first half of the manifest's digest.
+ *
+ * Each step leaves either the old or the new on the disk; the core's record decides and repairs at start. The folders
+ * are readable by all so that applications of other users may run the models; nothing secret is in them.
  * Threads: belongs to the agent's loop.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,7 +21,7 @@
 
 #include <limits.h>
 
-#define TD_PLACE_ID_TEXT 33                         /* 32 hexadecimal digits, NUL */
+#define TD_PLACE_ID_TEXT 33                          /* 32 hexadecimal digits, NUL */
 #define TD_SLOT_ROOM_RESERVE ((uint64_t)1024 * 1024) /* bytes that stay free on the disk besides a version */
 
 typedef struct td_slot_files {

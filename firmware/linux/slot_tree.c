@@ -1,6 +1,6 @@
 /*
- * slot_tree.c: see slot_tree.h. One walk serves all: it calls a function for each regular file and for each folder after its
- * children, and stops at the first result that is not zero.
+ * slot_tree.c: see slot_tree.h. One walk serves all: it calls a function for each regular file and for each folder
+ * after its children, and stops at the first result that is not zero.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/slot_tree.h"

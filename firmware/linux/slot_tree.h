@@ -24,6 +24,7 @@ int td_tree_copy(const char *path, int fd, uint64_t size);
 /* Makes all files below read-only and everything durable: files, then folders from the leaves up. */
 TD_MUST_USE td_code td_tree_settle(const char *folder, td_err *err);
 /* Removes each child folder whose name is a place id (32 hexadecimal digits) not among the digests'. */
-TD_MUST_USE td_code td_tree_keep(const char *folder, const uint8_t (*digests)[TD_DIGEST_SIZE], size_t count, td_err *err);
+TD_MUST_USE td_code td_tree_keep(const char *folder, const uint8_t (*digests)[TD_DIGEST_SIZE], size_t count,
+                                 td_err *err);
 
 #endif

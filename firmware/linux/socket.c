@@ -25,8 +25,9 @@ static td_code address_of(const char *state, struct sockaddr_un *address, td_err
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
     int length = snprintf(address->sun_path, sizeof address->sun_path, "%s/run/agent.sock", state);
     if (length < 0 || (size_t)length >= sizeof address->sun_path) {
-        return td_fail(err, TD_LIMIT, "%s/run/agent.sock is longer than a socket's path may be (%zu): use a shorter --state",
-                       state, sizeof address->sun_path - 1);
+        return td_fail(err, TD_LIMIT,
+                       "%s/run/agent.sock is longer than a socket's path may be (%zu): use a shorter --state", state,
+                       sizeof address->sun_path - 1);
     }
     return TD_OK;
 }
@@ -52,7 +53,8 @@ static td_code give_to_group(const char *path, const char *group, td_err *err)
     if (group != NULL && entry == NULL) {
         return td_fail(err, TD_NOT_FOUND, "no group \"%s\" on this machine: groupadd --system %s", group, group);
     }
-    if ((entry != NULL && chown(path, (uid_t)-1, entry->gr_gid) != 0) || chmod(path, entry != NULL ? 0660 : 0600) != 0) {
+    if ((entry != NULL && chown(path, (uid_t)-1, entry->gr_gid) != 0) ||
+        chmod(path, entry != NULL ? 0660 : 0600) != 0) {
         return td_fail_errno(err, errno, "%s", path);
     }
     return TD_OK;
@@ -118,7 +120,8 @@ td_code td_agent_ask(const char *state, const void *datagram, size_t size, int t
     }
     if (sendto(fd, datagram, size, MSG_NOSIGNAL, (const struct sockaddr *)&address, sizeof address) < 0) {
         if (errno == ENOENT || errno == ECONNREFUSED) {
-            return td_fail(err, TD_NOT_FOUND, "no agent runs on %s: start it with tidemark-agent run --state %s", state, state);
+            return td_fail(err, TD_NOT_FOUND, "no agent runs on %s: start it with tidemark-agent run --state %s", state,
+                           state);
         }
         return td_fail_errno(err, errno, "%s", address.sun_path);
     }

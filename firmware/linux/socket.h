@@ -19,7 +19,8 @@ typedef struct td_agent_socket {
 TD_MUST_USE td_code td_agent_socket_open(td_agent_socket *sock, const char *state, const char *group, td_err *err);
 /* Removes the socket, gives the lock back. */
 void td_agent_socket_close(td_agent_socket *sock);
-/* Sends one datagram to the agent of `state` and waits up to timeout_ms for its answer. NOT_FOUND: no agent listens there. */
+/* Sends one datagram to the agent of `state` and waits up to timeout_ms for its answer. NOT_FOUND: no agent listens
+ * there. */
 TD_MUST_USE td_code td_agent_ask(const char *state, const void *datagram, size_t size, int timeout_ms, void *answer,
                                  size_t *answer_size, td_err *err);
 

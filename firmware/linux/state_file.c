@@ -1,5 +1,6 @@
 /*
- * state_file.c: see state_file.h. A new file is filled under another name and renamed, so that a half-made one is never read.
+ * state_file.c: see state_file.h. A new file is filled under another name and renamed, so that a half-made one is never
+ * read.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/state_file.h"
@@ -46,8 +47,8 @@ td_code td_state_file_open(td_state_file *file, const char *path, uint32_t size,
     }
     if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > INT32_MAX || st.st_size % TD_STATE_ERASE_SIZE != 0) {
         close(fd);
-        return td_fail(err, TD_CORRUPT, "%s has %lld bytes, which is no state of an agent: move it away to start anew", path,
-                       (long long)st.st_size);
+        return td_fail(err, TD_CORRUPT, "%s has %lld bytes, which is no state of an agent: move it away to start anew",
+                       path, (long long)st.st_size);
     }
     file->fd = fd;
     file->size = (uint32_t)st.st_size;
@@ -134,6 +135,11 @@ static int state_erase(void *context, uint32_t offset, uint32_t size)
 
 tde_state_port td_state_file_port(td_state_file *file)
 {
-    return (tde_state_port){.context = file, .size = file->size, .erase_size = TD_STATE_ERASE_SIZE, .program_size = 1,
-                            .read = state_read, .program = state_program, .erase = state_erase};
+    return (tde_state_port){.context = file,
+                            .size = file->size,
+                            .erase_size = TD_STATE_ERASE_SIZE,
+                            .program_size = 1,
+                            .read = state_read,
+                            .program = state_program,
+                            .erase = state_erase};
 }

@@ -13,7 +13,8 @@
 
 #define ANSWER_MS 3000
 
-/* ---- In the agent ------------------------------------------------------------------------------------------------- */
+/* ---- In the agent -------------------------------------------------------------------------------------------------
+ */
 
 static void set_digest(json_t *object, const char *key, const uint8_t digest[TDE_DIGEST_SIZE])
 {
@@ -26,11 +27,11 @@ static void set_digest(json_t *object, const char *key, const uint8_t digest[TDE
 
 static json_t *slot_json(const tde_slot_view *view, const td_apps *apps)
 {
-    json_t *slot = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I}", "slot", view->name, "state", tde_state_name(view->state),
-                             "reason", tde_reason_name(view->reason), "bytes_done", (json_int_t)view->bytes_done,
-                             "bytes_total", (json_int_t)view->bytes_total, "directive_sequence",
-                             (json_int_t)view->directive_sequence, "security_counter",
-                             (json_int_t)view->security_counter);
+    json_t *slot =
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I}", "slot", view->name, "state", tde_state_name(view->state), "reason",
+                  tde_reason_name(view->reason), "bytes_done", (json_int_t)view->bytes_done, "bytes_total",
+                  (json_int_t)view->bytes_total, "directive_sequence", (json_int_t)view->directive_sequence,
+                  "security_counter", (json_int_t)view->security_counter);
     set_digest(slot, "current", view->current);
     set_digest(slot, "running", view->running);
     set_digest(slot, "previous", view->previous);
@@ -57,14 +58,15 @@ static json_t *status_json(const tde_core *core, const td_apps *apps, const td_i
                      identity->device, "agent", TD_VERSION, "pid", (int)getpid(), "hardware", identity->hardware,
                      "connected", status.connected, "server_online", status.server_online, "broker", identity->host,
                      "directive_sequence", (json_int_t)status.directive_sequence, "keyset_version",
-                     (json_int_t)status.keyset_version, "contact_every_s", (json_int_t)status.contact_every_s, "refused",
-                     (json_int_t)status.refused, "outbox", "next", (json_int_t)outbox.next, "settled",
+                     (json_int_t)status.keyset_version, "contact_every_s", (json_int_t)status.contact_every_s,
+                     "refused", (json_int_t)status.refused, "outbox", "next", (json_int_t)outbox.next, "settled",
                      (json_int_t)outbox.settled, "kept", (json_int_t)outbox.kept, "dropped", (json_int_t)outbox.dropped,
                      "applications", "datagrams", (json_int_t)apps->datagrams, "refused", (json_int_t)apps->refused,
                      "slots", slots);
 }
 
-size_t td_status_reply(const tde_core *core, const td_apps *apps, const td_identity *identity, uint8_t *out, size_t room)
+size_t td_status_reply(const tde_core *core, const td_apps *apps, const td_identity *identity, uint8_t *out,
+                       size_t room)
 {
     td_err err;
     TD_CLEANUP(td_json_done) json_t *json = status_json(core, apps, identity);
@@ -81,7 +83,8 @@ size_t td_status_reply(const tde_core *core, const td_apps *apps, const td_ident
     return TM_LOCAL_RECORD_HEAD + text.size;
 }
 
-/* ---- In tidemark-agent status ------------------------------------------------------------------------------------- */
+/* ---- In tidemark-agent status -------------------------------------------------------------------------------------
+ */
 
 static const char *short_digest(const json_t *slot, const char *key, char out[24])
 {
@@ -105,7 +108,8 @@ static void print_slot(const json_t *slot)
         printf("  transfer   %s of %s\n", done, total);
     }
     if (json_is_object(application)) {
-        printf("  application %s, %" PRId64 " observations, %" PRId64 " labels, %" PRId64 " errors, %" PRId64 " windows\n",
+        printf("  application %s, %" PRId64 " observations, %" PRId64 " labels, %" PRId64 " errors, %" PRId64
+               " windows\n",
                td_json_bool(application, "attached", false) ? "attached" : "never attached",
                td_json_int(application, "observations", 0), td_json_int(application, "labels", 0),
                td_json_int(application, "errors", 0), td_json_int(application, "windows", 0));
@@ -123,8 +127,7 @@ static void print_status(const json_t *status)
            td_json_int(outbox, "dropped", 0));
     size_t index;
     const json_t *slot;
-    json_array_foreach(json_object_get(status, "slots"), index, slot)
-    {
+    json_array_foreach (json_object_get(status, "slots"), index, slot) {
         print_slot(slot);
     }
 }
@@ -142,7 +145,8 @@ td_code td_status_print(const char *state, bool as_json, td_err *err)
     if (size < TM_LOCAL_RECORD_HEAD || answer[0] != TM_RECORD_STATUS_IS) {
         return td_fail(err, TD_CORRUPT, "the agent's answer of %zu bytes is not a status", size);
     }
-    TD_TRY(td_json_parse((const char *)answer + TM_LOCAL_RECORD_HEAD, size - TM_LOCAL_RECORD_HEAD, "status", &json, err));
+    TD_TRY(
+        td_json_parse((const char *)answer + TM_LOCAL_RECORD_HEAD, size - TM_LOCAL_RECORD_HEAD, "status", &json, err));
     if (as_json) {
         printf("%.*s\n", (int)(size - TM_LOCAL_RECORD_HEAD), (const char *)answer + TM_LOCAL_RECORD_HEAD);
     } else {

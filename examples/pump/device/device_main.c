@@ -1,9 +1,9 @@
 /*
- * device_main.c: pump-device: the application on a pump's gateway. Runs the model that the agent keeps current on a live stream
- * of measurements, says what it saw, and says later what was true.
+ * device_main.c: pump-device: the application on a pump's gateway. Runs the model that the agent keeps current on a
+ * live stream of measurements, says what it saw, and says later what was true.
  *
- * The idea: the application knows a folder and a slot, nothing of servers or brokers. It loads `current`, goes on with it for
- * as long as it is current, and reports through tidemark_client.h.
+ * The idea: the application knows a folder and a slot, nothing of servers or brokers. It loads `current`, goes on with
+ * it for as long as it is current, and reports through tidemark_client.h.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/clock.h"
@@ -27,24 +27,23 @@
 #define RETRY_MS 200      /* between two looks for a first model */
 #define LATE_MAX_MS 2000  /* a stream that is further behind than this skips ahead */
 
-static const char help[] =
-    "pump-device: runs a bearing-fault model on a live stream.\n"
-    "\n"
-    "usage: pump-device --state DIR [options]\n"
-    "\n"
-    "  --state DIR        the agent's folder\n"
-    "  --slot NAME        default pump\n"
-    "  --plant NAME       oslo or bergen; default oslo\n"
-    "  --seed N           of the stream; default 1\n"
-    "  --rate N           observations a second, 1 to 1000; default 10\n"
-    "  --label-delay TIME until an inspection says what was true; default\n"
-    "                     1s; 0: never\n"
-    "  --threshold P      at this score a bearing is called damaged; 0.5\n"
-    "  --regime N         0: as commissioned, 1: after the refit; default 0\n"
-    "  --refit-after TIME the refit happens then; SIGUSR1: it happens now\n"
-    "  --report TIME      between two lines about accuracy; default 5s\n"
-    "  --count N          stop after N observations\n"
-    "  --json             one JSON object a line\n";
+static const char help[] = "pump-device: runs a bearing-fault model on a live stream.\n"
+                           "\n"
+                           "usage: pump-device --state DIR [options]\n"
+                           "\n"
+                           "  --state DIR        the agent's folder\n"
+                           "  --slot NAME        default pump\n"
+                           "  --plant NAME       oslo or bergen; default oslo\n"
+                           "  --seed N           of the stream; default 1\n"
+                           "  --rate N           observations a second, 1 to 1000; default 10\n"
+                           "  --label-delay TIME until an inspection says what was true; default\n"
+                           "                     1s; 0: never\n"
+                           "  --threshold P      at this score a bearing is called damaged; 0.5\n"
+                           "  --regime N         0: as commissioned, 1: after the refit; default 0\n"
+                           "  --refit-after TIME the refit happens then; SIGUSR1: it happens now\n"
+                           "  --report TIME      between two lines about accuracy; default 5s\n"
+                           "  --count N          stop after N observations\n"
+                           "  --json             one JSON object a line\n";
 
 typedef struct late_label {
     uint64_t id;
@@ -82,7 +81,8 @@ static int64_t now_ms(void)
     return td_clock_system.monotonic_ms(&td_clock_system);
 }
 
-/* ---- Arguments ---------------------------------------------------------------------------------------------------- */
+/* ---- Arguments ----------------------------------------------------------------------------------------------------
+ */
 
 static td_code set_option(device_run *device, const char *name, const char *value, td_err *err)
 {
@@ -143,7 +143,8 @@ static td_code parse_arguments(device_run *device, char **argv, td_err *err)
     return TD_OK;
 }
 
-/* ---- The model ---------------------------------------------------------------------------------------------------- */
+/* ---- The model ----------------------------------------------------------------------------------------------------
+ */
 
 static void say(const device_run *device, const char *event, const char *text)
 {
@@ -156,8 +157,8 @@ static void say(const device_run *device, const char *event, const char *text)
     fflush(stdout);
 }
 
-/* Loads what is current now. A model that this runner lacks operators for is said once and counted as failed inferences, so
- * that the agent's probation sees it and goes back. */
+/* Loads what is current now. A model that this runner lacks operators for is said once and counted as failed
+ * inferences, so that the agent's probation sees it and goes back. */
 static void load_model(device_run *device)
 {
     td_err err;
@@ -166,15 +167,16 @@ static void load_model(device_run *device)
     int found = tm_model_path(device->client, NULL, path, sizeof path);
     if (found != TM_OK) {
         if (!device->said_waiting) {
-            say(device, "waiting", found == TM_NO_MODEL ? "no model is installed yet" : "the model's file cannot be told");
+            say(device, "waiting",
+                found == TM_NO_MODEL ? "no model is installed yet" : "the model's file cannot be told");
             device->said_waiting = true;
         }
         return;
     }
     td_code code = pump_onnx_open(path, &fresh, &err);
     if (code == TD_OK && (pump_onnx_inputs(fresh) != PUMP_FEATURES || pump_onnx_outputs(fresh) != 1)) {
-        code = td_fail(&err, TD_INVALID, "%s: %zu inputs and %zu outputs, expected %d and 1", path, pump_onnx_inputs(fresh),
-                       pump_onnx_outputs(fresh), PUMP_FEATURES);
+        code = td_fail(&err, TD_INVALID, "%s: %zu inputs and %zu outputs, expected %d and 1", path,
+                       pump_onnx_inputs(fresh), pump_onnx_outputs(fresh), PUMP_FEATURES);
         pump_onnx_free(&fresh);
     }
     pump_onnx_free(&device->model);
@@ -188,7 +190,8 @@ static void load_model(device_run *device)
     say(device, "model", path);
 }
 
-/* ---- The stream --------------------------------------------------------------------------------------------------- */
+/* ---- The stream ---------------------------------------------------------------------------------------------------
+ */
 
 static void remember_label(device_run *device, uint64_t id, int label, int64_t now)
 {
@@ -233,9 +236,15 @@ static void observe(device_run *device)
     pump_onnx_run(device->model, features, &score);
     int predicted = score >= (float)device->threshold;
     const tm_text class = {.feature = TM_IS_PREDICTION, .text = predicted != 0 ? "1" : "0"};
-    const tm_observation observation = {.features = features, .feature_count = PUMP_FEATURES, .prediction = (float)predicted,
-                                        .score = score, .group = device->plant, .id = ++device->next_id,
-                                        .latency_us = microseconds_since(&start), .texts = &class, .text_count = 1};
+    const tm_observation observation = {.features = features,
+                                        .feature_count = PUMP_FEATURES,
+                                        .prediction = (float)predicted,
+                                        .score = score,
+                                        .group = device->plant,
+                                        .id = ++device->next_id,
+                                        .latency_us = microseconds_since(&start),
+                                        .texts = &class,
+                                        .text_count = 1};
     (void)tm_observe(device->client, &observation);
     remember_label(device, device->next_id, label, now_ms());
     device->observed++;
@@ -250,12 +259,14 @@ static void report(device_run *device)
     double all = device->observed > 0 ? (double)device->correct_all / (double)device->observed : 0;
     if (device->json) {
         printf("{\"event\":\"report\",\"model\":\"%s\",\"observations\":%" PRIu64 ",\"recent\":%" PRIu64
-               ",\"accuracy\":%.4f,\"accuracy_all\":%.4f,\"labels\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"regime\":%u}\n",
+               ",\"accuracy\":%.4f,\"accuracy_all\":%.4f,\"labels\":%" PRIu64 ",\"dropped\":%" PRIu64
+               ",\"regime\":%u}\n",
                tm_model_digest(device->client), device->observed, device->seen, recent, all, device->labelled,
                tm_dropped(device->client), device->sim.regime);
     } else {
-        printf("%" PRIu64 " observations, accuracy %.3f of the last %" PRIu64 " (%.3f of all), %" PRIu64 " labels, %" PRIu64
-               " dropped\n", device->observed, recent, device->seen, all, device->labelled, tm_dropped(device->client));
+        printf("%" PRIu64 " observations, accuracy %.3f of the last %" PRIu64 " (%.3f of all), %" PRIu64
+               " labels, %" PRIu64 " dropped\n",
+               device->observed, recent, device->seen, all, device->labelled, tm_dropped(device->client));
     }
     fflush(stdout);
     device->seen = device->correct = 0;
@@ -337,19 +348,27 @@ static td_code start(device_run *device, td_err *err)
         return td_fail(err, TD_NOMEM, "no memory for the labels that wait");
     }
     if (tm_open(device->state, device->slot, &device->client) != TM_OK) {
-        return td_fail(err, TD_INVALID, "--state %s --slot %s: not a folder and slot that an agent could have", device->state,
-                       device->slot);
+        return td_fail(err, TD_INVALID, "--state %s --slot %s: not a folder and slot that an agent could have",
+                       device->state, device->slot);
     }
     device->next_id = (uint64_t)td_now_ms(&td_clock_system) << 16; /* apart from those of an earlier process */
-    pump_sim_init(&device->sim, (uint64_t)device->seed, (unsigned)pump_plant_find(device->plant), (unsigned)device->regime);
+    pump_sim_init(&device->sim, (uint64_t)device->seed, (unsigned)pump_plant_find(device->plant),
+                  (unsigned)device->regime);
     return TD_OK;
 }
 
 int main(int argc, char **argv)
 {
     td_err err = {0};
-    TD_CLEANUP(device_done) device_run device = {.slot = "pump", .plant = "oslo", .seed = 1, .rate = 10, .label_delay_ms = 1000,
-                                                 .report_ms = 5000, .threshold = 0.5, .signal_fd = -1};
+    TD_CLEANUP(device_done)
+    device_run device = {.slot = "pump",
+                         .plant = "oslo",
+                         .seed = 1,
+                         .rate = 10,
+                         .label_delay_ms = 1000,
+                         .report_ms = 5000,
+                         .threshold = 0.5,
+                         .signal_fd = -1};
     if (argc < 2 || strcmp(argv[1], "--help") == 0) {
         fputs(help, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;

@@ -1,6 +1,6 @@
 /*
- * onnx_parse.c: see onnx_parse.h. ONNX is Protocol Buffers: a reader that cannot pass the end of its message walks the fields;
- * unknown ones are skipped. Field numbers: onnx.proto, IR version 3 and later.
+ * onnx_parse.c: see onnx_parse.h. ONNX is Protocol Buffers: a reader that cannot pass the end of its message walks the
+ * fields; unknown ones are skipped. Field numbers: onnx.proto, IR version 3 and later.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "examples/pump/device/onnx_parse.h"
@@ -120,7 +120,8 @@ static td_code walk(span message, visit_fn visit, void *context, const char *wha
     return result == 0 ? TD_OK : broken(err, what);
 }
 
-/* ---- Tensors ------------------------------------------------------------------------------------------------------ */
+/* ---- Tensors ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct tensor_parts {
     onnx_name name;
@@ -177,8 +178,8 @@ static td_code take_values(onnx_tensor *tensor, span bytes, td_err *err)
 {
     size_t count = tensor->rows * tensor->columns;
     if ((size_t)(bytes.end - bytes.at) != count * 4) {
-        return td_fail(err, TD_CORRUPT, "constant %.*s: %zu bytes for %zu floats", shown(tensor->name), tensor->name.text,
-                       (size_t)(bytes.end - bytes.at), count);
+        return td_fail(err, TD_CORRUPT, "constant %.*s: %zu bytes for %zu floats", shown(tensor->name),
+                       tensor->name.text, (size_t)(bytes.end - bytes.at), count);
     }
     tensor->values = malloc(count * sizeof *tensor->values);
     if (tensor->values == NULL) {
@@ -204,8 +205,8 @@ static td_code add_tensor(onnx_graph *graph, const wire_field *field, td_err *er
         return td_fail(err, TD_LIMIT, "more than %d constants", PUMP_ONNX_TENSORS_MAX);
     }
     if (parts.type != ONNX_FLOAT || parts.elsewhere || parts.has_raw == parts.has_floats) {
-        return td_fail(err, TD_INVALID, "constant %.*s: only 32-bit floats inside the file are taken", shown(parts.name),
-                       parts.name.text);
+        return td_fail(err, TD_INVALID, "constant %.*s: only 32-bit floats inside the file are taken",
+                       shown(parts.name), parts.name.text);
     }
     onnx_tensor *tensor = &graph->tensors[graph->tensor_count];
     uint64_t rows = parts.dim_count == 2 ? parts.dims[0] : 1;
@@ -214,13 +215,14 @@ static td_code add_tensor(onnx_graph *graph, const wire_field *field, td_err *er
         return td_fail(err, TD_LIMIT, "constant %.*s: a side outside 1 to %d", shown(parts.name), parts.name.text,
                        PUMP_ONNX_WIDTH_MAX);
     }
-    *tensor = (onnx_tensor){.name = parts.name, .rows = (size_t)rows, .columns = (size_t)columns,
-                            .matrix = parts.dim_count == 2};
+    *tensor = (onnx_tensor){
+        .name = parts.name, .rows = (size_t)rows, .columns = (size_t)columns, .matrix = parts.dim_count == 2};
     graph->tensor_count++;
     return take_values(tensor, parts.has_raw ? parts.raw : parts.floats, err);
 }
 
-/* ---- Nodes -------------------------------------------------------------------------------------------------------- */
+/* ---- Nodes --------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct attribute_parts {
     onnx_name name;
@@ -255,7 +257,8 @@ static td_code add_attribute(onnx_node *node, const wire_field *field, td_err *e
     } else if (onnx_is(parts.name, "transB")) {
         node->transpose_b = parts.integer != 0;
     } else {
-        return td_fail(err, TD_INVALID, "attribute %.*s is not known to this runner", shown(parts.name), parts.name.text);
+        return td_fail(err, TD_INVALID, "attribute %.*s is not known to this runner", shown(parts.name),
+                       parts.name.text);
     }
     return TD_OK;
 }
@@ -282,7 +285,8 @@ static td_code visit_node(void *context, const wire_field *field, td_err *err)
         return add_attribute(node, field, err);
     } else if (field->number == 7 && field->bytes.at != field->bytes.end) {
         onnx_name domain = as_name(field);
-        return td_fail(err, TD_INVALID, "operators of domain %.*s are not known to this runner", shown(domain), domain.text);
+        return td_fail(err, TD_INVALID, "operators of domain %.*s are not known to this runner", shown(domain),
+                       domain.text);
     }
     return TD_OK;
 }
@@ -301,7 +305,8 @@ static td_code add_node(onnx_graph *graph, const wire_field *field, td_err *err)
     return TD_OK;
 }
 
-/* ---- Inputs and outputs ------------------------------------------------------------------------------------------- */
+/* ---- Inputs and outputs -------------------------------------------------------------------------------------------
+ */
 
 typedef struct value_parts {
     onnx_name name;
@@ -356,7 +361,8 @@ static td_code visit_value(void *context, const wire_field *field, td_err *err)
     return TD_OK;
 }
 
-/* ---- Graph and model ---------------------------------------------------------------------------------------------- */
+/* ---- Graph and model ----------------------------------------------------------------------------------------------
+ */
 
 static bool is_constant(const onnx_graph *graph, onnx_name name)
 {

@@ -1,5 +1,6 @@
 /*
- * onnx_parse.h: the parts of an ONNX file that the runner looks at, as views into the file's bytes. Private to this folder.
+ * onnx_parse.h: the parts of an ONNX file that the runner looks at, as views into the file's bytes. Private to this
+ * folder.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,6 +1,6 @@
 /*
- * onnx_run.c: see onnx_run.h. Loading turns the graph into a list of steps over numbered values, with every width checked;
- * running is one pass over the list.
+ * onnx_run.c: see onnx_run.h. Loading turns the graph into a list of steps over numbered values, with every width
+ * checked; running is one pass over the list.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "examples/pump/device/onnx_run.h"
@@ -12,16 +12,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum step_kind { STEP_SUB, STEP_ADD, STEP_MUL, STEP_DIV, STEP_PRODUCT, STEP_RELU, STEP_SIGMOID, STEP_IDENTITY } step_kind;
+typedef enum step_kind {
+    STEP_SUB,
+    STEP_ADD,
+    STEP_MUL,
+    STEP_DIV,
+    STEP_PRODUCT,
+    STEP_RELU,
+    STEP_SIGMOID,
+    STEP_IDENTITY
+} step_kind;
 
 typedef struct run_step {
     step_kind kind;
-    size_t from, to;            /* values */
-    bool constant_first;        /* c - x instead of x - c */
-    const float *constant;      /* of an elementwise step: width or one value; of a product: the matrix */
+    size_t from, to;       /* values */
+    bool constant_first;   /* c - x instead of x - c */
+    const float *constant; /* of an elementwise step: width or one value; of a product: the matrix */
     size_t constant_count;
-    bool transposed;            /* matrix is [out, in] */
-    const float *bias;          /* of a product, or NULL */
+    bool transposed;   /* matrix is [out, in] */
+    const float *bias; /* of a product, or NULL */
     size_t bias_count;
     float alpha, beta;
 } run_step;
@@ -85,11 +94,13 @@ static td_code add_value(pump_onnx *model, onnx_name name, size_t width, td_err 
 static td_code need_value(const pump_onnx *model, onnx_name name, size_t *out, td_err *err)
 {
     return find_value(model, name, out)
-               ? TD_OK : td_fail(err, TD_INVALID, "the value %.*s is used before it is made", shown(name), name.text);
+               ? TD_OK
+               : td_fail(err, TD_INVALID, "the value %.*s is used before it is made", shown(name), name.text);
 }
 
 /* x op c, or c op x, with a constant c of one number or one row. */
-static td_code plan_elementwise(const pump_onnx *model, const onnx_node *node, run_step *step, size_t *width, td_err *err)
+static td_code plan_elementwise(const pump_onnx *model, const onnx_node *node, run_step *step, size_t *width,
+                                td_err *err)
 {
     if (node->input_count != 2) {
         return td_fail(err, TD_CORRUPT, "%.*s needs two inputs", shown(node->type), node->type.text);
@@ -106,8 +117,8 @@ static td_code plan_elementwise(const pump_onnx *model, const onnx_node *node, r
     step->constant = constant->values;
     step->constant_count = constant->rows * constant->columns;
     if (constant->rows != 1 || (constant->columns != 1 && constant->columns != *width)) {
-        return td_fail(err, TD_INVALID, "%.*s: a constant of [%zu, %zu] for rows of %zu", shown(node->type), node->type.text,
-                       constant->rows, constant->columns, *width);
+        return td_fail(err, TD_INVALID, "%.*s: a constant of [%zu, %zu] for rows of %zu", shown(node->type),
+                       node->type.text, constant->rows, constant->columns, *width);
     }
     return TD_OK;
 }
@@ -126,8 +137,8 @@ static td_code plan_product(const pump_onnx *model, const onnx_node *node, run_s
     size_t in = step->transposed ? matrix->columns : matrix->rows;
     *width = step->transposed ? matrix->rows : matrix->columns;
     if (in != model->values[step->from].width) {
-        return td_fail(err, TD_CORRUPT, "%.*s: a matrix of [%zu, %zu] for rows of %zu", shown(node->type), node->type.text,
-                       matrix->rows, matrix->columns, model->values[step->from].width);
+        return td_fail(err, TD_CORRUPT, "%.*s: a matrix of [%zu, %zu] for rows of %zu", shown(node->type),
+                       node->type.text, matrix->rows, matrix->columns, model->values[step->from].width);
     }
     step->constant = matrix->values;
     step->alpha = gemm ? node->alpha : 1.0f;
@@ -160,9 +171,11 @@ static const struct {
     step_kind kind;
     plan_fn plan;
 } operators[] = {
-    {"Sub", STEP_SUB, plan_elementwise},   {"Add", STEP_ADD, plan_elementwise},     {"Mul", STEP_MUL, plan_elementwise},
-    {"Div", STEP_DIV, plan_elementwise},   {"Gemm", STEP_PRODUCT, plan_product},    {"MatMul", STEP_PRODUCT, plan_product},
-    {"Relu", STEP_RELU, plan_single},      {"Sigmoid", STEP_SIGMOID, plan_single},  {"Identity", STEP_IDENTITY, plan_single},
+    {"Sub", STEP_SUB, plan_elementwise},      {"Add", STEP_ADD, plan_elementwise},
+    {"Mul", STEP_MUL, plan_elementwise},      {"Div", STEP_DIV, plan_elementwise},
+    {"Gemm", STEP_PRODUCT, plan_product},     {"MatMul", STEP_PRODUCT, plan_product},
+    {"Relu", STEP_RELU, plan_single},         {"Sigmoid", STEP_SIGMOID, plan_single},
+    {"Identity", STEP_IDENTITY, plan_single},
 };
 
 static td_code plan_node(pump_onnx *model, const onnx_node *node, td_err *err)
@@ -230,7 +243,8 @@ size_t pump_onnx_outputs(const pump_onnx *model)
     return model->values[model->output].width;
 }
 
-/* ---- Running ------------------------------------------------------------------------------------------------------ */
+/* ---- Running ------------------------------------------------------------------------------------------------------
+ */
 
 static float apply(step_kind kind, float a, float b)
 {

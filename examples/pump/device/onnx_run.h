@@ -1,10 +1,10 @@
 /*
- * onnx_run.h: a small, honest ONNX runner: enough operators for a standardising multilayer perceptron, and a refusal by name for
- * everything else.
+ * onnx_run.h: a small, honest ONNX runner: enough operators for a standardising multilayer perceptron, and a refusal by
+ * name for everything else.
  *
- * Operators: Sub, Add, Mul, Div (with a constant vector or number), Gemm, MatMul (with a constant matrix), Relu, Sigmoid,
- * Identity. One input [N, features] of floats, one output; rows are run one at a time. All sizes are checked when the file is
- * read, so that running cannot fail. The reader is bounded: the file may come from anywhere.
+ * Operators: Sub, Add, Mul, Div (with a constant vector or number), Gemm, MatMul (with a constant matrix), Relu,
+ * Sigmoid, Identity. One input [N, features] of floats, one output; rows are run one at a time. All sizes are checked
+ * when the file is read, so that running cannot fail. The reader is bounded: the file may come from anywhere.
  * Threads: a pump_onnx belongs to one thread.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,8 +20,8 @@
 
 typedef struct pump_onnx pump_onnx;
 
-/* CORRUPT: not an ONNX file, or cut; INVALID: something that this runner lacks, named; LIMIT; NOMEM. The bytes are not needed
- * afterwards. */
+/* CORRUPT: not an ONNX file, or cut; INVALID: something that this runner lacks, named; LIMIT; NOMEM. The bytes are not
+ * needed afterwards. */
 TD_MUST_USE td_code pump_onnx_load(const void *data, size_t size, pump_onnx **out, td_err *err);
 /* Reads a file, then as pump_onnx_load. */
 TD_MUST_USE td_code pump_onnx_open(const char *path, pump_onnx **out, td_err *err);

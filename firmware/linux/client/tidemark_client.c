@@ -1,8 +1,8 @@
 /*
  * tidemark_client.c: the application's side of the agent's socket.
  *
- * The idea: one datagram is always under construction. A call appends a record to it and tries to send it at once; if the
- * agent is away or its queue is full the datagram stays and the next call adds to it, so bursts turn into batches.
+ * The idea: one datagram is always under construction. A call appends a record to it and tries to send it at once; if
+ * the agent is away or its queue is full the datagram stays and the next call adds to it, so bursts turn into batches.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "firmware/linux/client/tidemark_client.h"
@@ -185,7 +185,8 @@ const char *tm_model_digest(const tm_client *client)
     return client->digest;
 }
 
-/* ---- Records ------------------------------------------------------------------------------------------------------ */
+/* ---- Records ------------------------------------------------------------------------------------------------------
+ */
 
 static void put_16(uint8_t *at, uint32_t value)
 {

@@ -1,6 +1,6 @@
 /*
- * tidemark_client.h: what an application needs to run a model that Tidemark delivers: where its file is, when it changes, and
- * how to say what it saw.
+ * tidemark_client.h: what an application needs to run a model that Tidemark delivers: where its file is, when it
+ * changes, and how to say what it saw.
  *
  *     tm_client *tm;
  *     tm_open("/var/lib/tidemark-agent", "pump", &tm);
@@ -11,9 +11,10 @@
  *         tm_observe(tm, &(tm_observation){.features = x, .feature_count = 8, .prediction = y, .score = p, .id = n});
  *     }
  *
- * Nothing here blocks: what the agent does not take at once waits in a buffer of 16 KiB and goes with the next call; what
- * does not fit is dropped and counted. The agent may be absent, start later, or restart.
- * Plain C11 and the C library, no other dependency. Threads: a tm_client belongs to one thread at a time.
+ * Nothing here blocks: what the agent does not take at once waits in a buffer of 16 KiB and goes with the next call;
+ * what does not fit is dropped and counted. The agent may be absent, start later, or restart.
+ * Plain C11 and the C library, no other dependency.
+ * Threads: a tm_client belongs to one thread at a time.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TIDEMARK_CLIENT_H
@@ -66,9 +67,9 @@ int tm_open(const char *folder, const char *slot, tm_client **out);
 /* Sends what still waits, then frees. NULL is fine. */
 void tm_close(tm_client *client);
 
-/* The absolute path of a file of the version that is current now: `name` below model/, or NULL for the only file there. The
- * path stays valid for as long as the version is kept (until the next but one). From this call on observations are marked as
- * made by that version. NO_MODEL, AMBIGUOUS, INVALID (does not fit), SYSTEM. */
+/* The absolute path of a file of the version that is current now: `name` below model/, or NULL for the only file there.
+ * The path stays valid for as long as the version is kept (until the next but one). From this call on observations are
+ * marked as made by that version. NO_MODEL, AMBIGUOUS, INVALID (does not fit), SYSTEM. */
 int tm_model_path(tm_client *client, const char *name, char *out, size_t room);
 /* Whether another version is current than the one tm_model_path spoke of last. One readlink. */
 bool tm_model_changed(tm_client *client);

@@ -1,8 +1,8 @@
 /*
  * tidemark_local.h: the datagrams between an application and the agent on the same machine (docs/spec/local-api.md).
  *
- * A datagram is a head that names slot and model, then records. It carries its whole context, so the agent remembers nothing
- * about its applications and either side may restart at any time. Integers and floats are little-endian.
+ * A datagram is a head that names slot and model, then records. It carries its whole context, so the agent remembers
+ * nothing about its applications and either side may restart at any time. Integers and floats are little-endian.
  *
  *     head    'T' 'M' version slot_length model[16] slot[slot_length]
  *     record  type zero u16 length, then length bytes of body

@@ -1,7 +1,8 @@
 /*
  * peer.h: a server's side of the wire for the agent's tests: makes keys and versions, says hostile things on demand.
  *
- * The real server never signs wrongly, tampers or falls silent when told to; this one does. It has no HTTP and no database.
+ * The real server never signs wrongly, tampers or falls silent when told to; this one does. It has no HTTP and no
+ * database.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_TESTS_E2E_AGENT_PEER_H
@@ -41,7 +42,8 @@ td_code peer_issue(const char *folder, const char *csr_path, const char *out, in
 /* Prints the text of an enrolment code with a fixed secret. */
 td_code peer_code(const char *folder, td_err *err);
 /* Builds, signs and keeps a version; `forged`: signed by somebody who is no approver. */
-td_code peer_release(peer_keys *peer, const char *model, const char *baseline_csv, uint32_t counter, bool forged, td_err *err);
+td_code peer_release(peer_keys *peer, const char *model, const char *baseline_csv, uint32_t counter, bool forged,
+                     td_err *err);
 /* Reads commands from stdin, prints events to stdout as JSON lines. */
 td_code peer_serve(const char *folder, int port, const char *device, td_err *err);
 

@@ -27,7 +27,8 @@ static td_code make_key(const char *folder, const char *name, td_key **out, td_e
     return td_key_write(*out, path, NULL, err);
 }
 
-static td_code make_leaf(const char *folder, const td_key *ca, const char *ca_pem, const char *name, bool server, td_err *err)
+static td_code make_leaf(const char *folder, const td_key *ca, const char *ca_pem, const char *name, bool server,
+                         td_err *err)
 {
     char path[4096], file[64];
     uint8_t serial[16], public_key[TD_P256_PUBLIC_SIZE];
@@ -37,17 +38,25 @@ static td_code make_leaf(const char *folder, const td_key *ca, const char *ca_pe
     snprintf(file, sizeof file, "%s.key", name);
     TD_TRY(make_key(folder, file, &key, err));
     td_key_public(key, public_key);
-    const td_x509_leaf leaf = {.common_name = name, .dns_names = server ? dns : NULL, .ip_addresses = server ? ips : NULL,
-                               .server = server, .not_after_ms = INT64_C(4102444800000)};
+    const td_x509_leaf leaf = {.common_name = name,
+                               .dns_names = server ? dns : NULL,
+                               .ip_addresses = server ? ips : NULL,
+                               .server = server,
+                               .not_after_ms = INT64_C(4102444800000)};
     TD_TRY(td_x509_issue(ca, ca_pem, public_key, &leaf, &pem, serial, err));
     snprintf(path, sizeof path, "%s/%s.crt", folder, name);
     return td_file_create(path, pem.data, pem.size, 0644, err);
 }
 
-static td_code make_keyset(const char *folder, const td_key *root, const td_key *approver, const td_key *director, td_err *err)
+static td_code make_keyset(const char *folder, const td_key *root, const td_key *approver, const td_key *director,
+                           td_err *err)
 {
     char path[4096];
-    td_keyset keyset = {.version = 1, .root_threshold = 1, .approver_threshold = 1, .director_threshold = 1, .key_count = 3,
+    td_keyset keyset = {.version = 1,
+                        .root_threshold = 1,
+                        .approver_threshold = 1,
+                        .director_threshold = 1,
+                        .key_count = 3,
                         .keys = {{.role = TD_SIGNER_ROOT}, {.role = TD_SIGNER_APPROVER}, {.role = TD_SIGNER_DIRECTOR}}};
     TD_CLEANUP(td_str_done) td_str payload = {0};
     TD_CLEANUP(td_str_done) td_str message = {0};
@@ -186,14 +195,16 @@ td_code peer_code(const char *folder, td_err *err)
     return TD_OK;
 }
 
-/* ---- Versions ----------------------------------------------------------------------------------------------------- */
+/* ---- Versions -----------------------------------------------------------------------------------------------------
+ */
 
 static td_code build_baseline(const char *csv, td_baseline *out, td_err *err)
 {
-    static const char columns[] =
-        "{\"features\":[\"rms\",\"kurtosis\",\"crest_factor\",\"bpfo_energy\",\"bpfi_energy\",\"shaft_1x\",\"temperature\","
-        "\"speed_rpm\"],\"prediction\":\"prediction\",\"prediction_type\":\"class\",\"score\":\"score\",\"label\":\"label\","
-        "\"decision_threshold\":0.5,\"positive_class\":\"1\",\"group\":\"group\"}";
+    static const char columns[] = "{\"features\":[\"rms\",\"kurtosis\",\"crest_factor\",\"bpfo_energy\",\"bpfi_"
+                                  "energy\",\"shaft_1x\",\"temperature\","
+                                  "\"speed_rpm\"],\"prediction\":\"prediction\",\"prediction_type\":\"class\","
+                                  "\"score\":\"score\",\"label\":\"label\","
+                                  "\"decision_threshold\":0.5,\"positive_class\":\"1\",\"group\":\"group\"}";
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     TD_CLEANUP(td_close_fd) int fd = open(csv, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -207,14 +218,15 @@ static td_code build_baseline(const char *csv, td_baseline *out, td_err *err)
 static td_code sign_manifest(peer_keys *peer, const td_str *manifest, bool forged, peer_version *version, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str envelope = {0};
-    TD_TRY(td_signed_message_make(TD_MANIFEST_TYPE, manifest->data, manifest->size, forged ? peer->stranger : peer->approver,
-                                  &envelope, err));
+    TD_TRY(td_signed_message_make(TD_MANIFEST_TYPE, manifest->data, manifest->size,
+                                  forged ? peer->stranger : peer->approver, &envelope, err));
     td_sha256_of(manifest->data, manifest->size, version->manifest_digest);
     version->envelope_size = (uint32_t)envelope.size;
     return td_content_put_bytes(peer->content, envelope.data, envelope.size, version->envelope_digest, err);
 }
 
-td_code peer_release(peer_keys *peer, const char *model, const char *baseline_csv, uint32_t counter, bool forged, td_err *err)
+td_code peer_release(peer_keys *peer, const char *model, const char *baseline_csv, uint32_t counter, bool forged,
+                     td_err *err)
 {
     TD_CLEANUP(td_baseline_done) td_baseline baseline = {0};
     TD_CLEANUP(td_str_done) td_str bytes = {0};
@@ -224,9 +236,16 @@ td_code peer_release(peer_keys *peer, const char *model, const char *baseline_cs
     TD_TRY(build_baseline(baseline_csv, &baseline, err));
     files[1].size = baseline.bytes.size;
     TD_TRY(td_content_put_bytes(peer->content, baseline.bytes.data, baseline.bytes.size, files[1].digest, err));
-    td_manifest manifest = {.project = "default", .model = "pump", .version = (uint32_t)peer->version_count + 1,
-                            .security_counter = counter, .format = "onnx", .has_edges = true, .hardware = "",
-                            .created_ms = (uint64_t)td_now_ms(&td_clock_system), .files = files, .file_count = 2};
+    td_manifest manifest = {.project = "default",
+                            .model = "pump",
+                            .version = (uint32_t)peer->version_count + 1,
+                            .security_counter = counter,
+                            .format = "onnx",
+                            .has_edges = true,
+                            .hardware = "",
+                            .created_ms = (uint64_t)td_now_ms(&td_clock_system),
+                            .files = files,
+                            .file_count = 2};
     memcpy(manifest.edges_digest, baseline.edges_digest, sizeof manifest.edges_digest);
     TD_TRY(td_manifest_build(&manifest, peer->content, &bytes, err));
     peer_version version = {.counter = counter, .total_size = files[0].size + files[1].size};

@@ -1,9 +1,10 @@
 /*
  * peer_serve.c: the server's side of the topics: directives, blocks, receipts; and every uplink checked and shown.
  *
- * Commands, one a line: "release MODEL CSV COUNTER [forged]" (numbers versions from 1), "direct SEQUENCE VERSION [WORD…]" with words
- * expired, forged, foreign, proof (20 observations in probation), short (probation of 3 s), huge (more than any disk holds),
- * cancel; "tamper on|off" (flips a bit of each block), "blocks on|off", "receipts on|off", "quit".
+ * Commands, one a line: "release MODEL CSV COUNTER [forged]" (numbers versions from 1), "direct SEQUENCE VERSION
+ * [WORD…]" with words expired, forged, foreign, proof (20 observations in probation), short (probation of 3 s), huge
+ * (more than any disk holds), cancel; "tamper on|off" (flips a bit of each block), "blocks on|off", "receipts on|off",
+ * "quit".
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/e2e/agent/peer.h"
@@ -50,13 +51,15 @@ static void publish(serving *s, const char *name, const void *payload, size_t si
     td_err err;
     char topic[256];
     snprintf(topic, sizeof topic, "tm/v1/%s/down/%s", s->device, name);
-    const td_mqtt_publication publication = {.topic = topic, .payload = payload, .size = size, .qos = 1, .retain = retain};
+    const td_mqtt_publication publication = {
+        .topic = topic, .payload = payload, .size = size, .qos = 1, .retain = retain};
     if (td_mqtt_publish(s->mqtt, &publication, &err) != TD_OK) {
         event("{\"event\":\"error\",\"text\":\"publish: %s\"}", err.text);
     }
 }
 
-/* ---- Down --------------------------------------------------------------------------------------------------------- */
+/* ---- Down ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool has(const char *words, const char *word)
 {
@@ -69,10 +72,14 @@ static void direct(serving *s, uint64_t sequence, size_t number, const char *wor
     uint8_t bytes[4096];
     const peer_version *version = &s->peer->versions[number - 1];
     uint64_t now = (uint64_t)td_now_ms(&td_clock_system), day = 86400000;
-    tidemark_Directive directive = {.sequence = sequence, .issued_ms = has(words, "expired") ? now - 60 * day : now,
+    tidemark_Directive directive = {.sequence = sequence,
+                                    .issued_ms = has(words, "expired") ? now - 60 * day : now,
                                     .not_after_ms = has(words, "expired") ? now - 30 * day : now + 30 * day,
-                                    .contact_every_s = 60, .goals_count = number > 0, .cancel = has(words, "cancel"),
-                                    .keyset_version = 1, .keyset_size = (uint32_t)s->peer->keyset.size};
+                                    .contact_every_s = 60,
+                                    .goals_count = number > 0,
+                                    .cancel = has(words, "cancel"),
+                                    .keyset_version = 1,
+                                    .keyset_size = (uint32_t)s->peer->keyset.size};
     snprintf(directive.device, sizeof directive.device, "%s", has(words, "foreign") ? "somebody-else" : s->device);
     directive.keyset_digest.size = 32;
     td_sha256_of(s->peer->keyset.data, s->peer->keyset.size, directive.keyset_digest.bytes);
@@ -86,7 +93,8 @@ static void direct(serving *s, uint64_t sequence, size_t number, const char *wor
         goal->min_security_counter = version->counter;
         goal->has_probation = true;
         goal->probation = (tidemark_Probation){.seconds = has(words, "short") ? 3 : 60,
-                                               .min_inferences = has(words, "proof") ? 20 : 0, .max_errors = 10,
+                                               .min_inferences = has(words, "proof") ? 20 : 0,
+                                               .max_errors = 10,
                                                .lease_seconds = 30};
         goal->window_seconds = 1;
     }
@@ -131,7 +139,8 @@ static void send_blocks(serving *s, const tidemark_Get *get)
     }
 }
 
-/* ---- Up ----------------------------------------------------------------------------------------------------------- */
+/* ---- Up -----------------------------------------------------------------------------------------------------------
+ */
 
 static void settle(serving *s, uint64_t sequence)
 {
@@ -155,8 +164,9 @@ static void show_window(serving *s, const uint8_t *bytes, size_t size)
     }
     char digest[65];
     td_hex_encode(window.manifest_digest, 32, digest);
-    event("{\"event\":\"window\",\"sequence\":%" PRIu64 ",\"n\":%" PRIu32 ",\"features\":%" PRIu32 ",\"labelled\":%" PRIu32
-          ",\"correct\":%" PRIu32 ",\"errors\":%" PRIu32 ",\"dropped\":%" PRIu32 ",\"slot\":\"%s\",\"manifest\":\"%.16s\"}",
+    event("{\"event\":\"window\",\"sequence\":%" PRIu64 ",\"n\":%" PRIu32 ",\"features\":%" PRIu32
+          ",\"labelled\":%" PRIu32 ",\"correct\":%" PRIu32 ",\"errors\":%" PRIu32 ",\"dropped\":%" PRIu32
+          ",\"slot\":\"%s\",\"manifest\":\"%.16s\"}",
           (uint64_t)window.sequence, (uint32_t)window.n, count, (uint32_t)window.labelled, (uint32_t)window.correct,
           (uint32_t)window.errors, (uint32_t)window.dropped, window.slot, digest);
     settle(s, window.sequence);
@@ -168,8 +178,9 @@ static void show_birth(const uint8_t *bytes, size_t size)
     pb_istream_t stream = pb_istream_from_buffer(bytes, size);
     birth = (tidemark_Birth)tidemark_Birth_init_zero;
     bool good = pb_decode(&stream, tidemark_Birth_fields, &birth);
-    event("{\"event\":\"birth\",\"good\":%s,\"device\":\"%s\",\"boot\":\"%" PRIx64 "\",\"hardware\":\"%s\",\"directive\":%" PRIu64
-          ",\"slots\":%u,\"clock\":%s}", good ? "true" : "false", birth.device, (uint64_t)birth.boot_id, birth.hardware,
+    event("{\"event\":\"birth\",\"good\":%s,\"device\":\"%s\",\"boot\":\"%" PRIx64
+          "\",\"hardware\":\"%s\",\"directive\":%" PRIu64 ",\"slots\":%u,\"clock\":%s}",
+          good ? "true" : "false", birth.device, (uint64_t)birth.boot_id, birth.hardware,
           (uint64_t)birth.directive_sequence, (unsigned)birth.slots_count, birth.clock_known ? "true" : "false");
 }
 
@@ -262,7 +273,8 @@ static void *work(void *context)
     return NULL;
 }
 
-/* ---- Commands ----------------------------------------------------------------------------------------------------- */
+/* ---- Commands -----------------------------------------------------------------------------------------------------
+ */
 
 static void set_flag(atomic_bool *flag, const char *word)
 {
@@ -328,10 +340,19 @@ static td_code connect_broker(serving *s, int port, td_err *err)
     peer_path(s->peer, "_server.key", key);
     snprintf(filter, sizeof filter, "tm/v1/%s/up/#", s->device);
     const td_mqtt_subscription subscriptions[] = {{filter, 1}, {NULL, 0}};
-    const td_mqtt_options options = {.host = "127.0.0.1", .port = port, .tls = true, .ca_path = ca,
-                                     .certificate_path = certificate, .key_path = key, .client_id = "_server",
-                                     .clean_start = true, .subscriptions = subscriptions, .backoff_min_ms = 50,
-                                     .backoff_max_ms = 200, .context = s, .connected = on_connected,
+    const td_mqtt_options options = {.host = "127.0.0.1",
+                                     .port = port,
+                                     .tls = true,
+                                     .ca_path = ca,
+                                     .certificate_path = certificate,
+                                     .key_path = key,
+                                     .client_id = "_server",
+                                     .clean_start = true,
+                                     .subscriptions = subscriptions,
+                                     .backoff_min_ms = 50,
+                                     .backoff_max_ms = 200,
+                                     .context = s,
+                                     .connected = on_connected,
                                      .message = on_message};
     TD_TRY(td_mqtt_start(&options, &s->mqtt, err));
     return td_mqtt_wait(s->mqtt, 20000, err);

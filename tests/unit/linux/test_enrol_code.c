@@ -35,8 +35,10 @@ static void code__bad_ones_are_refused_with_the_reason(void **state)
     assert_non_null(strstr(err.text, "character 6"));
     assert_int_equal(td_enrol_code_parse("AAAQ", &code, &err), TD_INVALID);
     assert_non_null(strstr(err.text, "4 letters, expected 42"));
-    assert_int_equal(td_enrol_code_parse("AAAQ-EAYE-AUDA-OCAJ-BIFQ-YDIO-B4IB-CEQT-CQKR-MFYY-DEA", &code, &err), TD_INVALID);
-    assert_int_equal(td_enrol_code_parse("AAAQ-EAYE-AUDA-OCAJ-BIFQ-YDIO-B4IB-CEQT-CQKR-MFYY-DF", &code, &err), TD_INVALID);
+    assert_int_equal(td_enrol_code_parse("AAAQ-EAYE-AUDA-OCAJ-BIFQ-YDIO-B4IB-CEQT-CQKR-MFYY-DEA", &code, &err),
+                     TD_INVALID);
+    assert_int_equal(td_enrol_code_parse("AAAQ-EAYE-AUDA-OCAJ-BIFQ-YDIO-B4IB-CEQT-CQKR-MFYY-DF", &code, &err),
+                     TD_INVALID);
     assert_int_equal(td_enrol_code_parse("", &code, &err), TD_INVALID);
 }
 
@@ -54,8 +56,9 @@ static void code__belongs_to_one_ca_and_keyset(void **state)
     assert_int_equal(td_x509_make_ca(key, "another", &other, &err), TD_OK);
     assert_int_equal(td_enrol_code_check(&code, td_str_text(&ca), "keyset", 6, &err), TD_DENIED);
     assert_int_equal(td_enrol_code_check(&code, "no certificate", "keyset", 6, &err), TD_INVALID);
-    assert_int_equal(td_enrol_code_check(&code, "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", "keyset", 6, &err),
-                     TD_INVALID);
+    assert_int_equal(
+        td_enrol_code_check(&code, "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", "keyset", 6, &err),
+        TD_INVALID);
 }
 
 int main(void)

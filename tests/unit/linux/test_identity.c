@@ -8,7 +8,7 @@
 #include "tests/unit/linux/folder.h"
 
 #define GOOD                                                                                                           \
-    "{\"device\":\"pump-07\",\"server\":\"https://h:1\",\"mqtt\":{\"host\":\"h\",\"port\":8883,\"prefix\":\"tm/v1\"},"   \
+    "{\"device\":\"pump-07\",\"server\":\"https://h:1\",\"mqtt\":{\"host\":\"h\",\"port\":8883,\"prefix\":\"tm/v1\"}," \
     "\"hardware\":\"gateway\",\"runtimes\":[\"onnx\",\"tflite\"]}"
 
 static void put(void **state, const char *name, const void *data, size_t size)
@@ -64,10 +64,12 @@ static void identity__bad_files_are_refused(void **state)
     put(state, "uplink.key", "short", 5);
     assert_int_equal(td_identity_read(*state, &identity, &err), TD_CORRUPT);
     put_good(state);
-    static const char bad_name[] = "{\"device\":\"Pump_07\",\"server\":\"s\",\"mqtt\":{\"host\":\"h\",\"port\":1,\"prefix\":\"p\"}}";
+    static const char bad_name[] =
+        "{\"device\":\"Pump_07\",\"server\":\"s\",\"mqtt\":{\"host\":\"h\",\"port\":1,\"prefix\":\"p\"}}";
     put(state, "device.json", bad_name, strlen(bad_name));
     assert_int_equal(td_identity_read(*state, &identity, &err), TD_INVALID);
-    static const char bad_port[] = "{\"device\":\"p\",\"server\":\"s\",\"mqtt\":{\"host\":\"h\",\"port\":70000,\"prefix\":\"p\"}}";
+    static const char bad_port[] =
+        "{\"device\":\"p\",\"server\":\"s\",\"mqtt\":{\"host\":\"h\",\"port\":70000,\"prefix\":\"p\"}}";
     put(state, "device.json", bad_port, strlen(bad_port));
     assert_int_equal(td_identity_read(*state, &identity, &err), TD_INVALID);
     put(state, "device.json", "{", 1);

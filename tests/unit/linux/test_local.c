@@ -1,5 +1,6 @@
 /*
- * test_local.c: the client library and the agent's reader understand each other, and the reader refuses everything else.
+ * test_local.c: the client library and the agent's reader understand each other, and the reader refuses everything
+ * else.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -33,9 +34,16 @@ static void client__an_observation_arrives_as_it_was_made(void **state)
     assert_int_equal(tm_open(*state, "pump", &client), TM_OK);
     const float x[3] = {1.5f, NAN, -2.0f};
     const tm_text texts[2] = {{1, "brass"}, {TM_IS_PREDICTION, "fault"}};
-    assert_int_equal(tm_observe(client, &(tm_observation){.features = x, .feature_count = 3, .prediction = 1.0f, .score = 0.25f,
-                                                          .group = "oslo", .id = 77, .latency_us = 40, .texts = texts,
-                                                          .text_count = 2}), TM_OK);
+    assert_int_equal(tm_observe(client, &(tm_observation){.features = x,
+                                                          .feature_count = 3,
+                                                          .prediction = 1.0f,
+                                                          .score = 0.25f,
+                                                          .group = "oslo",
+                                                          .id = 77,
+                                                          .latency_us = 40,
+                                                          .texts = texts,
+                                                          .text_count = 2}),
+                     TM_OK);
     td_local_head head;
     td_local_record record;
     td_local_text text;
@@ -85,7 +93,8 @@ static void client__waits_in_a_batch_while_the_agent_is_away(void **state)
     assert_int_equal(td_local_read_head(datagram, size, &head, &err), TD_OK);
     uint64_t labels = 0;
     for (bool more = true; more; labels += more) {
-        assert_int_equal(td_local_read_record(&head.records, &head.records_size, features, &record, &more, &err), TD_OK);
+        assert_int_equal(td_local_read_record(&head.records, &head.records_size, features, &record, &more, &err),
+                         TD_OK);
         assert_true(!more || (record.type == TM_RECORD_LABEL && record.id == labels + 1));
     }
     assert_int_equal(labels, 10);
@@ -158,7 +167,8 @@ static void client__notices_a_new_version(void **state)
     tm_close(client);
 }
 
-/* ---- Hostile datagrams -------------------------------------------------------------------------------------------- */
+/* ---- Hostile datagrams --------------------------------------------------------------------------------------------
+ */
 
 static td_code read_all(const uint8_t *bytes, size_t size)
 {
@@ -198,15 +208,16 @@ static void local__bad_records_are_refused(void **state)
         uint8_t bytes[40];
         size_t size;
     } records[] = {
-        {{TM_RECORD_ATTACH, 0, 1, 0, 0}, 5},                    /* an attach with a body */
-        {{TM_RECORD_ATTACH, 0, 1, 0}, 4},                       /* cut short */
-        {{99, 0, 0, 0}, 4},                                     /* an unknown type */
-        {{TM_RECORD_ERROR, 0, 3, 0, 1, 2, 3}, 7},               /* three of four bytes */
-        {{TM_RECORD_LABEL, 0, 13, 0}, 17},                      /* the id 0 */
-        {{TM_RECORD_LABEL, 0, 13, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9}, 17}, /* a name of 9 bytes that is not there */
-        {{TM_RECORD_OBSERVE, 0, 24, 0, [24] = 1}, 28},          /* one feature that is not there */
-        {{TM_RECORD_OBSERVE, 0, 24, 0, [27] = 1}, 28},          /* one text that is not there */
-        {{TM_RECORD_OBSERVE, 0, 28, 0, 0}, 32},                 /* four bytes too many */
+        {{TM_RECORD_ATTACH, 0, 1, 0, 0}, 5},      /* an attach with a body */
+        {{TM_RECORD_ATTACH, 0, 1, 0}, 4},         /* cut short */
+        {{99, 0, 0, 0}, 4},                       /* an unknown type */
+        {{TM_RECORD_ERROR, 0, 3, 0, 1, 2, 3}, 7}, /* three of four bytes */
+        {{TM_RECORD_LABEL, 0, 13, 0}, 17},        /* the id 0 */
+        {{TM_RECORD_LABEL, 0, 13, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9},
+         17},                                          /* a name of 9 bytes that is not there */
+        {{TM_RECORD_OBSERVE, 0, 24, 0, [24] = 1}, 28}, /* one feature that is not there */
+        {{TM_RECORD_OBSERVE, 0, 24, 0, [27] = 1}, 28}, /* one text that is not there */
+        {{TM_RECORD_OBSERVE, 0, 28, 0, 0}, 32},        /* four bytes too many */
     };
     for (size_t i = 0; i < TD_COUNT_OF(records); i++) {
         uint8_t datagram[64] = {'T', 'M', 1, 1};

@@ -1,5 +1,6 @@
 /*
- * test_slot_files.c: versions as folders: written whole, switched atomically, and never lost to a power cut at any step.
+ * test_slot_files.c: versions as folders: written whole, switched atomically, and never lost to a power cut at any
+ * step.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -167,7 +168,7 @@ static void slots__keep_removes_only_what_is_not_named(void **state)
         digest_of(name, digests[i]);
         assert_int_equal(install(&port, digests[i], name), 0);
     }
-    assert_int_equal(port.keep(port.context, "pump", (const uint8_t (*)[TD_DIGEST_SIZE])(digests + 1), 2), 0);
+    assert_int_equal(port.keep(port.context, "pump", (const uint8_t(*)[TD_DIGEST_SIZE])(digests + 1), 2), 0);
     tde_place gone = place_of(digests[0]), there = place_of(digests[1]);
     assert_int_equal(port.size(port.context, &gone, &model, &size), TDE_NOT_FOUND);
     assert_int_equal(port.size(port.context, &there, &model, &size), 0);
@@ -194,7 +195,8 @@ static void slots__nothing_runs_after_a_null_digest(void **state)
     td_slot_files_close(&files);
 }
 
-/* ---- Power cuts --------------------------------------------------------------------------------------------------- */
+/* ---- Power cuts ---------------------------------------------------------------------------------------------------
+ */
 
 static void cut_here(void *context, const char *what)
 {
@@ -223,7 +225,7 @@ static bool install_and_cut(const char *folder, int step)
         tde_slots_port port = td_slot_files_port(&files);
         int result = install(&port, two, "weights of two");
         if (result == 0) {
-            result = port.keep(port.context, "pump", (const uint8_t (*)[TD_DIGEST_SIZE])two, 1);
+            result = port.keep(port.context, "pump", (const uint8_t(*)[TD_DIGEST_SIZE])two, 1);
         }
         _exit(result == 0 ? 0 : 1);
     }

@@ -45,7 +45,10 @@ static void state__what_was_programmed_is_there_after_reopening(void **state)
     assert_string_equal(text, "durable");
     assert_int_equal(port.erase(port.context, 0, 4096), 0);
     assert_int_equal(port.read(port.context, 4090, text, 7), 0);
-    assert_memory_equal(text, "\xFF\xFF\xFF\xFF\xFF\xFF" "e", 7);
+    assert_memory_equal(text,
+                        "\xFF\xFF\xFF\xFF\xFF\xFF"
+                        "e",
+                        7);
     td_state_file_close(&file);
 }
 

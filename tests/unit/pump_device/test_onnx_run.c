@@ -1,5 +1,6 @@
 /*
- * test_onnx_run.c: the device's runner computes what the trainer's network computes, and refuses what it does not know by name.
+ * test_onnx_run.c: the device's runner computes what the trainer's network computes, and refuses what it does not know
+ * by name.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

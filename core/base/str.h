@@ -2,8 +2,9 @@
  * str.h: text that grows up to a hard maximum, with a sticky error, so that a chain of appends is checked once.
  *
  * A zeroed td_str is empty and valid (limit TD_STR_LIMIT_DEFAULT). After an append failed (no memory, limit) all
- * further appends do nothing; td_str_check() tells. Threads: a td_str belongs to one thread. SPDX-License-Identifier:
- * Apache-2.0
+ * further appends do nothing; td_str_check() tells. Threads: a td_str belongs to one thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_BASE_STR_H
 #define TD_CORE_BASE_STR_H

@@ -5,8 +5,9 @@
  * its own savepoint: one that fails is undone alone. Callers are answered only after COMMIT (synchronous=FULL); if
  * COMMIT fails, all its callers fail. A closure must re-check everything that it relies on, may run SQL and touch small
  * memory, and must not hash, pack, wait or talk to the network. The writer is also the only one that checkpoints the
- * WAL. Threads: td_writer_call and td_writer_post from any thread but the writer's own. SPDX-License-Identifier:
- * Apache-2.0
+ * WAL. Threads: td_writer_call and td_writer_post from any thread but the writer's own.
+ *
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_CORE_DB_WRITER_H
 #define TD_CORE_DB_WRITER_H

@@ -49,6 +49,7 @@ typedef struct td_server {
     td_scheduler *scheduler;
     int64_t started_ms; /* wall */
     bool recorded;      /* the start is in the log: so will be the stop */
+    atomic_int api_port, device_port; /* 0 until it listens */
     atomic_bool stopping;
     atomic_uint_fast64_t commits;
     atomic_uint_fast64_t requests;

@@ -93,14 +93,12 @@ static td_code get_status(td_request *request, td_err *err)
     char started[32];
     td_format_time(server->started_ms, started);
     TD_CLEANUP(td_json_done)
-    json_t *status =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i}", "version", TD_VERSION, "profile",
-                  server->profile, "profile_worth", td_profile_worth(server->profile), "workspace", server->path,
-                  "started_at", started, "uptime_ms", (json_int_t)(td_now_ms(server->clock) - server->started_ms),
-                  "requests", (json_int_t)atomic_load(&server->requests), "polls",
-                  (json_int_t)td_pool_parked(server->pool), "http_port",
-                  server->api ? td_listener_port(server->api) : 0, "device_port",
-                  server->device ? td_listener_port(server->device) : 0);
+    json_t *status = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i}", "version", TD_VERSION, "profile", server->profile,
+        "profile_worth", td_profile_worth(server->profile), "workspace", server->path, "started_at", started,
+        "uptime_ms", (json_int_t)(td_now_ms(server->clock) - server->started_ms), "requests",
+        (json_int_t)atomic_load(&server->requests), "polls", (json_int_t)td_pool_parked(server->pool), "http_port",
+        atomic_load(&server->api_port), "device_port", atomic_load(&server->device_port));
     if (!status) {
         return td_fail(err, TD_NOMEM, "no memory for the status");
     }

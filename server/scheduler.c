@@ -224,17 +224,15 @@ static void *scheduler_main(void *argument)
 
 void td_scheduler_kick(td_scheduler *scheduler)
 {
-    if (scheduler) {
-        pthread_mutex_lock(&scheduler->lock);
-        scheduler->kicked = true;
-        pthread_cond_signal(&scheduler->changed);
-        pthread_mutex_unlock(&scheduler->lock);
-    }
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->kicked = true;
+    pthread_cond_signal(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
 }
 
-td_code td_scheduler_start(td_server *server, td_scheduler **out, td_err *err)
+td_code td_scheduler_new(td_server *server, td_scheduler **out, td_err *err)
 {
-    TD_CLEANUP(td_scheduler_stop) td_scheduler *scheduler = calloc(1, sizeof *scheduler);
+    TD_CLEANUP(td_scheduler_free) td_scheduler *scheduler = calloc(1, sizeof *scheduler);
     if (!scheduler) {
         return td_fail(err, TD_NOMEM, "no memory for the scheduler");
     }
@@ -246,29 +244,37 @@ td_code td_scheduler_start(td_server *server, td_scheduler **out, td_err *err)
     pthread_cond_init(&scheduler->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     TD_TRY(td_workspace_reader(server->workspace, &scheduler->db, err));
-    int failed = pthread_create(&scheduler->thread, NULL, scheduler_main, scheduler);
-    if (failed) {
-        return td_fail_errno(err, failed, "starting the scheduler");
-    }
-    scheduler->started = true;
     *out = scheduler;
     scheduler = NULL;
     return TD_OK;
 }
 
-void td_scheduler_stop(td_scheduler **slot)
+td_code td_scheduler_start(td_scheduler *scheduler, td_err *err)
 {
-    td_scheduler *scheduler = *slot;
-    if (!scheduler) {
-        return;
-    }
-    if (scheduler->started) {
+    int failed = pthread_create(&scheduler->thread, NULL, scheduler_main, scheduler);
+    scheduler->started = failed == 0;
+    return failed ? td_fail_errno(err, failed, "starting the scheduler") : TD_OK;
+}
+
+void td_scheduler_stop(td_scheduler *scheduler)
+{
+    if (scheduler && scheduler->started) {
         pthread_mutex_lock(&scheduler->lock);
         scheduler->stopping = true;
         pthread_cond_signal(&scheduler->changed);
         pthread_mutex_unlock(&scheduler->lock);
         pthread_join(scheduler->thread, NULL);
+        scheduler->started = false;
     }
+}
+
+void td_scheduler_free(td_scheduler **slot)
+{
+    td_scheduler *scheduler = *slot;
+    if (!scheduler) {
+        return;
+    }
+    td_scheduler_stop(scheduler);
     td_db_close(scheduler->db);
     pthread_cond_destroy(&scheduler->changed);
     pthread_mutex_destroy(&scheduler->lock);

@@ -11,8 +11,11 @@
 
 #include "server/internal.h"
 
-TD_MUST_USE td_code td_scheduler_start(td_server *server, td_scheduler **out, td_err *err);
-void td_scheduler_stop(td_scheduler **scheduler);
-void td_scheduler_kick(td_scheduler *scheduler); /* NULL is fine */
+TD_MUST_USE td_code td_scheduler_new(td_server *server, td_scheduler **out, td_err *err);
+TD_MUST_USE td_code td_scheduler_start(td_scheduler *scheduler, td_err *err);
+/* Joins the thread; kicks do nothing from then on. NULL is fine. */
+void td_scheduler_stop(td_scheduler *scheduler);
+void td_scheduler_free(td_scheduler **scheduler); /* TD_CLEANUP; stops it if need be */
+void td_scheduler_kick(td_scheduler *scheduler);
 
 #endif

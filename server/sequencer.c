@@ -146,12 +146,17 @@ static td_code open_parts(td_sequencer *sequencer, td_err *err)
                        "the log's signer (a restored backup?); see docs/audit.md, \"Restoring\"",
                        (long long)root.size, (long long)signed_size);
     }
+    return TD_OK;
+}
+
+td_code td_sequencer_start(td_sequencer *sequencer, td_err *err)
+{
     int failed = pthread_create(&sequencer->thread, NULL, sequencer_main, sequencer);
     sequencer->started = failed == 0;
     return failed ? td_fail_errno(err, failed, "starting the sequencer") : TD_OK;
 }
 
-td_code td_sequencer_start(td_server *server, td_sequencer **out, td_err *err)
+td_code td_sequencer_new(td_server *server, td_sequencer **out, td_err *err)
 {
     TD_CLEANUP(td_sequencer_free) td_sequencer *sequencer = calloc(1, sizeof *sequencer);
     if (!sequencer) {

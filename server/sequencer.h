@@ -11,7 +11,8 @@
 #include "server/internal.h"
 
 /* CONFLICT: the log is behind what was signed (a restored backup); the server must not go on writing. */
-TD_MUST_USE td_code td_sequencer_start(td_server *server, td_sequencer **out, td_err *err);
+TD_MUST_USE td_code td_sequencer_new(td_server *server, td_sequencer **out, td_err *err);
+TD_MUST_USE td_code td_sequencer_start(td_sequencer *sequencer, td_err *err);
 /* Sequences and signs what is left, then joins the thread. NULL is fine. */
 void td_sequencer_stop(td_sequencer *sequencer);
 void td_sequencer_free(td_sequencer **sequencer); /* TD_CLEANUP; stops it if need be */

@@ -143,6 +143,7 @@ static td_code start_listeners(td_server *server, td_err *err)
                                    .host = td_config_text(server->config, "http.host"),
                                    .port = (int)td_config_int(server->config, "http.port")};
     TD_TRY(td_listener_start(server, &options, &server->api, err));
+    atomic_store(&server->api_port, td_listener_port(server->api));
     TD_TRY(write_run_file(server, "run/http.port", td_listener_port(server->api), err));
     options = (td_listener_options){.kind = TD_LISTENER_DEVICE,
                                     .host = td_config_text(server->config, "device.host"),
@@ -150,6 +151,7 @@ static td_code start_listeners(td_server *server, td_err *err)
                                     .certificate_pem = td_str_text(&server->keys.server_pem),
                                     .key_pem = td_str_text(&server->keys.server_key_pem)};
     TD_TRY(td_listener_start(server, &options, &server->device, err));
+    atomic_store(&server->device_port, td_listener_port(server->device));
     TD_TRY(write_run_file(server, "run/device.port", td_listener_port(server->device), err));
     char admin[4096];
     TD_TRY(td_workspace_file(server->path, "run/admin.sock", admin, err));
@@ -199,10 +201,12 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     TD_TRY(open_records(server, options->workspace, err));
     remove_run_files(server);
     TD_TRY(write_run_file(server, "run/pid", (long)getpid(), err));
-    TD_TRY(td_sequencer_start(server, &server->sequencer, err));
+    TD_TRY(td_sequencer_new(server, &server->sequencer, err));
+    TD_TRY(td_scheduler_new(server, &server->scheduler, err));
     TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX,
                          &server->pool, err));
-    td_writer_on_commit(server->writer, on_commit, server);
+    td_writer_on_commit(server->writer, on_commit, server); /* nobody writes yet */
+    TD_TRY(td_sequencer_start(server->sequencer, err));
     TD_TRY(prepare_broker(server, err));
     TD_TRY(start_listeners(server, err));
     record_life(server, "start.server");
@@ -218,7 +222,7 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     td_link *link = NULL;
     TD_TRY(td_link_start(server, server->broker ? td_broker_port(server->broker) : 0, &link, err));
     atomic_store(&server->link_slot, link);
-    return td_scheduler_start(server, &server->scheduler, err);
+    return td_scheduler_start(server->scheduler, err);
 }
 
 /* ---- stop
@@ -239,7 +243,7 @@ static void stop(td_server *server)
     td_listener_quiesce(server->api);
     td_listener_quiesce(server->device);
     td_listener_quiesce(server->admin);
-    td_scheduler_stop(&server->scheduler);
+    td_scheduler_stop(server->scheduler);
     td_pool_stop(server->pool);
     let_answers_out(server);
     td_listener_stop(&server->api);
@@ -247,6 +251,7 @@ static void stop(td_server *server)
     td_listener_stop(&server->admin);
     td_link *link = atomic_exchange(&server->link_slot, NULL);
     td_link_stop(&link);
+    td_scheduler_free(&server->scheduler); /* workers and the link kick it: after them */
     td_broker_stop(&server->broker);
     if (server->denials && server->writer) {
         td_denials_flush(server->denials, server, td_now_ms(server->clock), true);

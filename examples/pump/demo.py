@@ -226,23 +226,29 @@ def main():
     folder = chosen.folder or tempfile.mkdtemp(prefix="tidemark-demo-")
     stage = Stage(chosen.bin, folder, chosen.json)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    status = 1
     try:
         play(stage, chosen)
         status = 0
     except DemoFailed as reason:
         stage.fail(str(reason))
-        status = 1
     except KeyboardInterrupt:
         status = 130
+    finally:
+        leave(stage, chosen, status)
+    return status
+
+
+def leave(stage, chosen, status):
+    """Nothing stays behind unless --keep asks for it, or the logs of a failure do."""
     if chosen.keep and status == 0:
         stage.leave_running()
-        return status
+        return
     stage.stop()
-    if status == 0 and not chosen.folder:
-        shutil.rmtree(folder, ignore_errors=True)
-    elif status != 0:
-        print(f"logs and state are kept in {folder}", file=sys.stderr)
-    return status
+    if status != 0:
+        print(f"logs and state are kept in {stage.folder}", file=sys.stderr)
+    elif not chosen.folder:
+        shutil.rmtree(stage.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

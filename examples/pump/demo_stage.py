@@ -42,9 +42,12 @@ class Stage:
         return os.path.join(self.folder, *names)
 
     def commit(self):
-        """The commit of the checkout, or "archive" outside git."""
-        done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=os.path.dirname(os.path.abspath(__file__)),
-                              capture_output=True, text=True, check=False)
+        """The commit of the checkout, or "archive" without git or outside it."""
+        try:
+            done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=os.path.dirname(os.path.abspath(__file__)),
+                                  capture_output=True, text=True, check=False)
+        except OSError:
+            return "archive"
         return done.stdout.strip() or "archive"
 
     # ---- telling ----

@@ -61,7 +61,19 @@ static td_code renew(void *context, td_err *err)
     return code == TD_IO || code == TD_BUSY ? TD_OK : code; /* the server may be restarting; the lease has some slack */
 }
 
-static json_t *make_report(const worker *w, const td_job_result *result, json_t *outputs, json_t *metrics)
+/* What a step made, and of what. */
+typedef struct products {
+    json_t *outputs, *metrics, *used;
+} products;
+
+static void products_done(products *made)
+{
+    td_json_done(&made->outputs);
+    td_json_done(&made->metrics);
+    td_json_done(&made->used);
+}
+
+static json_t *make_report(const worker *w, const td_job_result *result, const products *made)
 {
     /* the log may hold any bytes: what is not UTF-8 is replaced */
     TD_CLEANUP(td_str_done) td_str log = {0};
@@ -76,30 +88,33 @@ static json_t *make_report(const worker *w, const td_job_result *result, json_t 
     json_t *report =
         json_pack("{s:s, s:i, s:s, s:I}", "worker", w->name, "exit_code", result->timed_out ? 124 : result->exit_code,
                   "log", td_str_text(&log), "duration_ms", (json_int_t)result->duration_ms);
-    if (outputs != NULL) {
-        (void)json_object_set(report, "outputs", outputs);
-    }
-    if (metrics != NULL) {
-        (void)json_object_set(report, "metrics", metrics);
+    const struct {
+        const char *key;
+        json_t *value;
+    } parts[] = {{"outputs", made->outputs}, {"metrics", made->metrics}, {"inputs", made->used}};
+    for (size_t i = 0; i < TD_COUNT_OF(parts); i++) {
+        if (parts[i].value != NULL) {
+            (void)json_object_set(report, parts[i].key, parts[i].value);
+        }
     }
     return report;
 }
 
 /* Runs the prepared job and sends its outputs. What went wrong here becomes the step's log. */
-static td_code work(const worker *w, const json_t *step, td_job_result *result, json_t **outputs, json_t **metrics,
-                    td_err *err)
+static td_code work(const worker *w, const json_t *step, td_job_result *result, products *made, td_err *err)
 {
     td_job job;
     td_cli *cli = w->cli;
     TD_TRY(td_job_prepare(cli, w->jobs, step, &job, err));
     job.caged = w->caged;
+    made->used = job.used == NULL ? NULL : json_incref(job.used);
     lease l = {
         w,
         td_cli_path(cli, "runs", td_json_text(step, "run", ""), "steps", td_json_text(step, "step", ""), "renew", NULL),
         td_clock_system.monotonic_ms(&td_clock_system)};
     td_code code = td_job_run(&job, renew, &l, result, err);
     if (code == TD_OK && result->exit_code == 0 && !result->timed_out) {
-        code = td_job_outputs(cli, &job, step, outputs, metrics, err);
+        code = td_job_outputs(cli, &job, step, &made->outputs, &made->metrics, err);
     }
     if (!w->keep) {
         td_err ignored;
@@ -109,10 +124,10 @@ static td_code work(const worker *w, const json_t *step, td_job_result *result, 
     return code;
 }
 
-static td_code report(const worker *w, const json_t *step, const td_job_result *result, json_t *outputs,
-                      json_t *metrics, td_err *err)
+static td_code report(const worker *w, const json_t *step, const td_job_result *result, const products *made,
+                      td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *body = make_report(w, result, outputs, metrics);
+    TD_CLEANUP(td_json_done) json_t *body = make_report(w, result, made);
     const char *path = td_cli_path(w->cli, "runs", td_json_text(step, "run", ""), "steps",
                                    td_json_text(step, "step", ""), "result", NULL);
     TD_TRY(td_cli_need(body, err));
@@ -121,8 +136,7 @@ static td_code report(const worker *w, const json_t *step, const td_job_result *
 
 static td_code do_step(const worker *w, const json_t *step, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *outputs = NULL;
-    TD_CLEANUP(td_json_done) json_t *metrics = NULL;
+    TD_CLEANUP(products_done) products made = {0};
     td_job_result result = {.exit_code = 1};
     td_err problem = {0};
     const char *run = td_json_text(step, "run", "?"), *name = td_json_text(step, "step", "?");
@@ -130,7 +144,7 @@ static td_code do_step(const worker *w, const json_t *step, td_err *err)
     TD_TRY(td_project_name_check(td_json_text(step, "project", own_project), err));
     w->cli->project = td_json_text(step, "project", own_project); /* a worker serves all projects that its token may */
     td_log_info("worker", "%s: step %s begins", run, name);
-    td_code code = work(w, step, &result, &outputs, &metrics, &problem);
+    td_code code = work(w, step, &result, &made, &problem);
     if (asked_to_stop || code == TD_CONFLICT) { /* the lease is lost or given up: not ours to report */
         w->cli->project = own_project;
         td_str_done(&result.log);
@@ -143,7 +157,7 @@ static td_code do_step(const worker *w, const json_t *step, td_err *err)
     }
     td_log_info("worker", "%s: step %s ended with %d after %lld ms%s%s", run, name, result.exit_code,
                 (long long)result.duration_ms, code != TD_OK ? ": " : "", code != TD_OK ? problem.text : "");
-    code = report(w, step, &result, outputs, metrics, err);
+    code = report(w, step, &result, &made, err);
     w->cli->project = own_project;
     td_str_done(&result.log);
     return code;

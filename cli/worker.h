@@ -22,6 +22,8 @@ typedef struct td_job {
     const char *command[TD_JOB_WORDS_MAX + 1];
     const char *environment[TD_JOB_WORDS_MAX + 1];
     const char *readable[TD_JOB_PATHS_MAX + 1]; /* files and folders that it may read */
+    json_t
+        *used; /* array of {"name","digest","size"}: files of this machine that it reads, as they were at the start */
     bool network;
     bool caged; /* false: no Landlock here, and the caller accepted that */
     int64_t timeout_ms;

@@ -25,6 +25,7 @@
 void td_job_done(td_job *job)
 {
     td_arena_done(&job->arena);
+    td_json_done(&job->used);
     *job = (td_job){0};
 }
 
@@ -190,6 +191,25 @@ static td_code fetch_parent_file(td_cli *cli, const json_t *step, const json_t *
     return fetch_content(cli, name, td_json_text(listed, "digest", ""), place, err);
 }
 
+/* The lineage tells later which data it was, so the digest is taken here, before the command sees the file. */
+static td_code note_used(td_job *job, const char *name, const char *path, td_err *err)
+{
+    uint8_t digest[TD_DIGEST_SIZE];
+    char text[7 + TD_DIGEST_TEXT] = "sha256:";
+    struct stat facts;
+    uint64_t size;
+    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        return TD_OK; /* a folder has no digest */
+    }
+    TD_TRY(td_sha256_file(path, digest, &size, err));
+    td_hex_encode(digest, sizeof digest, text + 7);
+    json_t *entry = json_pack("{s:s, s:s, s:I}", "name", name, "digest", text, "size", (json_int_t)size);
+    job->used = job->used == NULL ? json_array() : job->used;
+    return entry != NULL && json_array_append_new(job->used, entry) == 0
+               ? TD_OK
+               : td_fail(err, TD_NOMEM, "no memory for a job");
+}
+
 /* By digest or out of the parent version: fetched from the server. By path: a link to a file of this machine, which the
  * cage lets be read. */
 static td_code place_input(td_cli *cli, td_job *job, const json_t *step, const json_t *input, td_err *err)
@@ -212,6 +232,7 @@ static td_code place_input(td_cli *cli, td_job *job, const json_t *step, const j
     if (!td_path_exists(path)) {
         return td_fail(err, TD_NOT_FOUND, "input %s: %s is not on this machine", name, path);
     }
+    TD_TRY(note_used(job, name, path, err));
     if (symlink(path, place) != 0) {
         return td_fail_errno(err, errno, "%s", place);
     }

@@ -19,6 +19,7 @@ static const td_json_field input_fields[] = {
     {.name = "digest", .type = TD_JSON_STRING, .minimum = 71, .maximum = 72},
     {.name = "from", .type = TD_JSON_STRING, .minimum = 3, .maximum = 2 * NAME_LENGTH_MAX},
     {.name = "parent_file", .type = TD_JSON_STRING, .minimum = 1, .maximum = 200},
+    {.name = "dataset", .type = TD_JSON_STRING, .minimum = 1, .maximum = 480},
     {.name = NULL},
 };
 static const td_json_field output_fields[] = {

@@ -6,6 +6,7 @@
 #include "monitor/run.h"
 
 #include "core/base/clock.h"
+#include "lineage/lineage.h"
 #include "monitor/alerts.h"
 
 #include <stdio.h>
@@ -353,6 +354,12 @@ static const td_json_field report_fields[] = {
      .fields = report_output_fields,
      .minimum = 0,
      .maximum = 64},
+    {.name = "inputs",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = report_output_fields,
+     .minimum = 0,
+     .maximum = 64},
     {.name = "metrics", .type = TD_JSON_OBJECT},
     {.name = NULL},
 };
@@ -418,6 +425,32 @@ static td_code write_report(td_db *db, const td_run_row *run, const char *step, 
     td_bind_int(stmt, ":run", run->id);
     td_bind_text(stmt, ":name", step);
     return td_run(stmt, err);
+}
+
+/* Inputs that the pipeline calls a dataset become lineage of the run, with the digest that the worker found. */
+static td_code input_lineage(td_db *db, const td_run_row *run, const json_t *step, const json_t *used, td_err *err)
+{
+    const json_t *declared = json_object_get(step, "inputs");
+    for (size_t i = 0; i < json_array_size(used); i++) {
+        const char *name = td_json_text(json_array_get(used, i), "name", "");
+        const char *text = td_json_text(json_array_get(used, i), "digest", "");
+        const json_t *input = find_named(declared, name);
+        const char *dataset = input != NULL ? td_json_text(input, "dataset", NULL) : NULL;
+        char full[TD_LINEAGE_NAME_MAX + 14], run_name[24];
+        uint8_t digest[TD_DIGEST_SIZE];
+        if (input == NULL || strncmp(text, "sha256:", 7) != 0 ||
+            td_hex_decode(text + 7, strlen(text + 7), digest, sizeof digest, NULL) != TD_OK) {
+            return td_fail(err, TD_INVALID, "input \"%s\": not one of the step's, or without a proper digest", name);
+        }
+        if (dataset == NULL) {
+            continue;
+        }
+        td_run_name(run->id, run_name);
+        td_lineage_dataset_name(dataset, digest, full);
+        td_lineage_node node = {.kind = "dataset", .name = full, .digest = digest};
+        TD_TRY(td_lineage_edge_add(db, run->project, &node, TD_NODE("run", run_name), "input", run_name, err));
+    }
+    return TD_OK;
 }
 
 static td_code write_metrics(td_db *db, const td_run_row *run, const json_t *metrics, td_err *err)
@@ -500,6 +533,7 @@ td_code td_step_result(td_db *db, const td_actor *actor, const char *run_name, c
         snprintf(reason, sizeof reason, "it did not make its output \"%.64s\"", missing);
         return step_failed(db, actor, &run, step, &row, reason, err);
     }
+    TD_TRY(input_lineage(db, &run, td_pipeline_step(spec, step), json_object_get(report, "inputs"), err));
     TD_TRY(write_metrics(db, &run, json_object_get(report, "metrics"), err));
     return step_done(db, &run, step, &row, spec, done_out, err);
 }

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "lineage/lineage.h"
 #include "monitor/evaluate.h"
 #include "monitor/retrain.h"
 #include "tests/unit/monitor/support.h"
@@ -16,7 +17,7 @@ static const char pipeline_yaml[] = "gate: pump-gate\n"
                                     "steps:\n"
                                     "  - name: gather\n"
                                     "    command: [/bin/cp, inputs/all.csv, out.csv]\n"
-                                    "    inputs: [{name: all.csv, path: /data/all.csv}]\n"
+                                    "    inputs: [{name: all.csv, path: /data/all.csv, dataset: \"historian://all\"}]\n"
                                     "    outputs: [{name: rows, path: out.csv, role: dataset}]\n"
                                     "  - name: train\n"
                                     "    command: [train, --data, inputs/rows.csv]\n"
@@ -235,6 +236,35 @@ static void lease__that_runs_out_is_lost(void **state)
     assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM pipeline_run WHERE state = 'failed'"), 1);
 }
 
+static void report__inputs_with_a_dataset_name_become_lineage(void **state)
+{
+    world *w = *state;
+    char run[24];
+    bool done = false;
+    json_t *graph = NULL;
+    define(w);
+    run_start(w, run);
+    json_decref(claim(w));
+    td_err local = {0};
+    assert_int_equal(report(w, run, "gather",
+                            "{\"worker\":\"w1\",\"exit_code\":0,\"outputs\":[{\"name\":\"rows\",\"digest\":\"" DIGEST_A
+                            "\",\"size\":10}],\"inputs\":[{\"name\":\"other\",\"digest\":\"" DIGEST_A "\",\"size\":10}]}",
+                            &done, &local),
+                     TD_INVALID);
+    assert_non_null(strstr(local.text, "other"));
+    MUST(report(w, run, "gather",
+                "{\"worker\":\"w1\",\"exit_code\":0,\"outputs\":[{\"name\":\"rows\",\"digest\":\"" DIGEST_A
+                "\",\"size\":10}],\"inputs\":[{\"name\":\"all.csv\",\"digest\":\"" DIGEST_A "\",\"size\":10}]}",
+                &done, err));
+    char node[32];
+    snprintf(node, sizeof node, "run:%s", run);
+    MUST(td_lineage_show_json(w->db, "default", node, TD_LINEAGE_UP, 0, &graph, err));
+    char *text = json_dumps(graph, JSON_COMPACT);
+    assert_non_null(strstr(text, "dataset:historian://all@"));
+    free(text);
+    json_decref(graph);
+}
+
 static void report__is_checked(void **state)
 {
     world *w = *state;
@@ -370,6 +400,7 @@ int main(void)
         CASE(gate__is_pinned_when_the_run_starts),
         CASE(step__is_retried_and_then_fails_the_run),
         CASE(lease__that_runs_out_is_lost),
+        CASE(report__inputs_with_a_dataset_name_become_lineage),
         CASE(report__is_checked),
         CASE(alert__starts_one_run_and_the_cooldown_holds),
         CASE(specs__are_refused_with_the_place),

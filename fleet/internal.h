@@ -134,6 +134,10 @@ typedef struct td_part_report {
     const uint8_t *manifest; /* 32 bytes or NULL */
     int64_t bytes_done, bytes_total;
 } td_part_report;
+/* How far a transfer has come: bytes only, no step, no audit record. */
+TD_MUST_USE td_code td_fleet__part_progress(td_db *db, const td_part_report *report, td_err *err);
+/* The device was heard of; nothing is settled by it. */
+TD_MUST_USE td_code td_fleet__heard(td_db *db, int64_t device_id, uint64_t *settled_out, td_err *err);
 TD_MUST_USE td_code td_fleet__part_report(td_db *db, const td_device_row *device, const td_part_report *report,
                                           td_err *err);
 /* The device has the directive: issued parts of that or an earlier sequence are at work. */

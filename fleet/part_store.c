@@ -200,6 +200,15 @@ static td_part_state judge_undo(const td_part *part, const td_part_report *repor
     }
 }
 
+td_code td_fleet__part_progress(td_db *db, const td_part_report *report, td_err *err)
+{
+    td_part part;
+    bool found = false;
+    TD_TRY(find_part(db, report->device_id, report->directive_sequence, &part, &found, err));
+    bool under_way = found && part.state == TD_PART_WORKING && report->directive_sequence == part.sequence;
+    return under_way ? keep_progress(db, &part, report, err) : TD_OK;
+}
+
 td_code td_fleet__part_report(td_db *db, const td_device_row *device, const td_part_report *report, td_err *err)
 {
     td_part part;

@@ -74,6 +74,19 @@ static td_code check_text(const tidemark_Report *report, td_err *err)
     return text != NULL ? TD_OK : td_fail(err, TD_INVALID, "the report's slot is no UTF-8 text");
 }
 
+/* A hint for progress bars, sent while a device fetches: sequence 0, kept by nobody. */
+static td_code note_progress(td_db *db, int64_t device_id, const tidemark_Report *report, uint64_t *settled_out,
+                             td_err *err)
+{
+    td_part_report part = {.device_id = device_id,
+                           .directive_sequence = (int64_t)(report->directive_sequence & INT64_MAX),
+                           .state = (int)report->state,
+                           .bytes_done = (int64_t)(report->bytes_done & INT64_MAX),
+                           .bytes_total = (int64_t)(report->bytes_total & INT64_MAX)};
+    TD_TRY(td_fleet__part_progress(db, &part, err));
+    return td_fleet__heard(db, device_id, settled_out, err);
+}
+
 td_code td_fleet_report(td_db *db, int64_t device_id, const tidemark_Report *report, uint64_t *settled_out, td_err *err)
 {
     td_device_row device;
@@ -83,6 +96,9 @@ td_code td_fleet_report(td_db *db, int64_t device_id, const tidemark_Report *rep
     TD_TRY(td_fleet__device_by_id(db, device_id, &device, err));
     if (device.revoked) {
         return td_fail(err, TD_DENIED, "device %s is revoked", device.name);
+    }
+    if (report->sequence == 0 && report->state == tidemark_DeviceState_STATE_FETCHING) {
+        return note_progress(db, device_id, report, settled_out, err);
     }
     TD_TRY(td_fleet_settle(db, device_id, report->sequence, report->oldest_kept, &fresh, &settled, err));
     if (fresh) {

@@ -73,6 +73,15 @@ static td_code advance(td_db *db, int64_t device_id, bool stale, int64_t *settle
     return td_run(stmt, err);
 }
 
+td_code td_fleet__heard(td_db *db, int64_t device_id, uint64_t *settled_out, td_err *err)
+{
+    int64_t settled = 0;
+    TD_TRY(read_mark(db, device_id, &settled, err));
+    TD_TRY(write_mark(db, device_id, settled, err));
+    *settled_out = (uint64_t)settled;
+    return TD_OK;
+}
+
 td_code td_fleet_settle(td_db *db, int64_t device_id, uint64_t sequence, uint64_t oldest_kept, bool *fresh_out,
                         uint64_t *settled_out, td_err *err)
 {

@@ -215,6 +215,33 @@ static void report__a_foreign_digest_is_no_success(void **state)
     assert_int_equal(td_json_int(shown, "directive_accepted", -1), 1);
 }
 
+static void report__progress_moves_the_bytes_and_settles_nothing(void **state)
+{
+    fleet *self = *state;
+    td_err err = {0};
+    make_approved(self->f, "pump", "weights one");
+    enrol(self, "oslo", 1, "oslo");
+    device *d = &self->devices[0];
+    d->does = OFFLINE;
+    const char *id = roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\"}");
+    tick(self);
+    d->directive = 1;
+    assert_int_equal(send_report(self, d, tidemark_DeviceState_STATE_FETCHING, 0, NULL), 1);
+    tidemark_Report progress = tidemark_Report_init_zero;
+    progress.directive_sequence = 1;
+    progress.state = tidemark_DeviceState_STATE_FETCHING;
+    progress.bytes_done = 300;
+    progress.bytes_total = 1000;
+    uint64_t settled = 0;
+    must(td_fleet_report(self->f->db, d->id, &progress, &settled, &err), &err);
+    assert_int_equal(settled, 1);
+    TD_CLEANUP(td_json_done) json_t *json = show(self, id);
+    json_t *part = json_array_get(json_object_get(json, "devices"), 0);
+    assert_int_equal(td_json_int(part, "bytes_done", -1), 300);
+    progress.state = tidemark_DeviceState_STATE_COMMITTED; /* no step can be taken without a sequence */
+    refused(td_fleet_report(self->f->db, d->id, &progress, &settled, &err), &err, TD_INVALID, "makes no sense");
+}
+
 static void birth__refuses_text_that_is_none(void **state)
 {
     fleet *self = *state;
@@ -236,6 +263,7 @@ int main(void)
         FLEET_CASE(settle__names_the_highest_without_a_gap),
         FLEET_CASE(report__a_replay_changes_nothing),
         FLEET_CASE(report__a_foreign_digest_is_no_success),
+        FLEET_CASE(report__progress_moves_the_bytes_and_settles_nothing),
         FLEET_CASE(birth__refuses_text_that_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,8 +79,8 @@ TD_MUST_USE td_code td_worker_renew(td_db *db, const char *worker, const char *r
                                     td_err *err);
 
 /* The worker's report: {"worker","exit_code","log","duration_ms","outputs":[{"name","digest":"sha256:…","size"}],
- * "inputs":[the same form: files of the worker's machine as it found them; those that the pipeline gives a `dataset` name
- * become lineage],
+ * "inputs":[the same form: files of the worker's machine as it found them; those that the pipeline gives a `dataset`
+ * name become lineage],
  * "metrics":{"metrics":{…},"champion":{…},"groups":{…}}} (metrics: the parsed content of the step's metrics output, if
  * it declared one). Output files must already be in the content store (the server checks that before). CONFLICT: lease
  * lost. *done_out: all steps of the run are done and it waits for judgement (td_run_result, then td_gate_judge). */

@@ -248,7 +248,8 @@ static void report__inputs_with_a_dataset_name_become_lineage(void **state)
     td_err local = {0};
     assert_int_equal(report(w, run, "gather",
                             "{\"worker\":\"w1\",\"exit_code\":0,\"outputs\":[{\"name\":\"rows\",\"digest\":\"" DIGEST_A
-                            "\",\"size\":10}],\"inputs\":[{\"name\":\"other\",\"digest\":\"" DIGEST_A "\",\"size\":10}]}",
+                            "\",\"size\":10}],\"inputs\":[{\"name\":\"other\",\"digest\":\"" DIGEST_A
+                            "\",\"size\":10}]}",
                             &done, &local),
                      TD_INVALID);
     assert_non_null(strstr(local.text, "other"));

@@ -91,17 +91,35 @@ td_code try_enrol(fleet *self, const char *name, const uint8_t *secret, td_err *
     return TD_OK;
 }
 
+/* Without the keys and certificates, which test_enrol.c looks at: what rollouts need is the row. */
+static void enrol_quickly(fleet *self, const char *name, const uint8_t *secret)
+{
+    td_err err = {0};
+    td_enrol_grant grant = {.not_after_ms = INT64_MAX};
+    td_enrol_request request = {.device = name, .hardware = "test-board"};
+    memcpy(request.secret, secret, sizeof request.secret);
+    must(td_random(grant.uplink_key, sizeof grant.uplink_key, &err), &err);
+    must(td_enrol_device(self->f->db, &request, &grant, &err), &err);
+    device *d = &self->devices[self->count++];
+    snprintf(d->name, sizeof d->name, "%s", name);
+    memcpy(d->key, grant.uplink_key, sizeof d->key);
+}
+
 void enrol(fleet *self, const char *name, size_t count, const char *site)
 {
     td_err err = {0};
     uint8_t secret[TD_ENROL_SECRET_SIZE];
     TD_CLEANUP(td_json_done) json_t *tags = json_pack("{s:s}", "site", site);
     make_code(self, tags, 0, (int64_t)count, secret);
+    size_t first = self->count;
     for (size_t i = 1; i <= count; i++) {
         char full[TD_DEVICE_ID_MAX + 1];
         snprintf(full, sizeof full, "%.40s-%02zu", name, i);
-        must(try_enrol(self, full, secret, &err), &err);
-        send_birth(self, named(self, full));
+        enrol_quickly(self, full, secret);
+    }
+    must(td_uplink_keys_load(self->keys, self->f->db, &err), &err);
+    for (size_t i = first; i < self->count; i++) {
+        send_birth(self, &self->devices[i]);
     }
 }
 

@@ -95,6 +95,28 @@ static void rollout__silence_after_a_yes_is_a_failure(void **state)
     assert_string_equal(state_of(self, id), "finished"); /* 3 of 4 suffice here */
 }
 
+static void rollout__a_wave_waits_for_those_at_work(void **state)
+{
+    fleet *self = *state;
+    make_approved(self->f, "pump", "weights one");
+    enrol(self, "oslo", 8, "oslo");
+    for (size_t i = 0; i < self->count; i++) {
+        self->devices[i].does = SLOW;
+    }
+    const char *id = roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\",\"waves\":\"50%,100%\"}");
+    live(self, 1);
+    for (size_t i = 0, done = 0; i < self->count && done < 3; i++) { /* three of the wave's four succeed */
+        device *d = &self->devices[i];
+        if (d->directive > 0) {
+            send_report(self, d, tidemark_DeviceState_STATE_COMMITTED, 0, find(self->f, "pump/1").manifest_digest);
+            done++;
+        }
+    }
+    live(self, 60);
+    assert_int_equal(count_of(self, id, "committed"), 3);
+    assert_int_equal(count_of(self, id, "waiting"), 4); /* the second wave has not begun */
+}
+
 static void rollout__deadlines_are_at_least_three_contacts(void **state)
 {
     fleet *self = *state;
@@ -384,6 +406,7 @@ int main(void)
         FLEET_CASE(rollout__lineage_says_which_devices_ever_ran_it),
         FLEET_CASE(rollout__stops_by_itself_above_the_failure_ceiling),
         FLEET_CASE(rollout__silence_after_a_yes_is_a_failure),
+        FLEET_CASE(rollout__a_wave_waits_for_those_at_work),
         FLEET_CASE(rollout__deadlines_are_at_least_three_contacts),
         FLEET_CASE(rollout__the_unreached_are_outside_the_share),
         FLEET_CASE(rollout__a_wave_without_enough_answers_does_not_pass),

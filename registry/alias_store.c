@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ALIASES_MAX 100    /* of one model */
-#define HISTORY_SHOWN 200  /* newest moves in a view */
+#define ALIASES_MAX 100   /* of one model */
+#define HISTORY_SHOWN 200 /* newest moves in a view */
 
 /* Aliases that may only name what was approved. */
 static const char *const protected_aliases[] = {"champion"};
@@ -69,7 +69,8 @@ static td_code check_room(td_db *db, int64_t model_id, const char *model, td_err
     int64_t count = td_column_int(stmt, "count");
     td_reset(stmt);
     if (count >= ALIASES_MAX) {
-        return td_fail(err, TD_LIMIT, "model %s has %d aliases, the most there can be; delete one first", model, ALIASES_MAX);
+        return td_fail(err, TD_LIMIT, "model %s has %d aliases, the most there can be; delete one first", model,
+                       ALIASES_MAX);
     }
     return TD_OK;
 }
@@ -79,8 +80,14 @@ static td_code record(td_db *db, const td_actor *actor, const char *action, cons
 {
     TD_CLEANUP(td_json_done) json_t *was = before > 0 ? json_pack("{s:I}", "version", (json_int_t)before) : NULL;
     TD_CLEANUP(td_json_done) json_t *is = after > 0 ? json_pack("{s:I}", "version", (json_int_t)after) : NULL;
-    td_audit_entry entry = {.actor = actor, .action = action, .object_type = "alias", .object_id = object, .project = project,
-                            .reason = reason, .before = was, .after = is};
+    td_audit_entry entry = {.actor = actor,
+                            .action = action,
+                            .object_type = "alias",
+                            .object_id = object,
+                            .project = project,
+                            .reason = reason,
+                            .before = was,
+                            .after = is};
     return td_audit_append(db, &entry, NULL, err);
 }
 
@@ -159,8 +166,9 @@ td_code td_alias_delete(td_db *db, const td_actor *actor, const char *project, c
 static json_t *move_json(td_stmt *stmt)
 {
     json_t *number = td_column_null(stmt, "number") ? json_null() : json_integer(td_column_int(stmt, "number"));
-    return json_pack("{s:o, s:o, s:s, s:s}", "version", number, "at", td_registry__json_time(td_column_int(stmt, "moved_ms")),
-                     "by", td_column_text(stmt, "actor"), "reason", td_column_text(stmt, "reason"));
+    return json_pack("{s:o, s:o, s:s, s:s}", "version", number, "at",
+                     td_registry__json_time(td_column_int(stmt, "moved_ms")), "by", td_column_text(stmt, "actor"),
+                     "reason", td_column_text(stmt, "reason"));
 }
 
 static td_code history(td_db *db, int64_t model_id, const char *alias, json_t **out, td_err *err)
@@ -168,10 +176,11 @@ static td_code history(td_db *db, int64_t model_id, const char *alias, json_t **
     td_stmt *stmt;
     bool row;
     TD_CLEANUP(td_json_done) json_t *moves = json_array();
-    TD_TRY(td_db_prepare(db,
-                         "SELECT number, actor, reason, moved_ms FROM alias_move WHERE model_id = :model AND name = :name "
-                         "ORDER BY moved_ms DESC, move_id DESC LIMIT :limit",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "SELECT number, actor, reason, moved_ms FROM alias_move WHERE model_id = :model AND name = :name "
+                      "ORDER BY moved_ms DESC, move_id DESC LIMIT :limit",
+                      &stmt, err));
     td_bind_int(stmt, ":model", model_id);
     td_bind_text(stmt, ":name", alias);
     td_bind_int(stmt, ":limit", HISTORY_SHOWN);
@@ -219,8 +228,8 @@ td_code td_alias_list_json(td_db *db, const char *project, const char *model, js
     return TD_OK;
 }
 
-td_code td_alias_at(td_db *db, const char *project, const char *model, const char *alias, int64_t at_ms, int64_t *number_out,
-                    td_err *err)
+td_code td_alias_at(td_db *db, const char *project, const char *model, const char *alias, int64_t at_ms,
+                    int64_t *number_out, td_err *err)
 {
     td_registry__model row;
     td_stmt *stmt;

@@ -1,8 +1,9 @@
 /*
  * approval_store.c: approvals: people's signatures over a manifest, counted once a person.
  *
- * What makes a version approved is not the row but the envelope: manifest and signatures that every device checks again. So the
- * envelope is built from the rows, deterministically, and must be in content before the deciding transaction.
+ * What makes a version approved is not the row but the envelope: manifest and signatures that every device checks
+ * again. So the envelope is built from the rows, deterministically, and must be in content before the deciding
+ * transaction.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/registry_internal.h"
@@ -42,11 +43,11 @@ static td_code read_signatures(td_db *db, int64_t version_id, td_signed_message 
 }
 
 /* Appends the encoded envelope; *count_out (may be NULL): its signatures. */
-static td_code build_envelope(td_db *db, const td_version *version, const td_approval *more, td_str *out, size_t *count_out,
-                              td_err *err)
+static td_code build_envelope(td_db *db, const td_version *version, const td_approval *more, td_str *out,
+                              size_t *count_out, td_err *err)
 {
-    td_signed_message message = {.payload_type = TD_MANIFEST_TYPE, .payload = version->manifest,
-                                 .payload_size = version->manifest_size};
+    td_signed_message message = {
+        .payload_type = TD_MANIFEST_TYPE, .payload = version->manifest, .payload_size = version->manifest_size};
     TD_TRY(read_signatures(db, version->version_id, &message, err));
     if (more != NULL) {
         if (message.signature_count == TD_SIGNATURES_MAX) {
@@ -70,8 +71,8 @@ td_code td_version_envelope(td_db *db, const char *project, const char *referenc
     td_version version;
     TD_TRY(td_version_find(db, project, reference, &arena, &version, err));
     if (version.manifest == NULL) {
-        return td_fail(err, TD_CONFLICT, "version %s was not submitted yet (`tidemark version submit %s`)", version.label,
-                       version.label);
+        return td_fail(err, TD_CONFLICT, "version %s was not submitted yet (`tidemark version submit %s`)",
+                       version.label, version.label);
     }
     return build_envelope(db, &version, more, out, NULL, err);
 }
@@ -83,18 +84,21 @@ static td_code check_editor(td_db *db, const td_actor *actor, const td_version *
     td_stmt *stmt;
     bool row;
     if (version->registrar_id == actor->user_id) {
-        return td_fail(err, TD_DENIED, "%s registered %s and cannot approve it too; somebody else with the role approver must",
+        return td_fail(err, TD_DENIED,
+                       "%s registered %s and cannot approve it too; somebody else with the role approver must",
                        actor->name, version->label);
     }
-    TD_TRY(td_db_prepare(db, "SELECT 1 AS found FROM version_editor WHERE version_id = :version AND user_id = :user", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(db, "SELECT 1 AS found FROM version_editor WHERE version_id = :version AND user_id = :user",
+                         &stmt, err));
     td_bind_int(stmt, ":version", version->version_id);
     td_bind_int(stmt, ":user", actor->user_id);
     TD_TRY(td_step(stmt, &row, err));
     td_reset(stmt);
     if (row) {
-        return td_fail(err, TD_DENIED, "%s edited the metadata of %s and cannot approve it too; somebody else with the role "
-                       "approver must", actor->name, version->label);
+        return td_fail(err, TD_DENIED,
+                       "%s edited the metadata of %s and cannot approve it too; somebody else with the role "
+                       "approver must",
+                       actor->name, version->label);
     }
     return TD_OK;
 }
@@ -103,13 +107,15 @@ static td_code check_first_time(td_db *db, const td_actor *actor, const td_versi
 {
     td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT 1 AS found FROM approval WHERE version_id = :version AND user_id = :user", &stmt, err));
+    TD_TRY(td_db_prepare(db, "SELECT 1 AS found FROM approval WHERE version_id = :version AND user_id = :user", &stmt,
+                         err));
     td_bind_int(stmt, ":version", version->version_id);
     td_bind_int(stmt, ":user", actor->user_id);
     TD_TRY(td_step(stmt, &row, err));
     td_reset(stmt);
     if (row) {
-        return td_fail(err, TD_CONFLICT, "%s has approved %s already; one person counts once", actor->name, version->label);
+        return td_fail(err, TD_CONFLICT, "%s has approved %s already; one person counts once", actor->name,
+                       version->label);
     }
     return TD_OK;
 }
@@ -121,13 +127,14 @@ static td_code check_key(td_db *db, const td_actor *actor, const td_approval *ap
     td_stmt *stmt;
     size_t size;
     td_hex_encode(approval->key_id, TD_KEY_ID_SIZE, hex);
-    TD_TRY(td_db_prepare(db, "SELECT user_id, user_name, public_key, removed_ms FROM approver_key WHERE key_id = :key", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(db, "SELECT user_id, user_name, public_key, removed_ms FROM approver_key WHERE key_id = :key",
+                         &stmt, err));
     td_bind_blob(stmt, ":key", approval->key_id, TD_KEY_ID_SIZE);
     bool row;
     TD_TRY(td_step(stmt, &row, err));
     if (!row) {
-        return td_fail(err, TD_DENIED, "the key %s is in no keyset; have it added first (`tidemark keys enrol-me`)", hex);
+        return td_fail(err, TD_DENIED, "the key %s is in no keyset; have it added first (`tidemark keys enrol-me`)",
+                       hex);
     }
     bool removed = !td_column_null(stmt, "removed_ms");
     bool own = td_column_int(stmt, "user_id") == actor->user_id;
@@ -136,12 +143,13 @@ static td_code check_key(td_db *db, const td_actor *actor, const td_approval *ap
     if (!own) {
         return td_fail(err, TD_DENIED, "the key %s is not %s's: approve with your own key", hex, actor->name);
     }
-    return removed ? td_fail(err, TD_DENIED, "the key %s was removed from the keyset; approve with a current key", hex) : TD_OK;
+    return removed ? td_fail(err, TD_DENIED, "the key %s was removed from the keyset; approve with a current key", hex)
+                   : TD_OK;
 }
 
 /* The keyset itself has the last word: it is what devices see. */
-static td_code check_signature(const td_trust *trust, const uint8_t public_key[TD_P256_PUBLIC_SIZE], const td_version *version,
-                               const td_approval *approval, td_err *err)
+static td_code check_signature(const td_trust *trust, const uint8_t public_key[TD_P256_PUBLIC_SIZE],
+                               const td_version *version, const td_approval *approval, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str pae = {0};
     bool listed = false;
@@ -154,8 +162,10 @@ static td_code check_signature(const td_trust *trust, const uint8_t public_key[T
     }
     TD_TRY(td_dsse_pae(TD_MANIFEST_TYPE, version->manifest, version->manifest_size, &pae, err));
     if (td_p256_verify(public_key, pae.data, pae.size, approval->signature, err) != TD_OK) {
-        return td_fail(err, TD_CORRUPT, "the signature is not one of this key over the manifest of %s; fetch the manifest again and "
-                       "sign it", version->label);
+        return td_fail(err, TD_CORRUPT,
+                       "the signature is not one of this key over the manifest of %s; fetch the manifest again and "
+                       "sign it",
+                       version->label);
     }
     return TD_OK;
 }
@@ -174,7 +184,8 @@ static td_code check_all(td_db *db, const td_actor *actor, const td_version *ver
     TD_TRY(check_key(db, actor, approval, public_key, err));
     uint64_t expires_ms = trust->keyset.expires_ms;
     if (expires_ms != 0 && expires_ms < (uint64_t)td_db_now_ms(db)) {
-        return td_fail(err, TD_CONFLICT, "keyset %u has expired; root must sign a new one first", trust->keyset.version);
+        return td_fail(err, TD_CONFLICT, "keyset %u has expired; root must sign a new one first",
+                       trust->keyset.version);
     }
     return check_signature(trust, public_key, version, approval, err);
 }
@@ -185,10 +196,11 @@ static td_code approval_row(td_db *db, const td_actor *actor, const td_version *
                             int64_t seq, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO approval (version_id, user_id, user_name, key_id, signature, reason, approved_ms, "
-                         "audit_seq) VALUES (:version, :user, :name, :key, :signature, :reason, :now, :seq)",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "INSERT INTO approval (version_id, user_id, user_name, key_id, signature, reason, approved_ms, "
+                      "audit_seq) VALUES (:version, :user, :name, :key, :signature, :reason, :now, :seq)",
+                      &stmt, err));
     td_bind_int(stmt, ":version", version->version_id);
     td_bind_int(stmt, ":user", actor->user_id);
     td_bind_text(stmt, ":name", actor->name);
@@ -207,11 +219,17 @@ static td_code record(td_db *db, const td_actor *actor, const td_version *versio
     char signature[2 * TD_SIGNATURE_SIZE + 1];
     td_hex_encode(approval->key_id, TD_KEY_ID_SIZE, key);
     td_hex_encode(approval->signature, TD_SIGNATURE_SIZE, signature);
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s, s:s, s:s}", "key_id", key, "signature", signature,
-                                                       "payload_type", TD_MANIFEST_TYPE);
+    TD_CLEANUP(td_json_done)
+    json_t *after =
+        json_pack("{s:s, s:s, s:s}", "key_id", key, "signature", signature, "payload_type", TD_MANIFEST_TYPE);
     TD_TRY(td_registry__json_ok(after, err));
-    td_audit_entry entry = {.actor = actor, .action = "approve.version", .object_type = "version", .object_id = version->label,
-                            .digest = version->manifest_digest, .project = version->project, .reason = approval->reason,
+    td_audit_entry entry = {.actor = actor,
+                            .action = "approve.version",
+                            .object_type = "version",
+                            .object_id = version->label,
+                            .digest = version->manifest_digest,
+                            .project = version->project,
+                            .reason = approval->reason,
                             .after = after};
     return td_audit_append(db, &entry, seq_out, err);
 }
@@ -225,10 +243,11 @@ static td_code approved_row(td_db *db, const td_version *version, const td_appro
     if (approval->envelope_digest != NULL && memcmp(digest, approval->envelope_digest, sizeof digest) != 0) {
         return td_fail(err, TD_BUSY, "another approval of %s came at the same time; try again", version->label);
     }
-    TD_TRY(td_db_prepare(db,
-                         "UPDATE version SET envelope_digest = :digest, envelope_size = :size, model_sig_digest = :sig, "
-                         "approval_seq = :seq WHERE version_id = :version",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "UPDATE version SET envelope_digest = :digest, envelope_size = :size, model_sig_digest = :sig, "
+                      "approval_seq = :seq WHERE version_id = :version",
+                      &stmt, err));
     td_bind_blob(stmt, ":digest", digest, sizeof digest);
     td_bind_int(stmt, ":size", (int64_t)envelope->size);
     td_bind_blob(stmt, ":sig", approval->model_sig_digest, approval->model_sig_digest != NULL ? TD_DIGEST_SIZE : 0);
@@ -240,23 +259,23 @@ static td_code approved_row(td_db *db, const td_version *version, const td_appro
 static td_code raise_counter(td_db *db, const td_version *version, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "UPDATE model SET security_counter = max(security_counter, :counter) WHERE model_id = :model", &stmt,
-                         err));
+    TD_TRY(td_db_prepare(
+        db, "UPDATE model SET security_counter = max(security_counter, :counter) WHERE model_id = :model", &stmt, err));
     td_bind_int(stmt, ":counter", version->security_counter);
     td_bind_int(stmt, ":model", version->model_id);
     return td_run(stmt, err);
 }
 
 /* At the threshold: the envelope is named, and the state moves. */
-static td_code decide(td_db *db, const td_actor *actor, const td_version *version, const td_approval *approval, int64_t seq,
-                      td_err *err)
+static td_code decide(td_db *db, const td_actor *actor, const td_version *version, const td_approval *approval,
+                      int64_t seq, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str envelope = {0};
     TD_TRY(build_envelope(db, version, NULL, &envelope, NULL, err));
     TD_TRY(approved_row(db, version, approval, &envelope, seq, err));
     TD_TRY(raise_counter(db, version, err));
-    td_registry__move move = {.version = version, .actor = actor, .to = TD_VERSION_APPROVED, .reason = approval->reason};
+    td_registry__move move = {
+        .version = version, .actor = actor, .to = TD_VERSION_APPROVED, .reason = approval->reason};
     TD_TRY(td_registry__move_row(db, &move, seq, err));
     return td_registry__decided(db, version->version_id, err);
 }

@@ -1,6 +1,6 @@
 /*
- * bundle_export.c: the bundle with its attestations beside it, as one plain tar: attest/… first, so that whoever reads it knows
- * whom to believe before the bundle's first byte.
+ * bundle_export.c: the bundle with its attestations beside it, as one plain tar: attest/… first, so that whoever reads
+ * it knows whom to believe before the bundle's first byte.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -39,7 +39,8 @@ static td_code collect(td_db *db, const td_version *version, const td_version_fi
     size_t count;
     TD_TRY(td_version_files(db, version->version_id, arena, &files, &count, err));
     if (extra_count > TD_MANIFEST_FILES_MAX - count) {
-        return td_fail(err, TD_LIMIT, "a version has at most %d files with those that packing adds", TD_MANIFEST_FILES_MAX);
+        return td_fail(err, TD_LIMIT, "a version has at most %d files with those that packing adds",
+                       TD_MANIFEST_FILES_MAX);
     }
     m->files = td_arena_alloc(arena, (count + extra_count) * sizeof *m->files);
     if (m->files == NULL) {
@@ -72,7 +73,8 @@ td_code td_bundle_pack(td_db *db, td_content *content, const td_version *version
     TD_TRY(td_manifest_build(&m, content, manifest_out, err));
     TD_TRY(td_content_put_bytes(content, manifest_out->data, manifest_out->size, digest, err));
     TD_TRY(td_bundle_build(content, manifest_out->data, manifest_out->size, &info, err));
-    *packed_out = (td_packed){.manifest = manifest_out->data, .manifest_size = manifest_out->size, .bundle_size = info.size};
+    *packed_out =
+        (td_packed){.manifest = manifest_out->data, .manifest_size = manifest_out->size, .bundle_size = info.size};
     memcpy(packed_out->bundle_digest, info.digest, TD_DIGEST_SIZE);
     return TD_OK;
 }

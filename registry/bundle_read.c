@@ -1,8 +1,8 @@
 /*
  * bundle_read.c: a bundle, or an export around one, streamed entry by entry against the manifest.
  *
- * An entry is refused by its header before its data is read; data is only counted and hashed, never written. A file that is listed
- * and lacking, twice there, or not listed has an error of its own.
+ * An entry is refused by its header before its data is read; data is only counted and hashed, never written. A file
+ * that is listed and lacking, twice there, or not listed has an error of its own.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/bundle_read.h"
@@ -77,7 +77,8 @@ static td_code read_manifest(td_tar_reader *tar, td_bundle__contents *contents, 
     if (!contents->manifest_known) {
         return td_bundle__expect(contents, bytes.data, bytes.size, err);
     }
-    if (bytes.size != contents->manifest_bytes.size || memcmp(bytes.data, contents->manifest_bytes.data, bytes.size) != 0) {
+    if (bytes.size != contents->manifest_bytes.size ||
+        memcmp(bytes.data, contents->manifest_bytes.data, bytes.size) != 0) {
         return td_fail(err, TD_CORRUPT, "manifest.pb in the bundle is not the manifest that the approvers signed");
     }
     return TD_OK;
@@ -140,7 +141,8 @@ static td_code hash_file(td_tar_reader *tar, td_str *keep, uint8_t digest_out[TD
     }
 }
 
-static td_code read_file(td_tar_reader *tar, const char *name, uint64_t size, td_bundle__contents *contents, td_err *err)
+static td_code read_file(td_tar_reader *tar, const char *name, uint64_t size, td_bundle__contents *contents,
+                         td_err *err)
 {
     size_t index = find_file(&contents->manifest, name);
     if (index == contents->manifest.file_count) {
@@ -152,20 +154,23 @@ static td_code read_file(td_tar_reader *tar, const char *name, uint64_t size, td
     contents->seen[index] = true;
     const td_manifest_file *file = &contents->manifest.files[index];
     if (size != file->size) {
-        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" has %s bytes than the manifest lists (%llu, not %llu)", name,
-                       size > file->size ? "more" : "fewer", (unsigned long long)size, (unsigned long long)file->size);
+        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" has %s bytes than the manifest lists (%llu, not %llu)",
+                       name, size > file->size ? "more" : "fewer", (unsigned long long)size,
+                       (unsigned long long)file->size);
     }
     uint8_t digest[TD_DIGEST_SIZE];
     TD_TRY(hash_file(tar, kept(contents, file), digest, err));
     if (memcmp(digest, file->digest, sizeof digest) != 0) {
-        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" was changed: its digest is not the one in the manifest", name);
+        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" was changed: its digest is not the one in the manifest",
+                       name);
     }
     contents->files++;
     contents->bytes += size;
     return TD_OK;
 }
 
-static td_code read_entry(td_tar_reader *tar, const char *name, uint64_t size, td_bundle__contents *contents, td_err *err)
+static td_code read_entry(td_tar_reader *tar, const char *name, uint64_t size, td_bundle__contents *contents,
+                          td_err *err)
 {
     if (strcmp(name, "manifest.pb") == 0) {
         return read_manifest(tar, contents, err);
@@ -217,7 +222,8 @@ static td_code from_outer(void *context, const void **data_out, size_t *size_out
 static td_code read_attest(td_tar_reader *tar, const char *name, td_bundle__contents *contents, td_err *err)
 {
     if (strncmp(name, "attest/", 7) != 0 || name[7] == '\0') {
-        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" does not belong into an export (attest/… and " BUNDLE_NAME ")", name);
+        return td_fail(err, TD_CORRUPT,
+                       "archive entry \"%s\" does not belong into an export (attest/… and " BUNDLE_NAME ")", name);
     }
     if (td_bundle__attest(contents, name + 7) != NULL) {
         return td_fail(err, TD_CORRUPT, "archive entry \"%s\" is there twice", name);

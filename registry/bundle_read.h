@@ -15,8 +15,8 @@ typedef struct td_bundle__contents {
     bool manifest_known;
     td_manifest manifest;
     bool seen[TD_MANIFEST_FILES_MAX];
-    bool text_seen;  /* manifest.json */
-    bool pb_seen;    /* manifest.pb */
+    bool text_seen; /* manifest.json */
+    bool pb_seen;   /* manifest.pb */
     uint64_t files, bytes;
     td_str lineage, card; /* meta/lineage.json and meta/card.md, if there and small */
     struct {
@@ -30,8 +30,8 @@ void td_bundle__contents_free(td_bundle__contents **contents); /* TD_CLEANUP */
 /* The attestation of that name, or NULL. */
 const td_str *td_bundle__attest(const td_bundle__contents *contents, const char *name);
 
-/* Called when everything under attest/ is known, before the first byte of the bundle: sets the manifest to hold it against (see
- * td_bundle__expect), or leaves it open. */
+/* Called when everything under attest/ is known, before the first byte of the bundle: sets the manifest to hold it
+ * against (see td_bundle__expect), or leaves it open. */
 typedef td_code (*td_bundle__trust_fn)(void *context, td_bundle__contents *contents, td_err *err);
 TD_MUST_USE td_code td_bundle__expect(td_bundle__contents *contents, const void *manifest, size_t size, td_err *err);
 

@@ -1,7 +1,8 @@
 /*
  * bundle_verify.c: is this bundle what the approvers signed? And what does it say?
  *
- * The chain: root key → keyset → approvals → manifest → every byte. It is closed before the bundle's first byte is read.
+ * The chain: root key → keyset → approvals → manifest → every byte. It is closed before the bundle's first byte is
+ * read.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/bundle_read.h"
@@ -35,10 +36,12 @@ static td_code open_keyset(verification *v, const td_bundle__contents *contents,
         return TD_OK;
     }
     if (trust->root == NULL) {
-        return td_fail(err, TD_INVALID, "nothing to check against: give the root's public key or a keyset that you trust");
+        return td_fail(err, TD_INVALID,
+                       "nothing to check against: give the root's public key or a keyset that you trust");
     }
     if (own == NULL) {
-        return td_fail(err, TD_CORRUPT, "there is no attest/keyset.pb here: verify an export (`tidemark bundle export`), or give the "
+        return td_fail(err, TD_CORRUPT,
+                       "there is no attest/keyset.pb here: verify an export (`tidemark bundle export`), or give the "
                        "keyset");
     }
     if (td_keyset_open(own->data, own->size, NULL, trust->root, &v->keyset, err) != TD_OK) {
@@ -81,7 +84,8 @@ static td_code model_files(const td_manifest *m, td_modelsig_file *files, size_t
 }
 
 /* "absent", "unchecked" (no publisher's key was given) or "verified". */
-static td_code check_model_sig(const td_bundle__contents *contents, const char *pem, const char **state_out, td_err *err)
+static td_code check_model_sig(const td_bundle__contents *contents, const char *pem, const char **state_out,
+                               td_err *err)
 {
     const td_str *text = td_bundle__attest(contents, "model.sig");
     *state_out = text == NULL ? "absent" : "unchecked";
@@ -142,11 +146,12 @@ static td_code report(const verification *v, const td_bundle__contents *contents
     td_sha256_of(contents->manifest_bytes.data, contents->manifest_bytes.size, digest);
     td_digest_format(digest, label);
     TD_TRY(approvals_json(&v->approvals, &v->keyset, &approvals, err));
-    json_t *json = json_pack("{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s}", "model", contents->manifest.model, "version",
-                             (json_int_t)contents->manifest.version, "project", contents->manifest.project, "content_id", label,
-                             "approvals", approvals, "approver_threshold", (json_int_t)v->keyset.approver_threshold,
-                             "keyset_version", (json_int_t)v->keyset.version, "files", (json_int_t)contents->files, "bytes",
-                             (json_int_t)contents->bytes, "model_sig", model_sig);
+    json_t *json =
+        json_pack("{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s}", "model", contents->manifest.model, "version",
+                  (json_int_t)contents->manifest.version, "project", contents->manifest.project, "content_id", label,
+                  "approvals", approvals, "approver_threshold", (json_int_t)v->keyset.approver_threshold,
+                  "keyset_version", (json_int_t)v->keyset.version, "files", (json_int_t)contents->files, "bytes",
+                  (json_int_t)contents->bytes, "model_sig", model_sig);
     if (json == NULL) {
         return no_memory(err);
     }
@@ -207,7 +212,8 @@ static td_code add_meta(const td_bundle__contents *contents, json_t *json, td_er
     int failed = 0;
     if (contents->lineage.size > 0) {
         json_t *lineage = NULL;
-        if (td_json_parse(contents->lineage.data, contents->lineage.size, "meta/lineage.json", &lineage, NULL) == TD_OK) {
+        if (td_json_parse(contents->lineage.data, contents->lineage.size, "meta/lineage.json", &lineage, NULL) ==
+            TD_OK) {
             failed |= json_object_set_new(json, "lineage", lineage);
         }
     }

@@ -53,7 +53,8 @@ static td_code pack(td_content *content, const void *manifest, size_t manifest_s
     return td_tar_finish(writer, info->tar_digest, &info->tar_size, err);
 }
 
-td_code td_bundle_build(td_content *content, const void *manifest, size_t manifest_size, td_bundle_info *out, td_err *err)
+td_code td_bundle_build(td_content *content, const void *manifest, size_t manifest_size, td_bundle_info *out,
+                        td_err *err)
 {
     TD_CLEANUP(td_content_put_free) td_content_put *put = NULL;
     td_bundle_info info;

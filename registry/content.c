@@ -1,9 +1,9 @@
 /*
  * content.c: the content store: putting and getting objects that are named by their digest.
  *
- * One order carries it: bytes → fsync → read-only → rename → fsync of the folder. A crash before the rename leaves a file in tmp/ that
- * the next open removes; after it, the object is whole. A temporary file is locked while it is written, so that a second
- * process that opens the same folder (an offline verify) does not sweep it away.
+ * One order carries it: bytes → fsync → read-only → rename → fsync of the folder. A crash before the rename leaves a
+ * file in tmp/ that the next open removes; after it, the object is whole. A temporary file is locked while it is
+ * written, so that a second process that opens the same folder (an offline verify) does not sweep it away.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/content.h"
@@ -45,7 +45,8 @@ td_code td_digest_parse(const char *text, uint8_t digest_out[TD_DIGEST_SIZE], td
     size_t length = strnlen(digits, 2 * TD_DIGEST_SIZE + 1);
     uint8_t digest[TD_DIGEST_SIZE];
     if (length != 2 * TD_DIGEST_SIZE || td_hex_decode(digits, length, digest, sizeof digest, NULL) != TD_OK) {
-        return td_fail(err, TD_INVALID, "\"%.80s\" is not a digest; expected \"sha256:\" and 64 hexadecimal digits", text);
+        return td_fail(err, TD_INVALID, "\"%.80s\" is not a digest; expected \"sha256:\" and 64 hexadecimal digits",
+                       text);
     }
     memcpy(digest_out, digest, sizeof digest);
     return TD_OK;
@@ -116,7 +117,8 @@ static td_code sweep_tmp(const td_content *content, td_err *err)
 td_code td_content_open(const char *folder, td_content **out, td_err *err)
 {
     if (strlen(folder) >= TD_CONTENT_ROOT_MAX) {
-        return td_fail(err, TD_LIMIT, "the content folder's path is longer than %d characters", TD_CONTENT_ROOT_MAX - 1);
+        return td_fail(err, TD_LIMIT, "the content folder's path is longer than %d characters",
+                       TD_CONTENT_ROOT_MAX - 1);
     }
     TD_CLEANUP(td_content__free) td_content *content = calloc(1, sizeof *content);
     if (content == NULL) {
@@ -152,8 +154,10 @@ static td_code put_failed(td_content_put *put, const char *what, td_err *err)
     if (reason == ENOSPC || reason == EDQUOT) {
         char written[24];
         td_format_bytes(put->size, written);
-        return td_fail(err, TD_LIMIT, "the disk of the content store %s is full after %s of this file; free some space "
-                       "and try again", put->content->root, written);
+        return td_fail(err, TD_LIMIT,
+                       "the disk of the content store %s is full after %s of this file; free some space "
+                       "and try again",
+                       put->content->root, written);
     }
     return td_fail_errno(err, reason, "content store %s: %s", put->content->root, what);
 }
@@ -218,7 +222,8 @@ td_code td_content_put_write(td_content_put *put, const void *data, size_t size,
     }
     td_sha256_update(put->hash, data, size);
     put->size += size;
-    if (put->size - put->written_back >= WRITEBACK_STEP) { /* the disk works while we hash: the fsync at the end is short */
+    if (put->size - put->written_back >=
+        WRITEBACK_STEP) { /* the disk works while we hash: the fsync at the end is short */
         (void)sync_file_range(put->fd, (off_t)put->written_back, (off_t)(put->size - put->written_back),
                               SYNC_FILE_RANGE_WRITE);
         put->written_back = put->size;
@@ -266,7 +271,8 @@ td_code td_content_put_finish(td_content_put *put, const uint8_t *expected, uint
         char found[TD_DIGEST_LABEL_SIZE];
         td_digest_format(expected, want);
         td_digest_format(digest, found);
-        return td_fail(err, TD_CORRUPT, "the bytes received are %s, not %s as announced; send the file again", found, want);
+        return td_fail(err, TD_CORRUPT, "the bytes received are %s, not %s as announced; send the file again", found,
+                       want);
     }
     TD_TRY(publish(put, digest, err));
     memcpy(digest_out, digest, sizeof digest);
@@ -351,8 +357,8 @@ static td_code copy_in(td_content_put *put, int fd, const char *path, td_err *er
     }
 }
 
-td_code td_content_put_file(td_content *content, const char *path, uint64_t size_max, uint8_t digest_out[TD_DIGEST_SIZE],
-                            uint64_t *size_out, td_err *err)
+td_code td_content_put_file(td_content *content, const char *path, uint64_t size_max,
+                            uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out, td_err *err)
 {
     TD_CLEANUP(td_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
@@ -377,8 +383,8 @@ td_code td_content__missing(const td_content *content, const uint8_t digest[TD_D
     td_digest_format(digest, label);
     td_content__damaged_path(content, digest, path);
     if (td_path_exists(path)) {
-        return td_fail(err, TD_CORRUPT, "content %s is damaged on disk and is not served; upload the file again to heal it",
-                       label);
+        return td_fail(err, TD_CORRUPT,
+                       "content %s is damaged on disk and is not served; upload the file again to heal it", label);
     }
     return td_fail(err, TD_NOT_FOUND, "content %s is not in the store", label);
 }

@@ -1,10 +1,10 @@
 /*
  * content.h: bytes named by their SHA-256, in files that are wholly there or not there at all.
  *
- * `<folder>/aa/<sha256>`: bytes are hashed while they stream into `<folder>/tmp/`, fsynced, made read-only (0444), renamed,
- * and the folder is fsynced; the row that names them commits afterwards. A digest is the only name, so nothing that a client
- * sends is ever a path. Putting what is already there costs no second file. A file that fails its check is moved to
- * `<folder>/damaged/` and never served again; putting the good bytes once more heals it.
+ * `<folder>/aa/<sha256>`: bytes are hashed while they stream into `<folder>/tmp/`, fsynced, made read-only (0444),
+ * renamed, and the folder is fsynced; the row that names them commits afterwards. A digest is the only name, so
+ * nothing that a client sends is ever a path. Putting what is already there costs no second file. A file that fails
+ * its check is moved to `<folder>/damaged/` and never served again; putting the good bytes once more heals it.
  *
  * Threads: a td_content may be used from any number of threads; a td_content_put belongs to one.
  * SPDX-License-Identifier: Apache-2.0
@@ -32,8 +32,8 @@ TD_MUST_USE td_code td_content_put_begin(td_content *content, uint64_t size_max,
 /* LIMIT: more than size_max, or the disk is full; the put is then only good for td_content_put_free. */
 TD_MUST_USE td_code td_content_put_write(td_content_put *put, const void *data, size_t size, td_err *err);
 /* On OK the object is durable. CORRUPT: the bytes are not those of `expected` (may be NULL); nothing is kept then. */
-TD_MUST_USE td_code td_content_put_finish(td_content_put *put, const uint8_t *expected, uint8_t digest_out[TD_DIGEST_SIZE],
-                                          uint64_t *size_out, td_err *err);
+TD_MUST_USE td_code td_content_put_finish(td_content_put *put, const uint8_t *expected,
+                                          uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out, td_err *err);
 void td_content_put_free(td_content_put **put); /* TD_CLEANUP; drops what was not finished */
 
 TD_MUST_USE td_code td_content_put_bytes(td_content *content, const void *data, size_t size,
@@ -45,9 +45,10 @@ TD_MUST_USE td_code td_content_put_file(td_content *content, const char *path, u
 /* Opens for reading (the caller closes fd_out). NOT_FOUND; CORRUPT: known to be damaged. size_out may be NULL. */
 TD_MUST_USE td_code td_content_get(const td_content *content, const uint8_t digest[TD_DIGEST_SIZE], int *fd_out,
                                    uint64_t *size_out, td_err *err);
-/* Appends the whole object after checking its digest. LIMIT: larger than limit; CORRUPT: damaged (then also moved away). */
-TD_MUST_USE td_code td_content_read(td_content *content, const uint8_t digest[TD_DIGEST_SIZE], size_t limit, td_str *out,
-                                    td_err *err);
+/* Appends the whole object after checking its digest. LIMIT: larger than limit; CORRUPT: damaged (then also moved
+ * away). */
+TD_MUST_USE td_code td_content_read(td_content *content, const uint8_t digest[TD_DIGEST_SIZE], size_t limit,
+                                    td_str *out, td_err *err);
 /* size_out may be NULL. */
 bool td_content_exists(const td_content *content, const uint8_t digest[TD_DIGEST_SIZE], uint64_t *size_out);
 TD_MUST_USE td_code td_content_path(const td_content *content, const uint8_t digest[TD_DIGEST_SIZE], char out[4096],
@@ -61,11 +62,11 @@ typedef struct td_content_report {
     uint64_t damaged;        /* failed their digest; now in damaged/ */
     uint64_t foreign;        /* names in the folder that are no objects (left alone) */
 } td_content_report;
-/* Hashes everything again. `found` (may be NULL) is told of each damaged or foreign file with its path relative to the folder
- * and a sentence. OK even when damage was found: look at the report. */
+/* Hashes everything again. `found` (may be NULL) is told of each damaged or foreign file with its path relative to the
+ * folder and a sentence. OK even when damage was found: look at the report. */
 TD_MUST_USE td_code td_content_verify_all(td_content *content,
-                                          void (*found)(void *context, const char *path, const char *problem), void *context,
-                                          td_content_report *report_out, td_err *err);
+                                          void (*found)(void *context, const char *path, const char *problem),
+                                          void *context, td_content_report *report_out, td_err *err);
 
 /* "sha256:…" of a digest, and back ("sha256:" + 64 hexadecimal digits, or the digits alone). INVALID. */
 void td_digest_format(const uint8_t digest[TD_DIGEST_SIZE], char out[TD_DIGEST_LABEL_SIZE]);

@@ -41,8 +41,10 @@ static td_code quarantine(const td_content *content, const uint8_t digest[TD_DIG
         return td_fail_errno(err, errno, "moving the damaged object %s away", label);
     }
     TD_TRY(td_folder_sync(folder, err));
-    return td_fail(err, TD_CORRUPT, "content %s is damaged: its bytes have another digest; it was moved to damaged/ and is "
-                   "not served any more; upload the file again to heal it", label);
+    return td_fail(err, TD_CORRUPT,
+                   "content %s is damaged: its bytes have another digest; it was moved to damaged/ and is "
+                   "not served any more; upload the file again to heal it",
+                   label);
 }
 
 td_code td_content_verify(td_content *content, const uint8_t digest[TD_DIGEST_SIZE], td_err *err)
@@ -81,7 +83,8 @@ static td_code read_into(int fd, uint64_t size, td_str *out, td_err *err)
     return td_str_check(out, err);
 }
 
-td_code td_content_read(td_content *content, const uint8_t digest[TD_DIGEST_SIZE], size_t limit, td_str *out, td_err *err)
+td_code td_content_read(td_content *content, const uint8_t digest[TD_DIGEST_SIZE], size_t limit, td_str *out,
+                        td_err *err)
 {
     TD_CLEANUP(td_close_fd) int fd = -1;
     TD_CLEANUP(td_str_done) td_str bytes = {.limit = limit};
@@ -163,7 +166,8 @@ static bool is_shard(const char *name)
 
 static bool is_known(const char *name)
 {
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "tmp") == 0 || strcmp(name, "damaged") == 0;
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "tmp") == 0 ||
+           strcmp(name, "damaged") == 0;
 }
 
 td_code td_content_verify_all(td_content *content, void (*found)(void *context, const char *path, const char *problem),

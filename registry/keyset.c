@@ -142,13 +142,14 @@ static bool has_signed(const td_signer_key *key, const td_signed_message *messag
     return false;
 }
 
-td_code td_keyset_count(const td_keyset *keyset, td_signer role, const td_signed_message *message, const char *payload_type,
-                        uint32_t *count_out, td_err *err)
+td_code td_keyset_count(const td_keyset *keyset, td_signer role, const td_signed_message *message,
+                        const char *payload_type, uint32_t *count_out, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str pae = {0};
     uint32_t count = 0;
     if (strcmp(message->payload_type, payload_type) != 0) {
-        return td_fail(err, TD_CORRUPT, "the signed message is of type \"%s\", not \"%s\"", message->payload_type, payload_type);
+        return td_fail(err, TD_CORRUPT, "the signed message is of type \"%s\", not \"%s\"", message->payload_type,
+                       payload_type);
     }
     TD_TRY(td_dsse_pae(message->payload_type, message->payload, message->payload_size, &pae, err));
     for (size_t i = 0; i < keyset->key_count; i++) {
@@ -158,15 +159,16 @@ td_code td_keyset_count(const td_keyset *keyset, td_signer role, const td_signed
     return TD_OK;
 }
 
-td_code td_keyset_verify(const td_keyset *keyset, td_signer role, const td_signed_message *message, const char *payload_type,
-                         td_err *err)
+td_code td_keyset_verify(const td_keyset *keyset, td_signer role, const td_signed_message *message,
+                         const char *payload_type, td_err *err)
 {
     static const char *const names[] = {"", "root", "approver", "director"};
     const uint32_t thresholds[] = {0, keyset->root_threshold, keyset->approver_threshold, keyset->director_threshold};
     uint32_t count;
     TD_TRY(td_keyset_count(keyset, role, message, payload_type, &count, err));
     if (count < thresholds[role]) {
-        return td_fail(err, TD_CORRUPT, "%u good signatures by %s keys of keyset %u; %u are needed (the message carries %zu)", count,
+        return td_fail(err, TD_CORRUPT,
+                       "%u good signatures by %s keys of keyset %u; %u are needed (the message carries %zu)", count,
                        names[role], keyset->version, thresholds[role], message->signature_count);
     }
     return TD_OK;
@@ -191,7 +193,8 @@ static td_code check_pinned(const td_keyset *keyset, const td_signed_message *me
     return TD_OK;
 }
 
-static td_code check_chain(const td_keyset *keyset, const td_keyset *previous, const td_signed_message *message, td_err *err)
+static td_code check_chain(const td_keyset *keyset, const td_keyset *previous, const td_signed_message *message,
+                           td_err *err)
 {
     if (keyset->version != previous->version + 1) {
         return td_fail(err, TD_CORRUPT, "keyset %u does not follow keyset %u", keyset->version, previous->version);
@@ -202,8 +205,8 @@ static td_code check_chain(const td_keyset *keyset, const td_keyset *previous, c
     return TD_OK;
 }
 
-td_code td_keyset_open(const void *envelope, size_t size, const td_keyset *previous, const uint8_t *root, td_keyset *out,
-                       td_err *err)
+td_code td_keyset_open(const void *envelope, size_t size, const td_keyset *previous, const uint8_t *root,
+                       td_keyset *out, td_err *err)
 {
     td_signed_message message;
     td_keyset keyset;

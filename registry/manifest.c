@@ -109,8 +109,8 @@ static td_code cut(td_content *content, td_manifest_file *file, td_err *err)
         return td_wrap(err, "file \"%s\"", file->name);
     }
     if (size != file->size) {
-        return td_fail(err, TD_INVALID, "file \"%s\" has %llu bytes in content, not %llu", file->name, (unsigned long long)size,
-                       (unsigned long long)file->size);
+        return td_fail(err, TD_INVALID, "file \"%s\" has %llu bytes in content, not %llu", file->name,
+                       (unsigned long long)size, (unsigned long long)file->size);
     }
     file->piece_size = td_piece_size(size);
     file->has_pieces = size > file->piece_size;
@@ -208,8 +208,10 @@ td_code td_manifest_build(const td_manifest *manifest, td_content *content, td_s
     }
     TD_TRY(encode(manifest, files, &bytes, err));
     if (bytes.size > TD_MANIFEST_BYTES_MAX) {
-        return td_fail(err, TD_LIMIT, "the manifest has %zu bytes; at most %zu fit into a message to a device: use fewer files or "
-                       "shorter names", bytes.size, TD_MANIFEST_BYTES_MAX);
+        return td_fail(err, TD_LIMIT,
+                       "the manifest has %zu bytes; at most %zu fit into a message to a device: use fewer files or "
+                       "shorter names",
+                       bytes.size, TD_MANIFEST_BYTES_MAX);
     }
     TD_TRY(td_manifest_read(bytes.data, bytes.size, &arena, &checked, err)); /* what we write we can read */
     td_str_append(bytes_out, bytes.data, bytes.size);

@@ -26,9 +26,10 @@ static json_t *digest_json(bool there, const uint8_t *digest)
 
 static json_t *file_json(const td_manifest_file *file)
 {
-    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:o*}", "name", file->name, "role", td_file_role_names[file->role], "size",
-                     (json_int_t)file->size, "digest", digest_json(true, file->digest), "piece_size",
-                     (json_int_t)file->piece_size, "piece_table", digest_json(file->has_pieces, file->piece_table_digest));
+    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:o*}", "name", file->name, "role", td_file_role_names[file->role],
+                     "size", (json_int_t)file->size, "digest", digest_json(true, file->digest), "piece_size",
+                     (json_int_t)file->piece_size, "piece_table",
+                     digest_json(file->has_pieces, file->piece_table_digest));
 }
 
 static json_t *files_json(const td_manifest *m)
@@ -63,11 +64,11 @@ static td_code facts_json(const void *bytes, size_t size, json_t **out, td_err *
     char created[32];
     TD_TRY(td_manifest_read(bytes, size, &arena, &m, err));
     td_format_time((int64_t)m.created_ms, created);
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:s, s:o*, s:s, s:o, s:{s:s, s:o, s:I}}", "project", m.project, "model",
-                             m.model, "version", (json_int_t)m.version, "security_counter", (json_int_t)m.security_counter,
-                             "format", m.format, "edges", digest_json(m.has_edges, m.edges_digest), "created_at", created,
-                             "files", files_json(&m), "requirement", "hardware", m.hardware, "runtimes", runtimes_json(&m),
-                             "ram_bytes", (json_int_t)m.ram_bytes);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:I, s:I, s:s, s:o*, s:s, s:o, s:{s:s, s:o, s:I}}", "project", m.project, "model", m.model,
+        "version", (json_int_t)m.version, "security_counter", (json_int_t)m.security_counter, "format", m.format,
+        "edges", digest_json(m.has_edges, m.edges_digest), "created_at", created, "files", files_json(&m),
+        "requirement", "hardware", m.hardware, "runtimes", runtimes_json(&m), "ram_bytes", (json_int_t)m.ram_bytes);
     if (json == NULL) {
         return no_memory(err);
     }

@@ -194,7 +194,8 @@ static td_code check_head(td_manifest *m, td_err *err)
 {
     if (m->project == NULL || m->model == NULL || m->format == NULL || m->version == 0 || m->security_counter == 0 ||
         m->file_count == 0) {
-        return td_fail(err, TD_CORRUPT, "manifest: project, model, version, security counter, format or files are missing");
+        return td_fail(err, TD_CORRUPT,
+                       "manifest: project, model, version, security counter, format or files are missing");
     }
     if (m->created_ms > CREATED_MS_MAX) {
         return td_fail(err, TD_CORRUPT, "manifest: the time of creation is beyond the year 9999");
@@ -219,7 +220,8 @@ td_code td_manifest_read(const void *bytes, size_t size, td_arena *arena, td_man
         TD_TRY(read_field(&field, arena, &m, err));
     }
     if (reader.failed) {
-        return td_fail(err, TD_CORRUPT, "manifest, byte %zu: it is cut short or garbled", (size_t)(reader.next - reader.start));
+        return td_fail(err, TD_CORRUPT, "manifest, byte %zu: it is cut short or garbled",
+                       (size_t)(reader.next - reader.start));
     }
     TD_TRY(check_head(&m, err));
     *out = m;

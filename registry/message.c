@@ -1,8 +1,8 @@
 /*
  * message.c: signed messages: a payload, its type, and signatures over both (DSSE in Protocol Buffers form).
  *
- * A small walker of its own instead of a generated decoder: the payload is borrowed from the received bytes, since what is verified
- * must be what was received. Source of the signed text: DSSE 1.0.2, pre-authentication encoding.
+ * A small walker of its own instead of a generated decoder: the payload is borrowed from the received bytes, since
+ * what is verified must be what was received. Source of the signed text: DSSE 1.0.2, pre-authentication encoding.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/proto.h"
@@ -122,8 +122,8 @@ td_code td_signed_payload_sign(const char *payload_type, const void *payload, si
     return TD_OK;
 }
 
-td_code td_signed_message_make(const char *payload_type, const void *payload, size_t size, const td_key *key, td_str *out,
-                               td_err *err)
+td_code td_signed_message_make(const char *payload_type, const void *payload, size_t size, const td_key *key,
+                               td_str *out, td_err *err)
 {
     td_signed_message message = {.payload = payload, .payload_size = size, .signature_count = 1};
     size_t length = strlen(payload_type);

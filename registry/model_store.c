@@ -40,9 +40,11 @@ static td_code no_such_model(td_db *db, int64_t project_id, const char *project,
     TD_TRY(read_names(db, project_id, names, &arena, err));
     const char *nearest = td_nearest(name, names);
     if (nearest != NULL) {
-        return td_fail(err, TD_NOT_FOUND, "there is no model \"%s\" in project %s; did you mean \"%s\"?", name, project, nearest);
+        return td_fail(err, TD_NOT_FOUND, "there is no model \"%s\" in project %s; did you mean \"%s\"?", name, project,
+                       nearest);
     }
-    return td_fail(err, TD_NOT_FOUND, "there is no model \"%s\" in project %s (see `tidemark model list`)", name, project);
+    return td_fail(err, TD_NOT_FOUND, "there is no model \"%s\" in project %s (see `tidemark model list`)", name,
+                   project);
 }
 
 td_code td_registry__model_find(td_db *db, const char *project, const char *name, td_registry__model *out, td_err *err)
@@ -101,8 +103,7 @@ static td_code tags_write(td_db *db, int64_t model_id, const json_t *tags, td_er
     if (tags != NULL && (!json_is_object(tags) || json_object_size(tags) > TD_ENTRIES_MAX)) {
         return td_fail(err, TD_INVALID, "tags must be an object of at most %d texts", TD_ENTRIES_MAX);
     }
-    json_object_foreach((json_t *)tags, key, value)
-    {
+    json_object_foreach ((json_t *)tags, key, value) {
         TD_TRY(td_registry__key_check("tag", key, err));
         if (json_is_null(value)) {
             TD_TRY(tag_remove(db, model_id, key, err));
@@ -133,8 +134,10 @@ static td_code insert_row(td_db *db, const td_actor *actor, const char *project,
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_code code = td_run(stmt, err);
     if (code == TD_CONFLICT) {
-        return td_fail(err, TD_CONFLICT, "model \"%s\" exists already in project %s; register a version of it, or choose another "
-                       "name", options->name, project);
+        return td_fail(err, TD_CONFLICT,
+                       "model \"%s\" exists already in project %s; register a version of it, or choose another "
+                       "name",
+                       options->name, project);
     }
     return code;
 }
@@ -142,16 +145,20 @@ static td_code insert_row(td_db *db, const td_actor *actor, const char *project,
 static td_code record_model(td_db *db, const td_actor *actor, const char *action, const char *project,
                             const td_model_options *options, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s*, s:O*}", "description", options->description, "tags",
-                                                       options->tags);
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:s*, s:O*}", "description", options->description, "tags", options->tags);
     TD_TRY(td_registry__json_ok(after, err));
-    td_audit_entry entry = {.actor = actor, .action = action, .object_type = "model", .object_id = options->name,
-                            .project = project, .after = after};
+    td_audit_entry entry = {.actor = actor,
+                            .action = action,
+                            .object_type = "model",
+                            .object_id = options->name,
+                            .project = project,
+                            .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }
 
-td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
-                                  td_err *err)
+td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *project,
+                                  const td_model_options *options, td_err *err)
 {
     TD_TRY(td_model_name_check(options->name, err));
     TD_TRY(td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err));
@@ -160,13 +167,15 @@ td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *
     return record_model(db, actor, "create.model", project, options, err);
 }
 
-td_code td_model_create(td_db *db, const td_actor *actor, const char *project, const td_model_options *options, td_err *err)
+td_code td_model_create(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
+                        td_err *err)
 {
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));
     return td_registry__model_insert(db, actor, project, options, err);
 }
 
-td_code td_model_update(td_db *db, const td_actor *actor, const char *project, const td_model_options *options, td_err *err)
+td_code td_model_update(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
+                        td_err *err)
 {
     td_registry__model model;
     td_stmt *stmt;
@@ -192,7 +201,8 @@ static td_code pairs_json(td_stmt *stmt, bool integers, json_t **out, td_err *er
     TD_CLEANUP(td_json_done) json_t *object = json_object();
     TD_TRY(td_step(stmt, &row, err));
     while (row) {
-        json_t *value = integers ? json_integer(td_column_int(stmt, "value")) : json_string(td_column_text(stmt, "value"));
+        json_t *value =
+            integers ? json_integer(td_column_int(stmt, "value")) : json_string(td_column_text(stmt, "value"));
         if (json_object_set_new(object, td_column_text(stmt, "key"), value) != 0) {
             td_reset(stmt);
             return td_registry__json_ok(NULL, err);
@@ -217,9 +227,11 @@ static td_code add_pairs(td_db *db, json_t *json, const char *name, const char *
 }
 
 static const char tags_sql[] = "SELECT key, value FROM model_tag WHERE model_id = :model";
-static const char aliases_sql[] = "SELECT a.name AS key, v.number AS value FROM alias a JOIN version v ON v.version_id = "
-                                  "a.version_id WHERE a.model_id = :model";
-static const char states_sql[] = "SELECT state AS key, count(*) AS value FROM version WHERE model_id = :model GROUP BY state";
+static const char aliases_sql[] =
+    "SELECT a.name AS key, v.number AS value FROM alias a JOIN version v ON v.version_id = "
+    "a.version_id WHERE a.model_id = :model";
+static const char states_sql[] =
+    "SELECT state AS key, count(*) AS value FROM version WHERE model_id = :model GROUP BY state";
 
 static td_code add_details(td_db *db, int64_t model_id, json_t *json, td_err *err)
 {
@@ -243,10 +255,11 @@ td_code td_model_json(td_db *db, const char *project, const char *name, json_t *
     td_registry__model model;
     td_stmt *stmt;
     TD_TRY(td_registry__model_find(db, project, name, &model, err));
-    TD_TRY(td_db_prepare(db,
-                         "SELECT m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v WHERE "
-                         "v.model_id = m.model_id) AS latest FROM model m WHERE m.model_id = :model",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "SELECT m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v WHERE "
+                      "v.model_id = m.model_id) AS latest FROM model m WHERE m.model_id = :model",
+                      &stmt, err));
     td_bind_int(stmt, ":model", model.model_id);
     TD_TRY(td_step_one(stmt, err, "model \"%s\" is gone", name));
     TD_CLEANUP(td_json_done) json_t *json = row_json(stmt);
@@ -297,11 +310,12 @@ td_code td_model_list_json(td_db *db, const char *project, const td_page *page, 
     bool more;
     TD_TRY(td_registry__limit(page, &limit, err));
     TD_TRY(td_project_find(db, project, &project_id, err));
-    TD_TRY(td_db_prepare(db,
-                         "SELECT m.model_id, m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v "
-                         "WHERE v.model_id = m.model_id) AS latest FROM model m WHERE m.project_id = :project AND "
-                         "m.name > :after ORDER BY m.name LIMIT :limit",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT m.model_id, m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v "
+        "WHERE v.model_id = m.model_id) AS latest FROM model m WHERE m.project_id = :project AND "
+        "m.name > :after ORDER BY m.name LIMIT :limit",
+        &stmt, err));
     td_bind_int(stmt, ":project", project_id);
     td_bind_text(stmt, ":after", page->cursor != NULL ? page->cursor : "");
     td_bind_int(stmt, ":limit", limit + 1);
@@ -311,7 +325,8 @@ td_code td_model_list_json(td_db *db, const char *project, const td_page *page, 
         TD_TRY(add_details(db, ids[i], json_array_get(models, i), err));
     }
     json_t *last = json_array_get(models, json_array_size(models) - 1);
-    json_t *answer = json_pack("{s:O, s:O*}", "models", models, "next_cursor", more ? json_object_get(last, "name") : NULL);
+    json_t *answer =
+        json_pack("{s:O, s:O*}", "models", models, "next_cursor", more ? json_object_get(last, "name") : NULL);
     TD_TRY(td_registry__json_ok(answer, err));
     *out = answer;
     return TD_OK;

@@ -63,10 +63,11 @@ static td_code statement(const char *name, const td_modelsig_file *files, size_t
     TD_TRY(td_modelsig__root(files, count, root, err));
     td_hex_encode(root, sizeof root, hex);
     TD_TRY(resources_json(files, count, &resources, err));
-    TD_CLEANUP(td_json_done) json_t *json = json_pack(
-        "{s:s, s:[{s:s, s:{s:s}}], s:s, s:{s:O, s:{s:s, s:s, s:b, s:[]}}}", "_type", TD_MODELSIG__STATEMENT, "subject", "name",
-        name, "digest", "sha256", hex, "predicateType", TD_MODELSIG__PREDICATE, "predicate", "resources", resources,
-        "serialization", "method", "files", "hash_type", "sha256", "allow_symlinks", 0, "ignore_paths");
+    TD_CLEANUP(td_json_done)
+    json_t *json = json_pack("{s:s, s:[{s:s, s:{s:s}}], s:s, s:{s:O, s:{s:s, s:s, s:b, s:[]}}}", "_type",
+                             TD_MODELSIG__STATEMENT, "subject", "name", name, "digest", "sha256", hex, "predicateType",
+                             TD_MODELSIG__PREDICATE, "predicate", "resources", resources, "serialization", "method",
+                             "files", "hash_type", "sha256", "allow_symlinks", 0, "ignore_paths");
     return json != NULL ? td_json_write(json, out, err) : no_memory(err);
 }
 
@@ -103,7 +104,8 @@ static td_code check_names(const td_modelsig_file *files, size_t count, td_err *
     return TD_OK;
 }
 
-static td_code make(const char *name, const td_modelsig_file *sorted, size_t count, const td_key *key, td_str *out, td_err *err)
+static td_code make(const char *name, const td_modelsig_file *sorted, size_t count, const td_key *key, td_str *out,
+                    td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str payload = {0};
     TD_CLEANUP(td_str_done) td_str encoded = {0};
@@ -116,11 +118,11 @@ static td_code make(const char *name, const td_modelsig_file *sorted, size_t cou
     td_modelsig__hint(td_str_text(&pem), hint);
     td_base64_add(&encoded, payload.data, payload.size);
     TD_TRY(td_str_check(&encoded, err));
-    TD_CLEANUP(td_json_done) json_t *json =
-        json_pack("{s:s, s:{s:{s:s}, s:[]}, s:{s:s, s:s, s:[{s:s, s:s}]}}", "mediaType", TD_MODELSIG__MEDIA,
-                  "verificationMaterial", "publicKey", "hint", hint, "tlogEntries", "dsseEnvelope", "payload",
-                  td_str_text(&encoded), "payloadType", TD_MODELSIG__PAYLOAD, "signatures", "sig", td_str_text(&signature),
-                  "keyid", "");
+    TD_CLEANUP(td_json_done)
+    json_t *json = json_pack("{s:s, s:{s:{s:s}, s:[]}, s:{s:s, s:s, s:[{s:s, s:s}]}}", "mediaType", TD_MODELSIG__MEDIA,
+                             "verificationMaterial", "publicKey", "hint", hint, "tlogEntries", "dsseEnvelope",
+                             "payload", td_str_text(&encoded), "payloadType", TD_MODELSIG__PAYLOAD, "signatures", "sig",
+                             td_str_text(&signature), "keyid", "");
     return json != NULL ? td_json_write(json, out, err) : no_memory(err);
 }
 

@@ -1,9 +1,10 @@
 /*
- * modelsig.h: OpenSSF Model Signing 1.0: a standard signature over a model's files that other people's verifiers accept.
+ * modelsig.h: OpenSSF Model Signing 1.0: a standard signature over a model's files that other people's verifiers
+ * accept.
  *
- * model.sig is a Sigstore bundle (JSON) with a DSSE envelope around an in-toto statement; the method is "files" with SHA-256 and
- * a P-256 key. The hint is the SHA-256 of the public key's PEM text. The root digest does not bind names, so a version's
- * content id stays the digest of its manifest.
+ * model.sig is a Sigstore bundle (JSON) with a DSSE envelope around an in-toto statement; the method is "files" with
+ * SHA-256 and a P-256 key. The hint is the SHA-256 of the public key's PEM text. The root digest does not bind names,
+ * so a version's content id stays the digest of its manifest.
  * Source: https://github.com/ossf/model-signing-spec (version 1.0).
  * Threads: any.
  * SPDX-License-Identifier: Apache-2.0
@@ -30,23 +31,23 @@ TD_MUST_USE td_code td_modelsig_of_manifest(const td_manifest *manifest, const t
 /* The parsed statement. Strings live in the arena. */
 typedef struct td_modelsig {
     const char *name;
-    const char *hint;          /* 64 hexadecimal digits, or "" (deprecated rawBytes) */
-    td_modelsig_file *files;   /* in the listed order */
+    const char *hint;        /* 64 hexadecimal digits, or "" (deprecated rawBytes) */
+    td_modelsig_file *files; /* in the listed order */
     size_t file_count;
-    const char **ignored;      /* ignore_paths */
+    const char **ignored; /* ignore_paths */
     size_t ignored_count;
     uint8_t root[TD_DIGEST_SIZE];
-    const uint8_t *payload;    /* decoded bytes that are signed */
+    const uint8_t *payload; /* decoded bytes that are signed */
     size_t payload_size;
-    const uint8_t *signature;  /* DER */
+    const uint8_t *signature; /* DER */
     size_t signature_size;
 } td_modelsig;
-/* Checks the form and that the root digest follows from the listed files; no signature. CORRUPT; INVALID: a kind of signature
- * (certificate, shards, another hash) that is well formed but not ours. */
+/* Checks the form and that the root digest follows from the listed files; no signature. CORRUPT; INVALID: a kind of
+ * signature (certificate, shards, another hash) that is well formed but not ours. */
 TD_MUST_USE td_code td_modelsig_read(const void *text, size_t size, td_arena *arena, td_modelsig *out, td_err *err);
-/* td_modelsig_read, then: the hint and the signature are of this public key (PEM text), and the listed files are exactly `files`
- * (any order; ignored ones left out). CORRUPT names the file that differs, lacks or is too many. */
-TD_MUST_USE td_code td_modelsig_verify(const void *text, size_t size, const char *public_pem, const td_modelsig_file *files,
-                                       size_t count, td_err *err);
+/* td_modelsig_read, then: the hint and the signature are of this public key (PEM text), and the listed files are
+ * exactly `files` (any order; ignored ones left out). CORRUPT names the file that differs, lacks or is too many. */
+TD_MUST_USE td_code td_modelsig_verify(const void *text, size_t size, const char *public_pem,
+                                       const td_modelsig_file *files, size_t count, td_err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * modelsig_read.c: reading model.sig from anywhere, and holding it against a key and a list of files.
  *
- * The payload is verified as decoded and never written again. Certificates, shards and other hashes are well formed but not
- * ours: they are refused by name.
+ * The payload is verified as decoded and never written again. Certificates, shards and other hashes are well formed
+ * but not ours: they are refused by name.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/json.h"
@@ -24,8 +24,7 @@ static td_code only_keys(const json_t *object, const char *const *known, const c
     if (!json_is_object(object)) {
         return td_fail(err, TD_CORRUPT, "model.sig: %s is missing or no object", where);
     }
-    json_object_foreach((json_t *)object, key, value)
-    {
+    json_object_foreach ((json_t *)object, key, value) {
         bool found = false;
         for (size_t i = 0; known[i] != NULL && !found; i++) {
             found = strcmp(known[i], key) == 0;
@@ -38,7 +37,8 @@ static td_code only_keys(const json_t *object, const char *const *known, const c
 }
 
 /* base64 text into the arena. */
-static td_code decode(const char *text, td_arena *arena, const uint8_t **out, size_t *size_out, const char *what, td_err *err)
+static td_code decode(const char *text, td_arena *arena, const uint8_t **out, size_t *size_out, const char *what,
+                      td_err *err)
 {
     size_t length = text != NULL ? strlen(text) : 0;
     uint8_t *bytes = td_arena_alloc(arena, length / 4 * 3 + 4);
@@ -58,7 +58,8 @@ static td_code read_material(const json_t *material, td_arena *arena, td_modelsi
 {
     static const char *const known[] = {"publicKey", "tlogEntries", "timestampVerificationData", NULL};
     if (json_object_get(material, "certificate") != NULL || json_object_get(material, "x509CertificateChain") != NULL) {
-        return td_fail(err, TD_INVALID, "model.sig is signed with a certificate; Tidemark checks signatures by plain keys");
+        return td_fail(err, TD_INVALID,
+                       "model.sig is signed with a certificate; Tidemark checks signatures by plain keys");
     }
     TD_TRY(only_keys(material, known, "verificationMaterial", err));
     const json_t *key = json_object_get(material, "publicKey");
@@ -85,7 +86,8 @@ static td_code read_envelope(const json_t *envelope, td_arena *arena, td_modelsi
     const json_t *one = json_array_get(signatures, 0);
     TD_TRY(only_keys(one, known_signature, "the signature", err));
     TD_TRY(decode(td_json_text(one, "sig", NULL), arena, &sig->signature, &sig->signature_size, "the signature", err));
-    return decode(td_json_text(envelope, "payload", NULL), arena, &sig->payload, &sig->payload_size, "the payload", err);
+    return decode(td_json_text(envelope, "payload", NULL), arena, &sig->payload, &sig->payload_size, "the payload",
+                  err);
 }
 
 /* ---- the statement ---- */
@@ -301,7 +303,8 @@ static td_code check_files(const td_modelsig *sig, const td_modelsig_file *sorte
     for (size_t i = 0; i < sig->file_count; i++) {
         const td_modelsig_file *file = find(sorted, count, sig->files[i].name);
         if (file == NULL) {
-            return td_fail(err, TD_CORRUPT, "model.sig covers the file \"%.80s\", which is not there", sig->files[i].name);
+            return td_fail(err, TD_CORRUPT, "model.sig covers the file \"%.80s\", which is not there",
+                           sig->files[i].name);
         }
         if (memcmp(file->digest, sig->files[i].digest, TD_DIGEST_SIZE) != 0) {
             return td_fail(err, TD_CORRUPT, "the file \"%.80s\" is not the one that model.sig covers", file->name);
@@ -310,7 +313,8 @@ static td_code check_files(const td_modelsig *sig, const td_modelsig_file *sorte
     return TD_OK;
 }
 
-static td_code check_extra(const td_modelsig *sig, const td_modelsig_file *sorted, size_t count, td_arena *arena, td_err *err)
+static td_code check_extra(const td_modelsig *sig, const td_modelsig_file *sorted, size_t count, td_arena *arena,
+                           td_err *err)
 {
     td_modelsig_file *listed = td_arena_copy(arena, sig->files, sig->file_count * sizeof *listed);
     if (listed == NULL) {
@@ -330,8 +334,8 @@ static td_code check_extra(const td_modelsig *sig, const td_modelsig_file *sorte
     return TD_OK;
 }
 
-td_code td_modelsig_verify(const void *text, size_t size, const char *public_pem, const td_modelsig_file *files, size_t count,
-                           td_err *err)
+td_code td_modelsig_verify(const void *text, size_t size, const char *public_pem, const td_modelsig_file *files,
+                           size_t count, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_modelsig sig;

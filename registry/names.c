@@ -36,8 +36,10 @@ td_code td_model_name_check(const char *name, td_err *err)
         good = is_inner(name[i]);
     }
     if (!good) {
-        return td_fail(err, TD_INVALID, "\"%.60s\" is no model name: 1 to %d of A-Z a-z 0-9 . _ - are allowed, beginning "
-                       "with a letter or digit", name, TD_MODEL_NAME_MAX);
+        return td_fail(err, TD_INVALID,
+                       "\"%.60s\" is no model name: 1 to %d of A-Z a-z 0-9 . _ - are allowed, beginning "
+                       "with a letter or digit",
+                       name, TD_MODEL_NAME_MAX);
     }
     return TD_OK;
 }
@@ -50,8 +52,9 @@ td_code td_alias_name_check(const char *name, td_err *err)
         good = is_lower(name[i]) || is_digit(name[i]) || name[i] == '.' || name[i] == '_' || name[i] == '-';
     }
     if (!good) {
-        return td_fail(err, TD_INVALID, "\"%.60s\" is no alias: 1 to %d of a-z 0-9 . _ - are allowed, beginning with a letter",
-                       name, TD_ALIAS_NAME_MAX);
+        return td_fail(err, TD_INVALID,
+                       "\"%.60s\" is no alias: 1 to %d of a-z 0-9 . _ - are allowed, beginning with a letter", name,
+                       TD_ALIAS_NAME_MAX);
     }
     return TD_OK;
 }
@@ -64,8 +67,9 @@ td_code td_registry__key_check(const char *what, const char *key, td_err *err)
         good = key[i] > 0x20 && key[i] < 0x7f;
     }
     if (!good) {
-        return td_fail(err, TD_INVALID, "\"%.60s\" is no name of a %s: 1 to %d printable characters without white space", key,
-                       what, TD_TAG_KEY_MAX);
+        return td_fail(err, TD_INVALID,
+                       "\"%.60s\" is no name of a %s: 1 to %d printable characters without white space", key, what,
+                       TD_TAG_KEY_MAX);
     }
     return TD_OK;
 }
@@ -90,8 +94,8 @@ td_code td_registry__reason_check(const char *reason, td_err *err)
 
 static td_code bad_reference(const char *text, td_err *err)
 {
-    return td_fail(err, TD_INVALID, "\"%.100s\" names no version; write MODEL/NUMBER (pump/3) or MODEL@ALIAS (pump@champion)",
-                   text);
+    return td_fail(err, TD_INVALID,
+                   "\"%.100s\" names no version; write MODEL/NUMBER (pump/3) or MODEL@ALIAS (pump@champion)", text);
 }
 
 static td_code parse_target(const char *text, const char *target, bool alias, td_registry__reference *ref, td_err *err)

@@ -20,8 +20,8 @@
 
 td_code td_onnx__corrupt(const td_onnx__walk *walk, const uint8_t *at, const char *field, const char *problem)
 {
-    return td_fail(walk->err, TD_CORRUPT, "%s: byte %zu, field %s: %s", walk->options->name, (size_t)(at - walk->base), field,
-                   problem);
+    return td_fail(walk->err, TD_CORRUPT, "%s: byte %zu, field %s: %s", walk->options->name, (size_t)(at - walk->base),
+                   field, problem);
 }
 
 td_code td_onnx__open(const td_onnx__walk *walk, const td_proto_field *field, const char *name, td_proto_reader *out)
@@ -45,8 +45,11 @@ static bool is_utf8(const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i < size;) {
         uint8_t lead = data[i];
-        size_t more = lead < 0x80 ? 0 : lead >= 0xC2 && lead < 0xE0 ? 1 : lead >= 0xE0 && lead < 0xF0 ? 2 : lead >= 0xF0 &&
-                      lead < 0xF5 ? 3 : 4;
+        size_t more = lead < 0x80                   ? 0
+                      : lead >= 0xC2 && lead < 0xE0 ? 1
+                      : lead >= 0xE0 && lead < 0xF0 ? 2
+                      : lead >= 0xF0 && lead < 0xF5 ? 3
+                                                    : 4;
         if (lead == 0 || more == 4 || more > size - i - 1) {
             return false;
         }
@@ -155,7 +158,8 @@ static td_code read_metadata(td_onnx__walk *walk, const td_proto_field *outer)
     td_proto_field field;
     td_onnx_metadata entry = {.key = "", .value = ""};
     if (onnx->metadata_count == TD_ONNX_METADATA_MAX) {
-        return td_fail(walk->err, TD_LIMIT, "%s: more than %d metadata entries", walk->options->name, TD_ONNX_METADATA_MAX);
+        return td_fail(walk->err, TD_LIMIT, "%s: more than %d metadata entries", walk->options->name,
+                       TD_ONNX_METADATA_MAX);
     }
     TD_TRY(td_onnx__open(walk, outer, "metadata_props", &reader));
     while (td_proto_next(&reader, &field)) {
@@ -233,7 +237,8 @@ static td_code read_model_field(td_onnx__walk *walk, const td_proto_field *field
 
 static bool is_standard(const char *domain)
 {
-    static const char *const known[] = {"", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training"};
+    static const char *const known[] = {"", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview",
+                                        "ai.onnx.preview.training"};
     for (size_t i = 0; i < TD_COUNT_OF(known); i++) {
         if (strcmp(domain, known[i]) == 0) {
             return true;
@@ -256,8 +261,8 @@ static bool is_local(const td_onnx__walk *walk, const td_onnx_operator *op)
 
 static bool is_quantizing(const char *name)
 {
-    return strstr(name, "QuantizeLinear") != NULL || strncmp(name, "QLinear", 7) == 0 || strcmp(name, "MatMulInteger") == 0 ||
-           strcmp(name, "ConvInteger") == 0;
+    return strstr(name, "QuantizeLinear") != NULL || strncmp(name, "QLinear", 7) == 0 ||
+           strcmp(name, "MatMulInteger") == 0 || strcmp(name, "ConvInteger") == 0;
 }
 
 static int by_count(const void *a, const void *b)
@@ -313,8 +318,8 @@ static td_code prepare(td_onnx__walk *walk)
     onnx->operators = td_arena_alloc(arena, TD_ONNX_OPERATORS_MAX * sizeof *onnx->operators);
     walk->operator_slots = td_arena_alloc(arena, TD_ONNX__OPERATOR_SLOTS * sizeof *walk->operator_slots);
     walk->functions = td_arena_alloc(arena, 2 * TD_ONNX__FUNCTIONS_MAX * sizeof *walk->functions);
-    bool all = onnx->opsets != NULL && onnx->metadata != NULL && onnx->operators != NULL && walk->operator_slots != NULL &&
-               walk->functions != NULL;
+    bool all = onnx->opsets != NULL && onnx->metadata != NULL && onnx->operators != NULL &&
+               walk->operator_slots != NULL && walk->functions != NULL;
     return all ? TD_OK : td_fail(walk->err, TD_NOMEM, "no memory to read %s", walk->options->name);
 }
 
@@ -335,7 +340,8 @@ static td_code walk_model(td_onnx__walk *walk, const void *data, size_t size)
     return TD_OK;
 }
 
-td_code td_onnx_read(const void *data, size_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out, td_err *err)
+td_code td_onnx_read(const void *data, size_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out,
+                     td_err *err)
 {
     td_onnx onnx;
     if (!looks_like_onnx(data, size)) {
@@ -347,10 +353,12 @@ td_code td_onnx_read(const void *data, size_t size, const td_onnx_options *optio
     return TD_OK;
 }
 
-td_code td_onnx_read_fd(int fd, uint64_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out, td_err *err)
+td_code td_onnx_read_fd(int fd, uint64_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out,
+                        td_err *err)
 {
     if (size == 0 || size > SIZE_MAX / 2) {
-        return td_fail(err, TD_INVALID, "%s is no ONNX file (%s)", options->name, size == 0 ? "it is empty" : "it is too large");
+        return td_fail(err, TD_INVALID, "%s is no ONNX file (%s)", options->name,
+                       size == 0 ? "it is empty" : "it is too large");
     }
     void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {

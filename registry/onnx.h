@@ -1,9 +1,10 @@
 /*
  * onnx.h: what an ONNX file says about itself, read without running or trusting any of it.
  *
- * A walk over the Protocol Buffers wire format (field numbers of onnx.proto3): every length is checked against the bytes that
- * are left before it is used, no allocation follows from an unchecked number, and each count has a limit. Weights are never
- * read, only measured. External data is refused unless it names one of the files that are registered with the model.
+ * A walk over the Protocol Buffers wire format (field numbers of onnx.proto3): every length is checked against the
+ * bytes that are left before it is used, no allocation follows from an unchecked number, and each count has a limit.
+ * Weights are never read, only measured. External data is refused unless it names one of the files that are registered
+ * with the model.
  * Threads: any; no shared state.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,15 +14,15 @@
 #include "core/base/arena.h"
 #include "core/base/json.h"
 
-#define TD_ONNX_PORTS_MAX 1024       /* inputs or outputs that are listed */
-#define TD_ONNX_DIMS_MAX 32          /* of one tensor */
-#define TD_ONNX_OPERATORS_MAX 1024   /* distinct operators */
+#define TD_ONNX_PORTS_MAX 1024     /* inputs or outputs that are listed */
+#define TD_ONNX_DIMS_MAX 32        /* of one tensor */
+#define TD_ONNX_OPERATORS_MAX 1024 /* distinct operators */
 #define TD_ONNX_OPSETS_MAX 64
 #define TD_ONNX_METADATA_MAX 256
-#define TD_ONNX_TENSORS_MAX 1000000  /* initializers, nodes: a million each */
+#define TD_ONNX_TENSORS_MAX 1000000 /* initializers, nodes: a million each */
 #define TD_ONNX_NODES_MAX 1000000
-#define TD_ONNX_DEPTH_MAX 16         /* graphs inside graphs (If, Loop, Scan) */
-#define TD_ONNX_NAME_MAX 512         /* bytes of a name that is kept; longer is refused */
+#define TD_ONNX_DEPTH_MAX 16 /* graphs inside graphs (If, Loop, Scan) */
+#define TD_ONNX_NAME_MAX 512 /* bytes of a name that is kept; longer is refused */
 
 typedef struct td_onnx_dim {
     int64_t size;       /* -1: not fixed */
@@ -30,7 +31,8 @@ typedef struct td_onnx_dim {
 
 typedef struct td_onnx_port {
     const char *name;
-    const char *type; /* "float32", "int64", …; "sequence", "map", "optional", "sparse", "opaque" for what is no tensor */
+    const char
+        *type; /* "float32", "int64", …; "sequence", "map", "optional", "sparse", "opaque" for what is no tensor */
     bool has_shape;
     size_t dim_count;
     const td_onnx_dim *dims;
@@ -67,19 +69,20 @@ typedef struct td_onnx {
 
 typedef struct td_onnx_options {
     const char *name;         /* what messages call the file */
-    const char *const *files; /* names of files that external data may name (relative to the model's folder), NULL-terminated;
-                                 NULL: external data is refused */
+    const char *const *files; /* names of files that external data may name (relative to the model's folder),
+                                 NULL-terminated; NULL: external data is refused */
 } td_onnx_options;
 
 /* Everything in *out lives in the arena.
- * INVALID: this is no ONNX file (the caller may register it as "opaque"). CORRUPT: it is one, but truncated or hostile; the
- * message names offset and field. LIMIT: one of the limits above. */
-TD_MUST_USE td_code td_onnx_read(const void *data, size_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out,
-                                 td_err *err);
+ * INVALID: this is no ONNX file (the caller may register it as "opaque"). CORRUPT: it is one, but truncated or hostile;
+ * the message names offset and field. LIMIT: one of the limits above. */
+TD_MUST_USE td_code td_onnx_read(const void *data, size_t size, const td_onnx_options *options, td_arena *arena,
+                                 td_onnx *out, td_err *err);
 /* The same from an open file (mapped, so that a file of any size costs no memory). */
-TD_MUST_USE td_code td_onnx_read_fd(int fd, uint64_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out,
-                                    td_err *err);
-/* The summary that is stored with a version and shown: keys ir_version, opsets, producer, inputs, outputs, operators, … */
+TD_MUST_USE td_code td_onnx_read_fd(int fd, uint64_t size, const td_onnx_options *options, td_arena *arena,
+                                    td_onnx *out, td_err *err);
+/* The summary that is stored with a version and shown: keys ir_version, opsets, producer, inputs, outputs, operators, …
+ */
 TD_MUST_USE td_code td_onnx_json(const td_onnx *onnx, json_t **out, td_err *err);
 
 #endif

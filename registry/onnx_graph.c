@@ -15,11 +15,12 @@ static const struct {
     const char *name;
     unsigned bits;
 } types[] = {
-    {"undefined", 0},  {"float32", 32},   {"uint8", 8},        {"int8", 8},          {"uint16", 16},      {"int16", 16},
-    {"int32", 32},     {"int64", 64},     {"string", 0},       {"bool", 8},          {"float16", 16},     {"float64", 64},
-    {"uint32", 32},    {"uint64", 64},    {"complex64", 64},   {"complex128", 128},  {"bfloat16", 16},    {"float8e4m3fn", 8},
-    {"float8e4m3fnuz", 8}, {"float8e5m2", 8}, {"float8e5m2fnuz", 8}, {"uint4", 4}, {"int4", 4}, {"float4e2m1", 4},
-    {"float8e8m0", 8}, {"uint2", 2},      {"int2", 2},
+    {"undefined", 0},      {"float32", 32},  {"uint8", 8},        {"int8", 8},           {"uint16", 16},
+    {"int16", 16},         {"int32", 32},    {"int64", 64},       {"string", 0},         {"bool", 8},
+    {"float16", 16},       {"float64", 64},  {"uint32", 32},      {"uint64", 64},        {"complex64", 64},
+    {"complex128", 128},   {"bfloat16", 16}, {"float8e4m3fn", 8}, {"float8e4m3fnuz", 8}, {"float8e5m2", 8},
+    {"float8e5m2fnuz", 8}, {"uint4", 4},     {"int4", 4},         {"float4e2m1", 4},     {"float8e8m0", 8},
+    {"uint2", 2},          {"int2", 2},
 };
 
 const char *td_onnx__type_name(int64_t type)
@@ -34,7 +35,8 @@ static td_code keep_operator(td_onnx__walk *walk, const td_proto_field *at, td_o
 {
     td_onnx *onnx = walk->out;
     if (onnx->operator_count == TD_ONNX_OPERATORS_MAX) {
-        return td_fail(walk->err, TD_LIMIT, "%s: more than %d different operators", walk->options->name, TD_ONNX_OPERATORS_MAX);
+        return td_fail(walk->err, TD_LIMIT, "%s: more than %d different operators", walk->options->name,
+                       TD_ONNX_OPERATORS_MAX);
     }
     td_onnx_operator *op = &onnx->operators[onnx->operator_count];
     td_proto_field text = *at;
@@ -118,7 +120,7 @@ td_code td_onnx__node(td_onnx__walk *walk, const td_proto_field *outer)
 
 typedef struct tensor {
     int64_t type, location;
-    uint64_t elements; /* product of dims */
+    uint64_t elements;   /* product of dims */
     uint64_t raw, typed; /* bytes held; a text counts as one */
     bool has_raw;
     td_onnx__text name, external; /* external: its location entry */
@@ -218,7 +220,8 @@ static td_code check_external(td_onnx__walk *walk, const td_proto_field *at, con
     for (char *c = name; *c != '\0'; c++) {
         *c = *c < 0x20 || *c > 0x7e ? '?' : *c;
     }
-    snprintf(problem, sizeof problem, "weights are in the file \"%.60s\", which is not registered with the model; give it too", name);
+    snprintf(problem, sizeof problem,
+             "weights are in the file \"%.60s\", which is not registered with the model; give it too", name);
     return td_onnx__corrupt(walk, at->data, "tensor.external_data", problem);
 }
 
@@ -395,8 +398,10 @@ static td_code make_tables(td_onnx__walk *walk, const td_proto_field *outer)
     }
     size_t ports = TD_ONNX_PORTS_MAX * sizeof(td_onnx_port);
     walk->initializers = td_arena_alloc(walk->arena, slots * sizeof *walk->initializers);
-    walk->out->inputs = td_arena_alloc(walk->arena, counts[11] < TD_ONNX_PORTS_MAX ? (counts[11] + 1) * sizeof(td_onnx_port) : ports);
-    walk->out->outputs = td_arena_alloc(walk->arena, counts[12] < TD_ONNX_PORTS_MAX ? (counts[12] + 1) * sizeof(td_onnx_port) : ports);
+    walk->out->inputs =
+        td_arena_alloc(walk->arena, counts[11] < TD_ONNX_PORTS_MAX ? (counts[11] + 1) * sizeof(td_onnx_port) : ports);
+    walk->out->outputs =
+        td_arena_alloc(walk->arena, counts[12] < TD_ONNX_PORTS_MAX ? (counts[12] + 1) * sizeof(td_onnx_port) : ports);
     walk->initializer_slots = slots;
     bool all = walk->initializers != NULL && walk->out->inputs != NULL && walk->out->outputs != NULL;
     return all ? TD_OK : td_fail(walk->err, TD_NOMEM, "no memory to read %s", walk->options->name);
@@ -419,7 +424,8 @@ static td_onnx__text port_name(const td_proto_field *outer)
 static td_code add_port(td_onnx__walk *walk, const td_proto_field *field, td_onnx_port *ports, size_t *count)
 {
     if (*count == TD_ONNX_PORTS_MAX) {
-        return td_fail(walk->err, TD_LIMIT, "%s: more than %d inputs or outputs", walk->options->name, TD_ONNX_PORTS_MAX);
+        return td_fail(walk->err, TD_LIMIT, "%s: more than %d inputs or outputs", walk->options->name,
+                       TD_ONNX_PORTS_MAX);
     }
     TD_TRY(td_onnx__port(walk, field, &ports[*count]));
     (*count)++;

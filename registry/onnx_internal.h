@@ -24,11 +24,11 @@ typedef struct td_onnx__walk {
     td_arena *arena;
     td_onnx *out;
     td_err *err;
-    int depth;                      /* of graphs */
-    uint16_t *operator_slots;       /* index + 1 into out->operators */
-    td_onnx__text *functions;       /* pairs of domain and name */
-    td_onnx__text *initializers;    /* hash table of the main graph's names */
-    size_t initializer_slots;       /* power of two, or 0 */
+    int depth;                   /* of graphs */
+    uint16_t *operator_slots;    /* index + 1 into out->operators */
+    td_onnx__text *functions;    /* pairs of domain and name */
+    td_onnx__text *initializers; /* hash table of the main graph's names */
+    size_t initializer_slots;    /* power of two, or 0 */
 } td_onnx__walk;
 
 /* CORRUPT: "model.onnx: byte 123, field graph.node: …". */

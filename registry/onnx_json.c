@@ -45,7 +45,8 @@ static json_t *opsets_json(const td_onnx *onnx)
     TD_CLEANUP(td_json_done) json_t *object = json_object();
     for (size_t i = 0; i < onnx->opset_count; i++) {
         const char *domain = onnx->opsets[i].domain;
-        if (json_object_set_new(object, domain[0] != '\0' ? domain : "ai.onnx", json_integer(onnx->opsets[i].version)) != 0) {
+        if (json_object_set_new(object, domain[0] != '\0' ? domain : "ai.onnx",
+                                json_integer(onnx->opsets[i].version)) != 0) {
             return NULL;
         }
     }
@@ -57,8 +58,9 @@ static json_t *operators_json(const td_onnx *onnx)
     TD_CLEANUP(td_json_done) json_t *list = json_array();
     for (size_t i = 0; i < onnx->operator_count && i < OPERATORS_SHOWN; i++) {
         const td_onnx_operator *op = &onnx->operators[i];
-        json_t *one = json_pack("{s:s, s:s, s:I, s:b}", "name", op->name, "domain", op->domain[0] != '\0' ? op->domain : "ai.onnx",
-                                "count", (json_int_t)op->count, "custom", op->custom);
+        json_t *one = json_pack("{s:s, s:s, s:I, s:b}", "name", op->name, "domain",
+                                op->domain[0] != '\0' ? op->domain : "ai.onnx", "count", (json_int_t)op->count,
+                                "custom", op->custom);
         if (json_array_append_new(list, one) != 0) {
             return NULL;
         }
@@ -80,13 +82,14 @@ static json_t *metadata_json(const td_onnx *onnx)
 td_code td_onnx_json(const td_onnx *onnx, json_t **out, td_err *err)
 {
     json_t *json = json_pack(
-        "{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:b, s:b, s:b}", "format", "onnx",
-        "ir_version", (json_int_t)onnx->ir_version, "model_version", (json_int_t)onnx->model_version, "producer", onnx->producer,
-        "producer_version", onnx->producer_version, "domain", onnx->domain, "graph", onnx->graph, "opsets", opsets_json(onnx),
-        "inputs", ports_json(onnx->inputs, onnx->input_count), "outputs", ports_json(onnx->outputs, onnx->output_count),
-        "operators", operators_json(onnx), "metadata", metadata_json(onnx), "nodes", (json_int_t)onnx->node_count, "parameters",
-        (json_int_t)onnx->parameter_count, "parameter_bytes", (json_int_t)onnx->parameter_bytes, "quantized", onnx->quantized,
-        "custom_operators", onnx->custom_operators, "external_data", onnx->external_data, "training", onnx->training);
+        "{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:b, s:b, s:b}", "format",
+        "onnx", "ir_version", (json_int_t)onnx->ir_version, "model_version", (json_int_t)onnx->model_version,
+        "producer", onnx->producer, "producer_version", onnx->producer_version, "domain", onnx->domain, "graph",
+        onnx->graph, "opsets", opsets_json(onnx), "inputs", ports_json(onnx->inputs, onnx->input_count), "outputs",
+        ports_json(onnx->outputs, onnx->output_count), "operators", operators_json(onnx), "metadata",
+        metadata_json(onnx), "nodes", (json_int_t)onnx->node_count, "parameters", (json_int_t)onnx->parameter_count,
+        "parameter_bytes", (json_int_t)onnx->parameter_bytes, "quantized", onnx->quantized, "custom_operators",
+        onnx->custom_operators, "external_data", onnx->external_data, "training", onnx->training);
     if (json == NULL) {
         return td_fail(err, TD_NOMEM, "no memory to describe a model");
     }

@@ -34,8 +34,8 @@ static td_code read_shape(td_onnx__walk *walk, const td_proto_field *outer, td_o
             continue;
         }
         if (count == TD_ONNX_DIMS_MAX) {
-            return td_fail(walk->err, TD_LIMIT, "%s: \"%.60s\" has more than %d dimensions", walk->options->name, port->name,
-                           TD_ONNX_DIMS_MAX);
+            return td_fail(walk->err, TD_LIMIT, "%s: \"%.60s\" has more than %d dimensions", walk->options->name,
+                           port->name, TD_ONNX_DIMS_MAX);
         }
         TD_TRY(read_dim(walk, &field, &dims[count]));
         count++;
@@ -66,7 +66,8 @@ static td_code read_tensor_type(td_onnx__walk *walk, const td_proto_field *outer
 
 static td_code read_type(td_onnx__walk *walk, const td_proto_field *outer, td_onnx_port *port)
 {
-    static const char *const kinds[] = {[4] = "sequence", [5] = "map", [7] = "opaque", [8] = "sparse", [9] = "optional"};
+    static const char *const kinds[] = {
+        [4] = "sequence", [5] = "map", [7] = "opaque", [8] = "sparse", [9] = "optional"};
     td_proto_reader reader;
     td_proto_field field;
     TD_TRY(td_onnx__open(walk, outer, "type", &reader));

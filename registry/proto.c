@@ -1,5 +1,6 @@
 /*
- * proto.c: reading and writing of Protocol Buffers fields: every length is checked against what is left before it is used.
+ * proto.c: reading and writing of Protocol Buffers fields: every length is checked against what is left before it is
+ * used.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -25,7 +25,7 @@ typedef struct td_proto_field {
     uint64_t value;      /* of a varint or a fixed number */
     const uint8_t *data; /* of bytes; borrowed, never NULL */
     size_t size;
-    size_t offset;       /* of the field's tag from the reader's start */
+    size_t offset; /* of the field's tag from the reader's start */
 } td_proto_field;
 
 td_proto_reader td_proto_open(const void *data, size_t size);

@@ -1,13 +1,15 @@
 /*
  * registry.h: models, their numbered versions, and the aliases that name them.
  *
- * A version is a set of files that is fixed when it is registered; its description, tags, metrics and parameters may be edited
- * while it is a draft. Submitting freezes it; from then on only its state moves, along the table in registry/states.c, and
- * each move is one transaction that also appends one audit record.
+ * A version is a set of files that is fixed when it is registered; its description, tags, metrics and parameters may
+ * be edited while it is a draft. Submitting freezes it; from then on only its state moves, along the table in
+ * registry/states.c, and each move is one transaction that also appends one audit record.
  *
- * References: "pump/3", "pump@champion", "models:/pump/3", "models:/pump@champion". Names: [A-Za-z0-9][A-Za-z0-9._-]{0,127}.
- * Writing functions run inside the caller's transaction, check permission (td_access_recheck) and state themselves, and are all or
- * nothing only through that transaction: on an error roll it back. Every one of them appends to the audit log.
+ * References: "pump/3", "pump@champion", "models:/pump/3", "models:/pump@champion". Names:
+ * [A-Za-z0-9][A-Za-z0-9._-]{0,127}.
+ * Writing functions run inside the caller's transaction, check permission (td_access_recheck) and state themselves,
+ * and are all or nothing only through that transaction: on an error roll it back. Every one of them appends to the
+ * audit log.
  * Threads: as the td_db that is passed.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -24,12 +26,12 @@
 extern const td_migration td_registry_migrations[];
 
 #define TD_MODEL_NAME_MAX 128
-#define TD_ALIAS_NAME_MAX 64        /* [a-z][a-z0-9._-]*; so it is never taken for a number */
-#define TD_TAG_KEY_MAX 128          /* printable, no white space */
+#define TD_ALIAS_NAME_MAX 64 /* [a-z][a-z0-9._-]*; so it is never taken for a number */
+#define TD_TAG_KEY_MAX 128   /* printable, no white space */
 #define TD_TAG_VALUE_MAX 4096
 #define TD_DESCRIPTION_MAX 65536
 #define TD_REASON_MAX 1024
-#define TD_ENTRIES_MAX 256          /* tags, metrics, parameters: each, of one version */
+#define TD_ENTRIES_MAX 256 /* tags, metrics, parameters: each, of one version */
 #define TD_LIST_LIMIT_DEFAULT 50
 #define TD_LIST_LIMIT_MAX 500
 
@@ -56,12 +58,15 @@ typedef struct td_model_options {
 } td_model_options;
 
 /* CONFLICT: exists. The actor becomes its owner. */
-TD_MUST_USE td_code td_model_create(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
-                                    td_err *err);
-/* Changes what is given (NULL: as it is; a tag whose value is JSON null is removed). NOT_FOUND names the nearest model. */
-TD_MUST_USE td_code td_model_update(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
-                                    td_err *err);
-/* {"name","description","owner","created_at","tags","aliases":{alias:version},"latest_version","versions":{state:count}} */
+TD_MUST_USE td_code td_model_create(td_db *db, const td_actor *actor, const char *project,
+                                    const td_model_options *options, td_err *err);
+/* Changes what is given (NULL: as it is; a tag whose value is JSON null is removed). NOT_FOUND names the nearest model.
+ */
+TD_MUST_USE td_code td_model_update(td_db *db, const td_actor *actor, const char *project,
+                                    const td_model_options *options, td_err *err);
+/* {"name","description","owner","created_at","tags","aliases":{alias:version},"latest_version",
+ * "versions":{state:count}}
+ */
 TD_MUST_USE td_code td_model_json(td_db *db, const char *project, const char *name, json_t **out, td_err *err);
 
 typedef struct td_page {
@@ -74,8 +79,8 @@ TD_MUST_USE td_code td_model_list_json(td_db *db, const char *project, const td_
 /* ---- versions ---- */
 
 typedef struct td_version_file {
-    const char *name; /* as registered ("pump.onnx"); the folder of its role ("model/", "meta/", "golden/") is put before it if
-                         it is not there; a baseline's name is always "baseline.pb" */
+    const char *name; /* as registered ("pump.onnx"); the folder of its role ("model/", "meta/", "golden/") is put
+                         before it if it is not there; a baseline's name is always "baseline.pb" */
     uint8_t digest[TD_DIGEST_SIZE];
     uint64_t size; /* as td_content_put told; the caller has checked that content holds it */
     td_file_role role;
@@ -83,22 +88,22 @@ typedef struct td_version_file {
 
 typedef struct td_version_options {
     const char *model;
-    bool create_model;       /* make the model if it is not there (else NOT_FOUND with the nearest name) */
+    bool create_model; /* make the model if it is not there (else NOT_FOUND with the nearest name) */
     const td_version_file *files;
-    size_t file_count;       /* at least one of role model */
-    const char *format;      /* "onnx", "opaque" */
-    const json_t *facts;     /* what introspection found (td_onnx_json), or NULL */
+    size_t file_count;           /* at least one of role model */
+    const char *format;          /* "onnx", "opaque" */
+    const json_t *facts;         /* what introspection found (td_onnx_json), or NULL */
     const uint8_t *edges_digest; /* of the baseline's edges (32 bytes), or NULL without a baseline */
-    const json_t *metrics;   /* object of finite numbers, or NULL */
-    const json_t *params;    /* object of strings or numbers, or NULL */
-    const json_t *tags;      /* object of strings, or NULL */
-    const json_t *sources;   /* {"datasets":[…],"code":{…}} as given: kept for the card and for views, or NULL */
-    const char *description; /* or NULL */
-    const char *parent;      /* reference of the version it was made from ("pump/1"), or NULL; must exist */
-    const char *cause;       /* what led to it ("al-…" or "run-…"), or NULL */
-    const char *hardware;    /* requirement, or NULL */
-    const char *runtimes[4]; /* requirement: any one of them; NULL-filled */
-    uint64_t ram_bytes;      /* requirement, or 0 */
+    const json_t *metrics;       /* object of finite numbers, or NULL */
+    const json_t *params;        /* object of strings or numbers, or NULL */
+    const json_t *tags;          /* object of strings, or NULL */
+    const json_t *sources;     /* {"datasets":[…],"code":{…}} as given: kept for the card and for views, or NULL */
+    const char *description;   /* or NULL */
+    const char *parent;        /* reference of the version it was made from ("pump/1"), or NULL; must exist */
+    const char *cause;         /* what led to it ("al-…" or "run-…"), or NULL */
+    const char *hardware;      /* requirement, or NULL */
+    const char *runtimes[4];   /* requirement: any one of them; NULL-filled */
+    uint64_t ram_bytes;        /* requirement, or 0 */
     uint32_t security_counter; /* 0: as the model's highest so far (1 at first); lower than that is refused */
 } td_version_options;
 
@@ -112,7 +117,7 @@ typedef struct td_version {
     const char *project, *model;
     const char *label; /* "pump/3" */
     td_version_state state;
-    const char *registrar; /* user name */
+    const char *registrar;                                      /* user name */
     int64_t registrar_id, created_ms, submitted_ms, decided_ms; /* 0: not yet */
     const char *format, *description, *parent, *cause;          /* parent: label or NULL; cause or NULL */
     const char *hardware;                                       /* "" = any */
@@ -134,12 +139,12 @@ typedef struct td_version {
     uint8_t envelope_digest[TD_DIGEST_SIZE]; /* SignedMessage: manifest and approvals, in content */
     uint32_t envelope_size;
     uint8_t model_sig_digest[TD_DIGEST_SIZE]; /* model.sig, in content */
-    int64_t approval_seq; /* audit record of the approval that met the threshold; -1: none */
+    int64_t approval_seq;                     /* audit record of the approval that met the threshold; -1: none */
 } td_version;
 
 /* Finds by any form of reference. NOT_FOUND names the nearest model or alias; INVALID: not a reference. */
-TD_MUST_USE td_code td_version_find(td_db *db, const char *project, const char *reference, td_arena *arena, td_version *out,
-                                    td_err *err);
+TD_MUST_USE td_code td_version_find(td_db *db, const char *project, const char *reference, td_arena *arena,
+                                    td_version *out, td_err *err);
 /* By content id: which version is it that a device says it runs? */
 TD_MUST_USE td_code td_version_of_manifest(td_db *db, const uint8_t manifest_digest[TD_DIGEST_SIZE], td_arena *arena,
                                            td_version *out, td_err *err);
@@ -153,7 +158,8 @@ TD_MUST_USE td_code td_version_json(td_db *db, const char *project, const char *
 TD_MUST_USE td_code td_version_list_json(td_db *db, const char *project, const char *model, const td_page *page,
                                          json_t **out, td_err *err);
 
-/* Edits of a draft; afterwards CONFLICT. Whoever edits can no longer approve. value NULL: removed (NOT_FOUND if absent). */
+/* Edits of a draft; afterwards CONFLICT. Whoever edits can no longer approve. value NULL: removed (NOT_FOUND if
+ * absent). */
 TD_MUST_USE td_code td_version_set_tag(td_db *db, const td_actor *actor, const char *project, const char *reference,
                                        const char *key, const char *value, td_err *err);
 typedef struct td_version_edit {
@@ -174,8 +180,8 @@ typedef struct td_packed { /* what td_bundle_pack made and put into content */
     uint64_t bundle_size;
 } td_packed;
 
-/* draft → pending. The manifest must be of this version: its registered files, names, counters, all of them (files of role
- * meta may have been added by packing). */
+/* draft → pending. The manifest must be of this version: its registered files, names, counters, all of them (files of
+ * role meta may have been added by packing). */
 TD_MUST_USE td_code td_version_submit(td_db *db, const td_actor *actor, const char *project, const char *reference,
                                       const td_packed *packed, const char *reason, td_err *err);
 
@@ -183,8 +189,8 @@ typedef struct td_approval {
     uint8_t key_id[TD_KEY_ID_SIZE];
     uint8_t signature[TD_SIGNATURE_SIZE]; /* over PAE(TD_MANIFEST_TYPE, manifest bytes) */
     const char *reason;                   /* mandatory */
-    const uint8_t *envelope_digest;       /* of what td_version_envelope gave and content now holds; NULL: not checked */
-    const uint8_t *model_sig_digest;      /* model.sig in content, or NULL */
+    const uint8_t *envelope_digest;  /* of what td_version_envelope gave and content now holds; NULL: not checked */
+    const uint8_t *model_sig_digest; /* model.sig in content, or NULL */
 } td_approval;
 
 /* The SignedMessage of the manifest with the approvals so far and, if given, one more: put it into content before the
@@ -193,8 +199,8 @@ TD_MUST_USE td_code td_version_envelope(td_db *db, const char *project, const ch
                                         td_str *out, td_err *err);
 /* Records one person's approval; at the keyset's threshold the version is approved (*state_out).
  * DENIED: no permission, the registrar, somebody who edited it, a service account, or the key is not this person's;
- * CONFLICT: not pending, or he has approved already; CORRUPT: the signature; BUSY: another approval came between (build the
- * envelope again). The caller records denials (td_audit_append with denied set) in a transaction of its own. */
+ * CONFLICT: not pending, or he has approved already; CORRUPT: the signature; BUSY: another approval came between (build
+ * the envelope again). The caller records denials (td_audit_append with denied set) in a transaction of its own. */
 TD_MUST_USE td_code td_version_approve(td_db *db, const td_actor *actor, const char *project, const char *reference,
                                        const td_approval *approval, td_version_state *state_out, td_err *err);
 /* pending → rejected. Needs the permission to approve and a reason. */

@@ -33,11 +33,12 @@ td_code td_registry__reason_check(const char *reason, td_err *err);
 /* NOT_FOUND names the nearest model of the project. */
 td_code td_registry__model_find(td_db *db, const char *project, const char *name, td_registry__model *out, td_err *err);
 /* Inserts without asking for permission; the caller has. */
-td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
-                                  td_err *err);
+td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *project,
+                                  const td_model_options *options, td_err *err);
 
 /* One version row of those that a reference may mean. */
-td_code td_registry__version_id(td_db *db, const char *project, const char *reference, int64_t *version_id_out, td_err *err);
+td_code td_registry__version_id(td_db *db, const char *project, const char *reference, int64_t *version_id_out,
+                                td_err *err);
 td_code td_registry__version_by_id(td_db *db, int64_t version_id, td_arena *arena, td_version *out, td_err *err);
 /* Finds a version that is still a draft; CONFLICT tells how to go on. */
 td_code td_registry__draft_find(td_db *db, const char *project, const char *reference, td_arena *arena, td_version *out,
@@ -52,7 +53,7 @@ td_code td_registry__params_write(td_db *db, int64_t version_id, const json_t *p
 /* The page's limit, default applied. INVALID. */
 td_code td_registry__limit(const td_page *page, int64_t *limit_out, td_err *err);
 td_code td_registry__json_ok(const json_t *json, td_err *err);
-json_t *td_registry__json_time(int64_t ms);                              /* null for 0 */
-json_t *td_registry__json_digest(const void *digest);                    /* null for NULL */
+json_t *td_registry__json_time(int64_t ms);           /* null for 0 */
+json_t *td_registry__json_digest(const void *digest); /* null for NULL */
 
 #endif

@@ -8,8 +8,8 @@
 static const char *const state_names[] = {"draft", "pending", "approved", "rejected", "deprecated", "retired", NULL};
 
 static const td_arrow state_arrows[] = {
-    {TD_VERSION_DRAFT, TD_VERSION_PENDING},       {TD_VERSION_PENDING, TD_VERSION_APPROVED},
-    {TD_VERSION_PENDING, TD_VERSION_REJECTED},    {TD_VERSION_APPROVED, TD_VERSION_DEPRECATED},
+    {TD_VERSION_DRAFT, TD_VERSION_PENDING},      {TD_VERSION_PENDING, TD_VERSION_APPROVED},
+    {TD_VERSION_PENDING, TD_VERSION_REJECTED},   {TD_VERSION_APPROVED, TD_VERSION_DEPRECATED},
     {TD_VERSION_DEPRECATED, TD_VERSION_RETIRED},
 };
 

@@ -1,8 +1,9 @@
 /*
  * tar.h: reproducible tar out, guarded tar in; the only two files that know libarchive are tar_write.c and tar_read.c.
  *
- * Writing: regular files only, mode 0644, times, owners and devices zero, PAX headers only where the classic ones do not do.
- * Reading: tar only, uncompressed or zstd, regular files only, names of the grammar, nothing is ever written to disk.
+ * Writing: regular files only, mode 0644, times, owners and devices zero, PAX headers only where the classic ones do
+ * not do. Reading: tar only, uncompressed or zstd, regular files only, names of the grammar, nothing is ever written
+ * to disk.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TD_REGISTRY_TAR_H

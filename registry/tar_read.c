@@ -1,8 +1,8 @@
 /*
  * tar_read.c: tar in, as hostile bytes: one format, at most one filter, regular files with names of the grammar.
  *
- * libarchive's readers of other formats are not enabled, its disk writer is not linked in. What an entry's header claims is
- * told before its data is read, so that a caller can refuse it by its list.
+ * libarchive's readers of other formats are not enabled, its disk writer is not linked in. What an entry's header
+ * claims is told before its data is read, so that a caller can refuse it by its list.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/tar.h"
@@ -95,11 +95,13 @@ static td_code check_type(struct archive_entry *entry, const char *shown, td_err
     case AE_IFREG:
         return TD_OK;
     case AE_IFLNK:
-        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" is a symbolic link; only regular files are allowed", shown);
+        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" is a symbolic link; only regular files are allowed",
+                       shown);
     case AE_IFDIR:
         return td_fail(err, TD_CORRUPT, "archive entry \"%s\" is a folder; only regular files are allowed", shown);
     default:
-        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" is a device, pipe or socket; only regular files are allowed", shown);
+        return td_fail(err, TD_CORRUPT,
+                       "archive entry \"%s\" is a device, pipe or socket; only regular files are allowed", shown);
     }
 }
 
@@ -123,8 +125,9 @@ static td_code check_name(const char *name, const char *shown, td_err *err)
         return td_fail(err, TD_CORRUPT, "archive entry \"%s\" climbs out of its folder with \"..\"", shown);
     }
     if (td_check_file_name(name, strnlen(name, TD_FILE_NAME_MAX + 1), NULL) != TD_OK) {
-        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" has a name that is not allowed (1 to %d of A-Z a-z 0-9 . _ / -)",
-                       shown, TD_FILE_NAME_MAX);
+        return td_fail(err, TD_CORRUPT,
+                       "archive entry \"%s\" has a name that is not allowed (1 to %d of A-Z a-z 0-9 . _ / -)", shown,
+                       TD_FILE_NAME_MAX);
     }
     return TD_OK;
 }
@@ -184,8 +187,8 @@ td_code td_tar_read(td_tar_reader *reader, const void **data_out, size_t *size_o
 td_code td_tar_read_all(td_tar_reader *reader, size_t limit, td_str *out, td_err *err)
 {
     if (reader->left > limit) {
-        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" has %llu bytes; at most %zu are allowed there", reader->name,
-                       (unsigned long long)reader->left, limit);
+        return td_fail(err, TD_CORRUPT, "archive entry \"%s\" has %llu bytes; at most %zu are allowed there",
+                       reader->name, (unsigned long long)reader->left, limit);
     }
     for (;;) {
         const void *data;

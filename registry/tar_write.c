@@ -1,9 +1,9 @@
 /*
  * tar_write.c: a tar that depends on names and bytes alone.
  *
- * Two libarchive writers in a row: the first makes the tar, whose bytes are hashed, the second compresses them, so that the digest
- * does not depend on zstd's version. Compression runs on one thread beside the hashing (its output is the same every time). zstd
- * stores blocks that do not shrink by itself; libarchive offers no "store" per file.
+ * Two libarchive writers in a row: the first makes the tar, whose bytes are hashed, the second compresses them, so
+ * that the digest does not depend on zstd's version. Compression runs on one thread beside the hashing (its output is
+ * the same every time). zstd stores blocks that do not shrink by itself; libarchive offers no "store" per file.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/tar.h"
@@ -31,8 +31,8 @@ struct td_tar_writer {
     td_err problem; /* of the sink */
 };
 
-/* The last stage: compressed (or plain) bytes leave. A failure is remembered and not told to libarchive, whose writers leak their
- * buffers when a callback fails; every public function looks at it. */
+/* The last stage: compressed (or plain) bytes leave. A failure is remembered and not told to libarchive, whose writers
+ * leak their buffers when a callback fails; every public function looks at it. */
 static la_ssize_t to_sink(struct archive *archive, void *context, const void *data, size_t size)
 {
     td_tar_writer *writer = context;
@@ -173,8 +173,8 @@ static td_code copy_file(td_tar_writer *writer, int fd, uint64_t size, uint8_t d
     return TD_OK;
 }
 
-td_code td_tar_content(td_tar_writer *writer, const char *name, td_content *content, const uint8_t digest[TD_DIGEST_SIZE],
-                       uint64_t size, td_err *err)
+td_code td_tar_content(td_tar_writer *writer, const char *name, td_content *content,
+                       const uint8_t digest[TD_DIGEST_SIZE], uint64_t size, td_err *err)
 {
     TD_CLEANUP(td_close_fd) int fd = -1;
     uint8_t found[TD_DIGEST_SIZE];

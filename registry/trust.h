@@ -1,9 +1,11 @@
 /*
- * trust.h: who may sign what: the keyset that root signs, the approvers' keys, and the signed messages that devices check.
+ * trust.h: who may sign what: the keyset that root signs, the approvers' keys, and the signed messages that devices
+ * check.
  *
- * A keyset has a version; each change is a new version, signed by root (by the thresholds of the old and the new one). It is
- * drafted and signed off the writer thread (or on an offline machine), stored as content, then published in a transaction that
- * checks everything again. A message is verified as received, over DSSE's pre-authentication encoding, and never re-encoded.
+ * A keyset has a version; each change is a new version, signed by root (by the thresholds of the old and the new one).
+ * It is drafted and signed off the writer thread (or on an offline machine), stored as content, then published in a
+ * transaction that checks everything again. A message is verified as received, over DSSE's pre-authentication
+ * encoding, and never re-encoded.
  * Threads: as the td_db that is passed; the functions without one may be called from any thread.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -42,11 +44,11 @@ TD_MUST_USE td_code td_signed_message_encode(const td_signed_message *message, t
 /* Strict and bounded; CORRUPT. */
 TD_MUST_USE td_code td_signed_message_decode(const void *bytes, size_t size, td_signed_message *out, td_err *err);
 /* Signs payload with key over PAE(payload_type, payload). */
-TD_MUST_USE td_code td_signed_payload_sign(const char *payload_type, const void *payload, size_t size, const td_key *key,
-                                           td_signature *out, td_err *err);
+TD_MUST_USE td_code td_signed_payload_sign(const char *payload_type, const void *payload, size_t size,
+                                           const td_key *key, td_signature *out, td_err *err);
 /* payload_type + payload + one key's signature, encoded: what the director does with a directive. */
-TD_MUST_USE td_code td_signed_message_make(const char *payload_type, const void *payload, size_t size, const td_key *key,
-                                           td_str *out, td_err *err);
+TD_MUST_USE td_code td_signed_message_make(const char *payload_type, const void *payload, size_t size,
+                                           const td_key *key, td_str *out, td_err *err);
 
 /* ---- keysets ---- */
 
@@ -75,9 +77,9 @@ TD_MUST_USE td_code td_keyset_count(const td_keyset *keyset, td_signer role, con
 /* CORRUPT unless the threshold of the role is met; the message says how many of how many. */
 TD_MUST_USE td_code td_keyset_verify(const td_keyset *keyset, td_signer role, const td_signed_message *message,
                                      const char *payload_type, td_err *err);
-/* Reads a keyset's SignedMessage. It must meet its own root threshold, and, with `previous`, be version + 1 and meet the
- * previous root threshold too; with `root` (65 bytes, a pinned root key; may be NULL), that key must be one of its root keys and
- * have signed. CORRUPT. */
+/* Reads a keyset's SignedMessage. It must meet its own root threshold, and, with `previous`, be version + 1 and meet
+ * the previous root threshold too; with `root` (65 bytes, a pinned root key; may be NULL), that key must be one of its
+ * root keys and have signed. CORRUPT. */
 TD_MUST_USE td_code td_keyset_open(const void *envelope, size_t size, const td_keyset *previous, const uint8_t *root,
                                    td_keyset *out, td_err *err);
 
@@ -114,8 +116,9 @@ typedef struct td_key_owner {
     int64_t user_id;
     const char *user; /* name, for views and messages */
 } td_key_owner;
-/* Makes the keyset current: checks version, signatures, and that each added approver key is `owner`'s and each removed one ends.
- * Writes keyset and approver_key rows and an audit record (reason is mandatory). CONFLICT: another keyset came first. */
+/* Makes the keyset current: checks version, signatures, and that each added approver key is `owner`'s and each removed
+ * one ends. Writes keyset and approver_key rows and an audit record (reason is mandatory). CONFLICT: another keyset
+ * came first. */
 TD_MUST_USE td_code td_trust_publish(td_db *db, const td_actor *actor, const void *envelope, size_t size,
                                      const td_key_owner *owner, const char *reason, td_err *err);
 

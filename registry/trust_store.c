@@ -47,15 +47,18 @@ static td_code make_envelope(const td_keyset *keyset, const td_key *root, td_str
     if (root != NULL) {
         return td_signed_message_make(TD_KEYSET_TYPE, payload.data, payload.size, root, out, err);
     }
-    td_signed_message message = {.payload_type = TD_KEYSET_TYPE, .payload = (const uint8_t *)payload.data,
-                                 .payload_size = payload.size};
+    td_signed_message message = {
+        .payload_type = TD_KEYSET_TYPE, .payload = (const uint8_t *)payload.data, .payload_size = payload.size};
     return td_signed_message_encode(&message, out, err);
 }
 
-td_code td_trust_draft_first(const uint8_t director[TD_P256_PUBLIC_SIZE], uint32_t approver_threshold, const td_key *root,
-                             td_str *envelope_out, td_err *err)
+td_code td_trust_draft_first(const uint8_t director[TD_P256_PUBLIC_SIZE], uint32_t approver_threshold,
+                             const td_key *root, td_str *envelope_out, td_err *err)
 {
-    td_keyset keyset = {.version = 1, .root_threshold = 1, .approver_threshold = approver_threshold, .director_threshold = 1,
+    td_keyset keyset = {.version = 1,
+                        .root_threshold = 1,
+                        .approver_threshold = approver_threshold,
+                        .director_threshold = 1,
                         .key_count = 2};
     keyset.keys[0].role = TD_SIGNER_ROOT;
     (void)td_key_public(root, keyset.keys[0].public_key);
@@ -165,7 +168,8 @@ static td_code end_key(td_db *db, const uint8_t *public_key, td_err *err)
     td_stmt *stmt;
     uint8_t key_id[TD_KEY_ID_SIZE];
     td_key_id(public_key, TD_P256_PUBLIC_SIZE, key_id);
-    TD_TRY(td_db_prepare(db, "UPDATE approver_key SET removed_ms = :now WHERE key_id = :key AND removed_ms IS NULL", &stmt, err));
+    TD_TRY(td_db_prepare(db, "UPDATE approver_key SET removed_ms = :now WHERE key_id = :key AND removed_ms IS NULL",
+                         &stmt, err));
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_blob(stmt, ":key", key_id, sizeof key_id);
     return td_run(stmt, err);
@@ -189,7 +193,8 @@ static td_code check_owner(td_db *db, const td_key_owner *owner, td_err *err)
 }
 
 /* Rows for the approver keys that came and went between two keysets. */
-static td_code update_keys(td_db *db, const td_keyset *before, const td_keyset *after, const td_key_owner *owner, td_err *err)
+static td_code update_keys(td_db *db, const td_keyset *before, const td_keyset *after, const td_key_owner *owner,
+                           td_err *err)
 {
     for (size_t i = 0; i < before->key_count; i++) {
         const uint8_t *key = before->keys[i].public_key;
@@ -212,17 +217,24 @@ static td_code record(td_db *db, const td_actor *actor, const td_keyset *keyset,
 {
     char name[32];
     snprintf(name, sizeof name, "keyset/%u", keyset->version);
-    TD_CLEANUP(td_json_done) json_t *after =
-        json_pack("{s:I, s:I, s:I, s:s*}", "version", (json_int_t)keyset->version, "keys", (json_int_t)keyset->key_count,
-                  "approver_threshold", (json_int_t)keyset->approver_threshold, "owner", owner != NULL ? owner->user : NULL);
+    TD_CLEANUP(td_json_done)
+    json_t *after = json_pack("{s:I, s:I, s:I, s:s*}", "version", (json_int_t)keyset->version, "keys",
+                              (json_int_t)keyset->key_count, "approver_threshold",
+                              (json_int_t)keyset->approver_threshold, "owner", owner != NULL ? owner->user : NULL);
     TD_TRY(td_registry__json_ok(after, err));
-    td_audit_entry entry = {.actor = actor, .action = "publish.keyset", .object_type = "keyset", .object_id = name,
-                            .digest = digest, .reason = reason, .after = after};
+    td_audit_entry entry = {.actor = actor,
+                            .action = "publish.keyset",
+                            .object_type = "keyset",
+                            .object_id = name,
+                            .digest = digest,
+                            .reason = reason,
+                            .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }
 
 /* The first keyset has no predecessor; every other one must follow the current one. */
-static td_code open_next(td_db *db, const void *envelope, size_t size, td_keyset *previous, td_keyset *next, td_err *err)
+static td_code open_next(td_db *db, const void *envelope, size_t size, td_keyset *previous, td_keyset *next,
+                         td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_trust trust;
@@ -240,8 +252,8 @@ static td_code open_next(td_db *db, const void *envelope, size_t size, td_keyset
     TD_TRY(td_signed_message_decode(envelope, size, &message, err));
     TD_TRY(td_keyset_decode(message.payload, message.payload_size, next, err));
     if (next->version != trust.keyset.version + 1) {
-        return td_fail(err, TD_CONFLICT, "keyset %u cannot follow keyset %u, which is current; draft it again", next->version,
-                       trust.keyset.version);
+        return td_fail(err, TD_CONFLICT, "keyset %u cannot follow keyset %u, which is current; draft it again",
+                       next->version, trust.keyset.version);
     }
     *previous = trust.keyset;
     return td_keyset_open(envelope, size, previous, NULL, next, err);
@@ -284,7 +296,8 @@ static td_code add_keys(td_db *db, const td_keyset *keyset, json_t *keys, td_err
         char hex[2 * TD_KEY_ID_SIZE + 1];
         td_key_id(keyset->keys[i].public_key, TD_P256_PUBLIC_SIZE, key_id);
         td_hex_encode(key_id, sizeof key_id, hex);
-        TD_CLEANUP(td_json_done) json_t *key = json_pack("{s:s, s:s}", "role", roles[keyset->keys[i].role], "key_id", hex);
+        TD_CLEANUP(td_json_done)
+        json_t *key = json_pack("{s:s, s:s}", "role", roles[keyset->keys[i].role], "key_id", hex);
         TD_TRY(td_registry__json_ok(key, err));
         TD_TRY(user_of_key(db, key_id, key, err));
         if (json_array_append(keys, key) != 0) {
@@ -331,7 +344,8 @@ static td_code key_json(td_stmt *stmt, json_t *keys, td_err *err)
     size_t size;
     td_hex_encode(td_column_blob(stmt, "key_id", &size), TD_KEY_ID_SIZE, hex);
     TD_TRY(td_public_pem(TD_KEY_P256, td_column_blob(stmt, "public_key", &size), &pem, err));
-    json_t *removed = td_column_null(stmt, "removed_ms") ? NULL : td_registry__json_time(td_column_int(stmt, "removed_ms"));
+    json_t *removed =
+        td_column_null(stmt, "removed_ms") ? NULL : td_registry__json_time(td_column_int(stmt, "removed_ms"));
     json_t *key = json_pack("{s:s, s:s, s:s, s:o, s:o*}", "user", td_column_text(stmt, "user_name"), "key_id", hex,
                             "public_key", td_str_text(&pem), "added_at",
                             td_registry__json_time(td_column_int(stmt, "added_ms")), "removed_at", removed);

@@ -15,7 +15,8 @@ td_code td_registry__draft_find(td_db *db, const char *project, const char *refe
 {
     TD_TRY(td_version_find(db, project, reference, arena, out, err));
     if (out->state != TD_VERSION_DRAFT) {
-        return td_fail(err, TD_CONFLICT, "version %s is %s and can no longer be changed; register a new version (with --parent %s)",
+        return td_fail(err, TD_CONFLICT,
+                       "version %s is %s and can no longer be changed; register a new version (with --parent %s)",
                        out->label, td_version_states.names[out->state], out->label);
     }
     return TD_OK;
@@ -30,7 +31,8 @@ static td_code object_check(const char *what, const json_t *object, td_err *err)
 }
 
 /* A removal by one of the three literals; NOT_FOUND when there was nothing. */
-static td_code remove_entry(td_db *db, const char *sql, int64_t version_id, const char *what, const char *key, td_err *err)
+static td_code remove_entry(td_db *db, const char *sql, int64_t version_id, const char *what, const char *key,
+                            td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db, sql, &stmt, err));
@@ -79,8 +81,7 @@ td_code td_registry__tags_write(td_db *db, int64_t version_id, const json_t *tag
     const char *key;
     json_t *value;
     TD_TRY(object_check("tags", tags, err));
-    json_object_foreach((json_t *)tags, key, value)
-    {
+    json_object_foreach ((json_t *)tags, key, value) {
         TD_TRY(td_registry__key_check("tag", key, err));
         if (json_is_null(value)) {
             TD_TRY(remove_entry(db, tag_delete_sql, version_id, "tag", key, err));
@@ -121,8 +122,7 @@ td_code td_registry__metrics_write(td_db *db, int64_t version_id, const json_t *
     const char *key;
     json_t *value;
     TD_TRY(object_check("metrics", metrics, err));
-    json_object_foreach((json_t *)metrics, key, value)
-    {
+    json_object_foreach ((json_t *)metrics, key, value) {
         TD_TRY(td_registry__key_check("metric", key, err));
         if (json_is_null(value)) {
             TD_TRY(remove_entry(db, metric_delete_sql, version_id, "metric", key, err));
@@ -136,8 +136,9 @@ td_code td_registry__metrics_write(td_db *db, int64_t version_id, const json_t *
 /* ---- parameters ---- */
 
 static const char param_delete_sql[] = "DELETE FROM version_param WHERE version_id = :version AND key = :key";
-static const char param_put_sql[] = "INSERT INTO version_param (version_id, key, value) VALUES (:version, :key, :value) "
-                                    "ON CONFLICT (version_id, key) DO UPDATE SET value = excluded.value";
+static const char param_put_sql[] =
+    "INSERT INTO version_param (version_id, key, value) VALUES (:version, :key, :value) "
+    "ON CONFLICT (version_id, key) DO UPDATE SET value = excluded.value";
 static const char param_count_sql[] = "SELECT count(*) AS count FROM version_param WHERE version_id = :version";
 
 static td_code put_param(td_db *db, int64_t version_id, const char *key, const json_t *value, td_err *err)
@@ -164,8 +165,7 @@ td_code td_registry__params_write(td_db *db, int64_t version_id, const json_t *p
     const char *key;
     json_t *value;
     TD_TRY(object_check("params", params, err));
-    json_object_foreach((json_t *)params, key, value)
-    {
+    json_object_foreach ((json_t *)params, key, value) {
         TD_TRY(td_registry__key_check("parameter", key, err));
         if (json_is_null(value)) {
             TD_TRY(remove_entry(db, param_delete_sql, version_id, "parameter", key, err));
@@ -213,8 +213,7 @@ static td_code add_keys(json_t *after, const char *what, const json_t *object, t
         return TD_OK;
     }
     TD_CLEANUP(td_json_done) json_t *texts = json_object();
-    json_object_foreach((json_t *)object, key, value)
-    {
+    json_object_foreach ((json_t *)object, key, value) {
         char number[40];
         snprintf(number, sizeof number, "%.17g", json_number_value(value));
         json_t *copy = json_is_real(value) ? json_string(number) : json_incref(value);
@@ -233,8 +232,12 @@ static td_code record_edit(td_db *db, const td_actor *actor, const td_version *v
     TD_TRY(add_keys(after, "tags", edit->tags, err));
     TD_TRY(add_keys(after, "metrics", edit->metrics, err));
     TD_TRY(add_keys(after, "params", edit->params, err));
-    td_audit_entry entry = {.actor = actor, .action = "update.version", .object_type = "version",
-                            .object_id = version->label, .project = version->project, .after = after};
+    td_audit_entry entry = {.actor = actor,
+                            .action = "update.version",
+                            .object_type = "version",
+                            .object_id = version->label,
+                            .project = version->project,
+                            .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }
 
@@ -255,8 +258,8 @@ td_code td_version_update(td_db *db, const td_actor *actor, const char *project,
     return record_edit(db, actor, &version, edit, err);
 }
 
-td_code td_version_set_tag(td_db *db, const td_actor *actor, const char *project, const char *reference, const char *key,
-                           const char *value, td_err *err)
+td_code td_version_set_tag(td_db *db, const td_actor *actor, const char *project, const char *reference,
+                           const char *key, const char *value, td_err *err)
 {
     TD_TRY(td_registry__key_check("tag", key, err));
     TD_CLEANUP(td_json_done) json_t *tags = json_pack("{s:s?}", key, value);

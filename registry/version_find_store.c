@@ -43,8 +43,8 @@ static td_code no_such_alias(td_db *db, const td_registry__reference *ref, int64
         return td_fail(err, TD_NOT_FOUND, "model %s has no alias \"%s\"; did you mean %s@%s?", ref->model, ref->alias,
                        ref->model, nearest);
     }
-    return td_fail(err, TD_NOT_FOUND, "model %s has no alias \"%s\"; set it with `tidemark alias set %s@%s NUMBER`", ref->model,
-                   ref->alias, ref->model, ref->alias);
+    return td_fail(err, TD_NOT_FOUND, "model %s has no alias \"%s\"; set it with `tidemark alias set %s@%s NUMBER`",
+                   ref->model, ref->alias, ref->model, ref->alias);
 }
 
 static td_code find_alias(td_db *db, const td_registry__reference *ref, int64_t model_id, int64_t *id_out, td_err *err)
@@ -63,12 +63,13 @@ static td_code find_alias(td_db *db, const td_registry__reference *ref, int64_t 
     return TD_OK;
 }
 
-static td_code find_number(td_db *db, const td_registry__reference *ref, const td_registry__model *model, int64_t *id_out,
-                           td_err *err)
+static td_code find_number(td_db *db, const td_registry__reference *ref, const td_registry__model *model,
+                           int64_t *id_out, td_err *err)
 {
     td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT version_id FROM version WHERE model_id = :model AND number = :number", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "SELECT version_id FROM version WHERE model_id = :model AND number = :number", &stmt, err));
     td_bind_int(stmt, ":model", model->model_id);
     td_bind_int(stmt, ":number", ref->number);
     TD_TRY(td_step(stmt, &row, err));
@@ -84,7 +85,8 @@ static td_code find_number(td_db *db, const td_registry__reference *ref, const t
     return TD_OK;
 }
 
-td_code td_registry__version_id(td_db *db, const char *project, const char *reference, int64_t *version_id_out, td_err *err)
+td_code td_registry__version_id(td_db *db, const char *project, const char *reference, int64_t *version_id_out,
+                                td_err *err)
 {
     td_registry__reference ref;
     td_registry__model model;
@@ -196,16 +198,17 @@ td_code td_registry__version_by_id(td_db *db, int64_t version_id, td_arena *aren
 {
     td_stmt *stmt;
     td_version v = {0};
-    TD_TRY(td_db_prepare(db,
-                         "SELECT p.name AS project, m.name AS model, v.version_id, v.model_id, v.number, v.state, v.description, "
-                         "v.format, v.registrar, v.registrar_id, v.cause, v.hardware, v.runtimes, v.ram_bytes, "
-                         "v.security_counter, v.edges_digest, v.device_bytes, v.created_ms, v.submitted_ms, v.decided_ms, "
-                         "v.manifest, v.manifest_digest, v.bundle_digest, v.bundle_size, v.envelope_digest, v.envelope_size, "
-                         "v.model_sig_digest, v.approval_seq, pv.number AS parent_number, pm.name AS parent_model "
-                         "FROM version v JOIN model m ON m.model_id = v.model_id JOIN project p ON p.project_id = m.project_id "
-                         "LEFT JOIN version pv ON pv.version_id = v.parent_id LEFT JOIN model pm ON pm.model_id = pv.model_id "
-                         "WHERE v.version_id = :version",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT p.name AS project, m.name AS model, v.version_id, v.model_id, v.number, v.state, v.description, "
+        "v.format, v.registrar, v.registrar_id, v.cause, v.hardware, v.runtimes, v.ram_bytes, "
+        "v.security_counter, v.edges_digest, v.device_bytes, v.created_ms, v.submitted_ms, v.decided_ms, "
+        "v.manifest, v.manifest_digest, v.bundle_digest, v.bundle_size, v.envelope_digest, v.envelope_size, "
+        "v.model_sig_digest, v.approval_seq, pv.number AS parent_number, pm.name AS parent_model "
+        "FROM version v JOIN model m ON m.model_id = v.model_id JOIN project p ON p.project_id = m.project_id "
+        "LEFT JOIN version pv ON pv.version_id = v.parent_id LEFT JOIN model pm ON pm.model_id = pv.model_id "
+        "WHERE v.version_id = :version",
+        &stmt, err));
     td_bind_int(stmt, ":version", version_id);
     TD_TRY(td_step_one(stmt, err, "there is no version with row %lld", (long long)version_id));
     td_code code = read_row(stmt, arena, &v, err);
@@ -216,15 +219,16 @@ td_code td_registry__version_by_id(td_db *db, int64_t version_id, td_arena *aren
     return code;
 }
 
-td_code td_version_find(td_db *db, const char *project, const char *reference, td_arena *arena, td_version *out, td_err *err)
+td_code td_version_find(td_db *db, const char *project, const char *reference, td_arena *arena, td_version *out,
+                        td_err *err)
 {
     int64_t version_id;
     TD_TRY(td_registry__version_id(db, project, reference, &version_id, err));
     return td_registry__version_by_id(db, version_id, arena, out, err);
 }
 
-td_code td_version_of_manifest(td_db *db, const uint8_t manifest_digest[TD_DIGEST_SIZE], td_arena *arena, td_version *out,
-                               td_err *err)
+td_code td_version_of_manifest(td_db *db, const uint8_t manifest_digest[TD_DIGEST_SIZE], td_arena *arena,
+                               td_version *out, td_err *err)
 {
     td_stmt *stmt;
     char label[TD_DIGEST_LABEL_SIZE];
@@ -257,8 +261,8 @@ td_code td_version_files(td_db *db, int64_t version_id, td_arena *arena, td_vers
     if (files == NULL) {
         return td_fail(err, TD_NOMEM, "no memory to read a version's files");
     }
-    TD_TRY(td_db_prepare(db, "SELECT name, role, size, digest FROM version_file WHERE version_id = :version ORDER BY name",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db, "SELECT name, role, size, digest FROM version_file WHERE version_id = :version ORDER BY name", &stmt, err));
     td_bind_int(stmt, ":version", version_id);
     TD_TRY(td_step(stmt, &row, err));
     while (row && count < TD_MANIFEST_FILES_MAX) {

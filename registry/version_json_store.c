@@ -76,7 +76,8 @@ static const char tags_sql[] = "SELECT key, value FROM version_tag WHERE version
 static const char metrics_sql[] = "SELECT key, value FROM version_metric WHERE version_id = :version";
 static const char params_sql[] = "SELECT key, value FROM version_param WHERE version_id = :version";
 static const char aliases_sql[] = "SELECT name AS value FROM alias WHERE version_id = :version ORDER BY name";
-static const char files_sql[] = "SELECT name, role, size, digest FROM version_file WHERE version_id = :version ORDER BY name";
+static const char files_sql[] =
+    "SELECT name, role, size, digest FROM version_file WHERE version_id = :version ORDER BY name";
 static const char approvals_sql[] = "SELECT user_name, key_id, reason, approved_ms, audit_seq FROM approval "
                                     "WHERE version_id = :version ORDER BY audit_seq";
 static const char moves_sql[] = "SELECT from_state, to_state, actor, reason, moved_ms, audit_seq FROM version_move "
@@ -109,12 +110,13 @@ static td_code add_parts(td_db *db, int64_t version_id, const part *parts, size_
 
 static json_t *head_json(const td_version *v)
 {
-    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s?, s:s?, s:o}", "label", v->label, "model", v->model,
-                     "version", (json_int_t)v->number, "state", td_version_states.names[v->state], "description",
-                     v->description, "created_by", v->registrar, "created_at", td_registry__json_time(v->created_ms),
-                     "submitted_at", td_registry__json_time(v->submitted_ms), "decided_at",
-                     td_registry__json_time(v->decided_ms), "format", v->format, "parent", v->parent, "cause", v->cause,
-                     "content_id", td_registry__json_digest(v->manifest != NULL ? v->manifest_digest : NULL));
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s?, s:s?, s:o}", "label", v->label, "model",
+                     v->model, "version", (json_int_t)v->number, "state", td_version_states.names[v->state],
+                     "description", v->description, "created_by", v->registrar, "created_at",
+                     td_registry__json_time(v->created_ms), "submitted_at", td_registry__json_time(v->submitted_ms),
+                     "decided_at", td_registry__json_time(v->decided_ms), "format", v->format, "parent", v->parent,
+                     "cause", v->cause, "content_id",
+                     td_registry__json_digest(v->manifest != NULL ? v->manifest_digest : NULL));
 }
 
 static td_code add_requirement(const td_version *v, json_t *json, td_err *err)
@@ -137,8 +139,10 @@ static td_code add_digests(const td_version *v, json_t *json, td_err *err)
     failed |= json_object_set_new(json, "device_bytes", json_integer((json_int_t)v->device_bytes));
     failed |= json_object_set_new(json, "bundle", td_registry__json_digest(packed ? v->bundle_digest : NULL));
     failed |= json_object_set_new(json, "bundle_size", json_integer((json_int_t)v->bundle_size));
-    failed |= json_object_set_new(json, "envelope", td_registry__json_digest(v->has_envelope ? v->envelope_digest : NULL));
-    failed |= json_object_set_new(json, "model_sig", td_registry__json_digest(v->has_model_sig ? v->model_sig_digest : NULL));
+    failed |=
+        json_object_set_new(json, "envelope", td_registry__json_digest(v->has_envelope ? v->envelope_digest : NULL));
+    failed |=
+        json_object_set_new(json, "model_sig", td_registry__json_digest(v->has_model_sig ? v->model_sig_digest : NULL));
     failed |= json_object_set_new(json, "edges", td_registry__json_digest(v->has_edges ? v->edges_digest : NULL));
     return failed == 0 ? TD_OK : td_registry__json_ok(NULL, err);
 }

@@ -13,10 +13,11 @@
 static td_code move_row(td_db *db, const td_registry__move *move, int64_t seq, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO version_move (version_id, from_state, to_state, actor, reason, moved_ms, audit_seq) "
-                         "VALUES (:version, :from, :to, :actor, :reason, :now, :seq)",
-                         &stmt, err));
+    TD_TRY(
+        td_db_prepare(db,
+                      "INSERT INTO version_move (version_id, from_state, to_state, actor, reason, moved_ms, audit_seq) "
+                      "VALUES (:version, :from, :to, :actor, :reason, :now, :seq)",
+                      &stmt, err));
     td_bind_int(stmt, ":version", move->version->version_id);
     td_bind_text(stmt, ":from", td_version_states.names[move->version->state]);
     td_bind_text(stmt, ":to", td_version_states.names[move->to]);
@@ -30,7 +31,8 @@ static td_code move_row(td_db *db, const td_registry__move *move, int64_t seq, t
 static td_code state_row(td_db *db, const td_registry__move *move, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE version SET state = :to WHERE version_id = :version AND state = :from", &stmt, err));
+    TD_TRY(
+        td_db_prepare(db, "UPDATE version SET state = :to WHERE version_id = :version AND state = :from", &stmt, err));
     td_bind_text(stmt, ":to", td_version_states.names[move->to]);
     td_bind_int(stmt, ":version", move->version->version_id);
     td_bind_text(stmt, ":from", td_version_states.names[move->version->state]);
@@ -51,13 +53,20 @@ td_code td_registry__move_row(td_db *db, const td_registry__move *move, int64_t 
 
 td_code td_registry__move_record(td_db *db, const td_registry__move *move, int64_t *seq_out, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *before = json_pack("{s:s}", "state", td_version_states.names[move->version->state]);
+    TD_CLEANUP(td_json_done)
+    json_t *before = json_pack("{s:s}", "state", td_version_states.names[move->version->state]);
     TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s}", "state", td_version_states.names[move->to]);
     TD_TRY(td_registry__json_ok(before, err));
     TD_TRY(td_registry__json_ok(after, err));
-    td_audit_entry entry = {.actor = move->actor, .action = move->action, .object_type = "version",
-                            .object_id = move->version->label, .digest = move->digest, .project = move->version->project,
-                            .reason = move->reason, .before = before, .after = after};
+    td_audit_entry entry = {.actor = move->actor,
+                            .action = move->action,
+                            .object_type = "version",
+                            .object_id = move->version->label,
+                            .digest = move->digest,
+                            .project = move->version->project,
+                            .reason = move->reason,
+                            .before = before,
+                            .after = after};
     return td_audit_append(db, &entry, seq_out, err);
 }
 
@@ -78,7 +87,8 @@ static bool same_digest(bool has, const uint8_t *digest, bool has_other, const u
 
 static bool same_requirement(const td_version *v, const td_manifest *m)
 {
-    bool same = strcmp(v->hardware, m->hardware) == 0 && v->ram_bytes == m->ram_bytes && v->runtime_count == m->runtime_count;
+    bool same =
+        strcmp(v->hardware, m->hardware) == 0 && v->ram_bytes == m->ram_bytes && v->runtime_count == m->runtime_count;
     for (size_t i = 0; same && i < v->runtime_count; i++) {
         same = strcmp(v->runtimes[i], m->runtimes[i]) == 0;
     }
@@ -92,8 +102,10 @@ static td_code check_head(const td_version *v, const td_manifest *m, td_err *err
                 m->created_ms == (uint64_t)v->created_ms && same_requirement(v, m) &&
                 same_digest(m->has_edges, m->edges_digest, v->has_edges, v->edges_digest);
     if (!same) {
-        return td_fail(err, TD_CONFLICT, "the manifest was made for %s/%u or for an older form of it, not for %s as it is now; "
-                       "submit again", m->model, m->version, v->label);
+        return td_fail(err, TD_CONFLICT,
+                       "the manifest was made for %s/%u or for an older form of it, not for %s as it is now; "
+                       "submit again",
+                       m->model, m->version, v->label);
     }
     return TD_OK;
 }
@@ -119,8 +131,8 @@ static td_code check_files(td_db *db, const td_version *v, const td_manifest *m,
         const td_manifest_file *listed = file_of(m, files[i].name);
         if (listed == NULL || listed->size != files[i].size || listed->role != files[i].role ||
             memcmp(listed->digest, files[i].digest, TD_DIGEST_SIZE) != 0) {
-            return td_fail(err, TD_CONFLICT, "the manifest does not list the file \"%s\" of %s as registered", files[i].name,
-                           v->label);
+            return td_fail(err, TD_CONFLICT, "the manifest does not list the file \"%s\" of %s as registered",
+                           files[i].name, v->label);
         }
         needed += files[i].role != TD_FILE_META;
     }
@@ -132,8 +144,8 @@ static td_code check_files(td_db *db, const td_version *v, const td_manifest *m,
     return TD_OK;
 }
 
-static td_code freeze(td_db *db, const td_version *v, const td_packed *packed, const uint8_t *digest, uint64_t device_bytes,
-                      td_err *err)
+static td_code freeze(td_db *db, const td_version *v, const td_packed *packed, const uint8_t *digest,
+                      uint64_t device_bytes, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
@@ -166,23 +178,31 @@ td_code td_version_submit(td_db *db, const td_actor *actor, const char *project,
     TD_TRY(check_files(db, &version, &manifest, &arena, err));
     td_sha256_of(packed->manifest, packed->manifest_size, digest);
     TD_TRY(freeze(db, &version, packed, digest, td_manifest_device_bytes(&manifest), err));
-    td_registry__move move = {.version = &version, .actor = actor, .to = TD_VERSION_PENDING, .action = "submit.version",
-                              .reason = reason, .digest = digest};
+    td_registry__move move = {.version = &version,
+                              .actor = actor,
+                              .to = TD_VERSION_PENDING,
+                              .action = "submit.version",
+                              .reason = reason,
+                              .digest = digest};
     return move_and_record(db, &move, err);
 }
 
 /* ---- reject, deprecate, retire ---- */
 
-td_code td_version_reject(td_db *db, const td_actor *actor, const char *project, const char *reference, const char *reason,
-                          td_err *err)
+td_code td_version_reject(td_db *db, const td_actor *actor, const char *project, const char *reference,
+                          const char *reason, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_version version;
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_APPROVE, err));
     TD_TRY(td_registry__reason_check(reason, err));
     TD_TRY(td_version_find(db, project, reference, &arena, &version, err));
-    td_registry__move move = {.version = &version, .actor = actor, .to = TD_VERSION_REJECTED, .action = "reject.version",
-                              .reason = reason, .digest = version.manifest != NULL ? version.manifest_digest : NULL};
+    td_registry__move move = {.version = &version,
+                              .actor = actor,
+                              .to = TD_VERSION_REJECTED,
+                              .action = "reject.version",
+                              .reason = reason,
+                              .digest = version.manifest != NULL ? version.manifest_digest : NULL};
     TD_TRY(move_and_record(db, &move, err));
     return td_registry__decided(db, version.version_id, err);
 }
@@ -196,18 +216,22 @@ td_code td_registry__decided(td_db *db, int64_t version_id, td_err *err)
     return td_run(stmt, err);
 }
 
-td_code td_version_move(td_db *db, const td_actor *actor, const char *project, const char *reference, td_version_state to,
-                        const char *reason, td_err *err)
+td_code td_version_move(td_db *db, const td_actor *actor, const char *project, const char *reference,
+                        td_version_state to, const char *reason, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_version version;
     if (to != TD_VERSION_DEPRECATED && to != TD_VERSION_RETIRED) {
-        return td_fail(err, TD_INVALID, "a version is moved to deprecated or retired; use submit, approve or reject for the rest");
+        return td_fail(err, TD_INVALID,
+                       "a version is moved to deprecated or retired; use submit, approve or reject for the rest");
     }
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_MANAGE_ALIAS, err));
     TD_TRY(td_registry__reason_check(reason, err));
     TD_TRY(td_version_find(db, project, reference, &arena, &version, err));
-    td_registry__move move = {.version = &version, .actor = actor, .to = to, .reason = reason,
+    td_registry__move move = {.version = &version,
+                              .actor = actor,
+                              .to = to,
+                              .reason = reason,
                               .action = to == TD_VERSION_RETIRED ? "retire.version" : "deprecate.version",
                               .digest = version.manifest != NULL ? version.manifest_digest : NULL};
     return move_and_record(db, &move, err);

@@ -42,7 +42,8 @@ static td_code final_name(const td_version_file *file, char out[TD_FILE_NAME_MAX
     const char *prefix = strncmp(name, folder, strlen(folder)) == 0 ? "" : folder;
     int length = snprintf(out, TD_FILE_NAME_MAX + 1, "%s%s", prefix, name);
     if (length < 0 || length > TD_FILE_NAME_MAX) {
-        return td_fail(err, TD_INVALID, "the file name \"%.60s…\" is longer than %d characters", name, TD_FILE_NAME_MAX);
+        return td_fail(err, TD_INVALID, "the file name \"%.60s…\" is longer than %d characters", name,
+                       TD_FILE_NAME_MAX);
     }
     return td_check_file_name(out, (size_t)length, err);
 }
@@ -66,8 +67,10 @@ static td_code check_roles(const plan *p, td_err *err)
     }
     bool edges = p->options->edges_digest != NULL;
     if ((roles[TD_FILE_BASELINE] == 1) != edges) {
-        return td_fail(err, TD_INVALID, "a baseline and the digest of its edges go together: found %zu baseline files and %s "
-                       "digest", roles[TD_FILE_BASELINE], edges ? "a" : "no");
+        return td_fail(err, TD_INVALID,
+                       "a baseline and the digest of its edges go together: found %zu baseline files and %s "
+                       "digest",
+                       roles[TD_FILE_BASELINE], edges ? "a" : "no");
     }
     return TD_OK;
 }
@@ -127,8 +130,10 @@ static td_code plan_counter(plan *p, td_err *err)
     uint32_t floor = (uint32_t)p->model.security_counter;
     p->counter = p->options->security_counter != 0 ? p->options->security_counter : floor;
     if (p->counter < floor) {
-        return td_fail(err, TD_INVALID, "security counter %u is lower than that of an approved version of %s (%u): devices would "
-                       "refuse it", p->counter, p->options->model, floor);
+        return td_fail(err, TD_INVALID,
+                       "security counter %u is lower than that of an approved version of %s (%u): devices would "
+                       "refuse it",
+                       p->counter, p->options->model, floor);
     }
     return TD_OK;
 }
@@ -204,12 +209,13 @@ static td_code insert_version(td_db *db, const td_actor *actor, const plan *p, i
 {
     const td_version_options *options = p->options;
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "INSERT INTO version (model_id, number, state, description, format, facts, sources, registrar, "
-                         "registrar_id, parent_id, cause, hardware, runtimes, ram_bytes, security_counter, edges_digest, "
-                         "created_ms) VALUES (:model, :number, 'draft', :description, :format, :facts, :sources, :registrar, "
-                         ":registrar_id, :parent, :cause, :hardware, :runtimes, :ram, :counter, :edges, :now)",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "INSERT INTO version (model_id, number, state, description, format, facts, sources, registrar, "
+        "registrar_id, parent_id, cause, hardware, runtimes, ram_bytes, security_counter, edges_digest, "
+        "created_ms) VALUES (:model, :number, 'draft', :description, :format, :facts, :sources, :registrar, "
+        ":registrar_id, :parent, :cause, :hardware, :runtimes, :ram, :counter, :edges, :now)",
+        &stmt, err));
     td_bind_int(stmt, ":model", p->model.model_id);
     td_bind_int(stmt, ":number", p->number);
     td_bind_text(stmt, ":description", options->description != NULL ? options->description : "");
@@ -245,8 +251,7 @@ static td_code metrics_text(const json_t *metrics, json_t **out, td_err *err)
     const char *key;
     json_t *value;
     TD_CLEANUP(td_json_done) json_t *texts = json_object();
-    json_object_foreach((json_t *)metrics, key, value)
-    {
+    json_object_foreach ((json_t *)metrics, key, value) {
         char text[32];
         snprintf(text, sizeof text, "%.17g", json_number_value(value));
         if (json_object_set_new(texts, key, json_string(text)) != 0) {
@@ -280,12 +285,17 @@ static td_code record(td_db *db, const td_actor *actor, const plan *p, td_err *e
     snprintf(label, sizeof label, "%s/%lld", p->options->model, (long long)p->number);
     TD_TRY(metrics_text(p->options->metrics, &metrics, err));
     TD_TRY(files_text(p, &files, err));
-    TD_CLEANUP(td_json_done) json_t *after =
+    TD_CLEANUP(td_json_done)
+    json_t *after =
         json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:i}", "format", p->options->format, "files", files, "metrics", metrics,
                   "parent", p->options->parent, "cause", p->options->cause, "security_counter", (int)p->counter);
     TD_TRY(td_registry__json_ok(after, err));
-    td_audit_entry entry = {.actor = actor, .action = "register.version", .object_type = "version", .object_id = label,
-                            .project = p->project, .after = after};
+    td_audit_entry entry = {.actor = actor,
+                            .action = "register.version",
+                            .object_type = "version",
+                            .object_id = label,
+                            .project = p->project,
+                            .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }
 

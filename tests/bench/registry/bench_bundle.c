@@ -1,9 +1,9 @@
 /*
  * bench_bundle.c: packing and unpacking a bundle against `tar --zstd`, and putting content against `openssl dgst`.
  *
- * Both sides read from the page cache and make what they write durable; medians of alternating rounds. The data are weights as
- * trainers write them (float32, hardly compressible). Unpacking means all that a receiver does: decompress, check the
- * signatures and every digest; its reference only decompresses.
+ * Both sides read from the page cache and make what they write durable; medians of alternating rounds. The data are
+ * weights as trainers write them (float32, hardly compressible). Unpacking means all that a receiver does: decompress,
+ * check the signatures and every digest; its reference only decompresses.
  * Usage: bench_bundle [MiB [rounds]]
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -87,7 +87,8 @@ static td_code run_shell(const char *command, double *took_out, td_err *err)
     pid_t pid;
     int status;
     double start = seconds();
-    if (posix_spawnp(&pid, "sh", NULL, NULL, arguments, environ) != 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+    if (posix_spawnp(&pid, "sh", NULL, NULL, arguments, environ) != 0 || waitpid(pid, &status, 0) != pid ||
+        status != 0) {
         return td_fail(err, TD_IO, "this failed: %s", command);
     }
     *took_out = seconds() - start;
@@ -115,7 +116,9 @@ static td_code pack(bench *b, td_err *err)
 static td_code unpack(bench *b, td_err *err)
 {
     char path[4096];
-    td_bundle_trust trust = {.keyset = b->keyset.data, .keyset_size = b->keyset.size, .approvals = b->approvals.data,
+    td_bundle_trust trust = {.keyset = b->keyset.data,
+                             .keyset_size = b->keyset.size,
+                             .approvals = b->approvals.data,
                              .approvals_size = b->approvals.size};
     TD_TRY(td_content_path(b->content, b->info.digest, path, err));
     return td_bundle_verify(path, &trust, NULL, err);
@@ -126,8 +129,15 @@ static td_code unpack(bench *b, td_err *err)
 static td_code make_manifest(bench *b, td_err *err)
 {
     td_manifest_file files[2] = {{.name = "model/a.onnx"}, {.name = "model/b.onnx"}};
-    td_manifest m = {.project = "default", .model = "bench", .version = 1, .security_counter = 1, .format = "opaque",
-                     .hardware = "", .created_ms = 1, .files = files, .file_count = 2};
+    td_manifest m = {.project = "default",
+                     .model = "bench",
+                     .version = 1,
+                     .security_counter = 1,
+                     .format = "opaque",
+                     .hardware = "",
+                     .created_ms = 1,
+                     .files = files,
+                     .file_count = 2};
     for (size_t i = 0; i < 2; i++) {
         TD_TRY(td_content_put_file(b->content, b->files[i], 0, files[i].digest, &files[i].size, err));
     }
@@ -138,7 +148,8 @@ static td_code make_trust(bench *b, td_err *err)
 {
     TD_CLEANUP(td_key_free) td_key *root = NULL;
     TD_CLEANUP(td_str_done) td_str payload = {0};
-    td_keyset keyset = {.version = 1, .root_threshold = 1, .approver_threshold = 1, .director_threshold = 1, .key_count = 2};
+    td_keyset keyset = {
+        .version = 1, .root_threshold = 1, .approver_threshold = 1, .director_threshold = 1, .key_count = 2};
     TD_CLEANUP(td_key_free) td_key *approver = NULL;
     TD_TRY(td_key_generate(TD_KEY_P256, &root, err));
     TD_TRY(td_key_generate(TD_KEY_P256, &approver, err));
@@ -208,9 +219,10 @@ static td_code measure(bench *b, const contest *c, td_err *err)
     double size = (double)b->mib / (double)c->parts;
     double mine = size / median(ours, b->rounds);
     double reference = size / median(theirs, b->rounds);
-    printf("{\"bench\":\"%s\",\"figure\":%.0f,\"unit\":\"MiB/s\",\"reference\":\"%s: %.0f\",\"ratio\":%.3f,\"floor\":%.1f,"
-           "\"note\":\"%.0f MiB of float32, median of %d; by processor time %.2f\"}\n",
-           c->name, mine, c->reference, reference, mine / reference, c->floor, size, b->rounds, work);
+    printf(
+        "{\"bench\":\"%s\",\"figure\":%.0f,\"unit\":\"MiB/s\",\"reference\":\"%s: %.0f\",\"ratio\":%.3f,\"floor\":%.1f,"
+        "\"note\":\"%.0f MiB of float32, median of %d; by processor time %.2f\"}\n",
+        c->name, mine, c->reference, reference, mine / reference, c->floor, size, b->rounds, work);
     fflush(stdout);
     return TD_OK;
 }
@@ -218,7 +230,8 @@ static td_code measure(bench *b, const contest *c, td_err *err)
 static td_code run(bench *b, td_err *err)
 {
     static const contest contests[] = {
-        {"content check", "openssl dgst -sha256", check_file, "openssl dgst -sha256 model/a.onnx model/b.onnx >/dev/null", 1, 0.9},
+        {"content check", "openssl dgst -sha256", check_file,
+         "openssl dgst -sha256 model/a.onnx model/b.onnx >/dev/null", 1, 0.9},
         {"content put (hash, write, fsync)", "cp, sync, openssl dgst", put_file,
          "cp model/a.onnx copy && sync copy && openssl dgst -sha256 copy >/dev/null && rm copy", 2, 0.9},
         {"bundle pack", "tar --zstd, sync", pack, "tar --zstd -cf t.tar.zst model && sync t.tar.zst", 1, 0.8},

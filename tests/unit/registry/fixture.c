@@ -42,8 +42,12 @@ static void make_person(fixture *f, person *who, const char *name, bool service,
     if (role_b >= 0) {
         must(td_role_grant(f->db, &td_actor_system, name, "default", (td_role)role_b, "test", &err), &err);
     }
-    who->actor = (td_actor){.kind = service ? TD_ACTOR_SERVICE : TD_ACTOR_USER, .user_id = user_id, .name = name,
-                            .authentication = "token", .role = td_role_name((td_role)role_a), .request_id = ""};
+    who->actor = (td_actor){.kind = service ? TD_ACTOR_SERVICE : TD_ACTOR_USER,
+                            .user_id = user_id,
+                            .name = name,
+                            .authentication = "token",
+                            .role = td_role_name((td_role)role_a),
+                            .request_id = ""};
 }
 
 void add_approver(fixture *f, person *who)
@@ -132,7 +136,8 @@ int64_t make_version(fixture *f, const char *model, const char *text)
     td_err err = {0};
     int64_t number = 0;
     td_version_file file = put_file(f, "net.onnx", TD_FILE_MODEL, text, strlen(text));
-    td_version_options options = {.model = model, .create_model = true, .files = &file, .file_count = 1, .format = "onnx"};
+    td_version_options options = {
+        .model = model, .create_model = true, .files = &file, .file_count = 1, .format = "onnx"};
     must(td_version_create(f->db, &f->ana.actor, "default", &options, &number, &err), &err);
     return number;
 }
@@ -163,7 +168,8 @@ td_approval sign_approval(fixture *f, const char *reference, const person *who)
     td_version version = find(f, reference);
     td_signature signature;
     td_approval approval = {.reason = "metrics are good"};
-    must(td_signed_payload_sign(TD_MANIFEST_TYPE, version.manifest, version.manifest_size, who->key, &signature, &err), &err);
+    must(td_signed_payload_sign(TD_MANIFEST_TYPE, version.manifest, version.manifest_size, who->key, &signature, &err),
+         &err);
     memcpy(approval.key_id, signature.key_id, sizeof approval.key_id);
     memcpy(approval.signature, signature.signature, sizeof approval.signature);
     return approval;

@@ -1,5 +1,6 @@
 /*
- * fixture.h: a workspace in a temporary folder: database, content, people with roles and keys, and one registered model.
+ * fixture.h: a workspace in a temporary folder: database, content, people with roles and keys, and one registered
+ * model.
  *
  * ana registers (data-scientist), ben and carl approve, dora does both, robo is a service account.
  * SPDX-License-Identifier: Apache-2.0

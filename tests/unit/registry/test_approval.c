@@ -1,5 +1,6 @@
 /*
- * test_approval.c: four eyes, one person one vote, the right key over the right bytes, and nothing approved without all of it.
+ * test_approval.c: four eyes, one person one vote, the right key over the right bytes, and nothing approved without
+ * all of it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -50,7 +51,8 @@ static void submit__twice_is_a_conflict(void **state)
     (void)make_version(f, "pump", "a");
     submit(f, "pump/1", NULL);
     td_version version = find(f, "pump/1");
-    refused(td_bundle_pack(f->db, f->content, &version, NULL, 0, &manifest, &packed, &err), &err, TD_CONFLICT, "pump/1");
+    refused(td_bundle_pack(f->db, f->content, &version, NULL, 0, &manifest, &packed, &err), &err, TD_CONFLICT,
+            "pump/1");
 }
 
 static void submit__manifest_of_another_version_is_refused(void **state)
@@ -63,8 +65,8 @@ static void submit__manifest_of_another_version_is_refused(void **state)
     (void)make_version(f, "pump", "b");
     td_version first = find(f, "pump/1");
     must(td_bundle_pack(f->db, f->content, &first, NULL, 0, &manifest, &packed, &err), &err);
-    refused(TRY_WRITE(f, td_version_submit(f->db, &f->ana.actor, "default", "pump/2", &packed, NULL, &err)), &err, TD_CONFLICT,
-            "was made for pump/1");
+    refused(TRY_WRITE(f, td_version_submit(f->db, &f->ana.actor, "default", "pump/2", &packed, NULL, &err)), &err,
+            TD_CONFLICT, "was made for pump/1");
 }
 
 /* Everything in the head is right, but a file was exchanged. */
@@ -78,12 +80,19 @@ static void submit__manifest_with_another_file_is_refused(void **state)
     td_version_file other = put_file(f, "model/net.onnx", TD_FILE_MODEL, "evil", 4);
     td_manifest_file file = {.name = other.name, .size = other.size, .role = TD_FILE_MODEL};
     memcpy(file.digest, other.digest, sizeof file.digest);
-    td_manifest m = {.project = v.project, .model = v.model, .version = 1, .security_counter = v.security_counter,
-                     .format = v.format, .hardware = "", .created_ms = (uint64_t)v.created_ms, .files = &file, .file_count = 1};
+    td_manifest m = {.project = v.project,
+                     .model = v.model,
+                     .version = 1,
+                     .security_counter = v.security_counter,
+                     .format = v.format,
+                     .hardware = "",
+                     .created_ms = (uint64_t)v.created_ms,
+                     .files = &file,
+                     .file_count = 1};
     must(td_manifest_build(&m, f->content, &bytes, &err), &err);
     td_packed packed = {.manifest = bytes.data, .manifest_size = bytes.size};
-    refused(TRY_WRITE(f, td_version_submit(f->db, &f->ana.actor, "default", "pump/1", &packed, NULL, &err)), &err, TD_CONFLICT,
-            "model/net.onnx");
+    refused(TRY_WRITE(f, td_version_submit(f->db, &f->ana.actor, "default", "pump/1", &packed, NULL, &err)), &err,
+            TD_CONFLICT, "model/net.onnx");
 }
 
 static void approve__at_the_threshold(void **state)
@@ -164,7 +173,8 @@ static void approve__own_version_is_denied(void **state)
     td_err err = {0};
     int64_t number;
     td_version_file file = put_file(f, "net.onnx", TD_FILE_MODEL, "d", 1);
-    td_version_options options = {.model = "pump", .create_model = true, .files = &file, .file_count = 1, .format = "onnx"};
+    td_version_options options = {
+        .model = "pump", .create_model = true, .files = &file, .file_count = 1, .format = "onnx"};
     must(td_version_create(f->db, &f->dora.actor, "default", &options, &number, &err), &err);
     submit(f, "pump/1", NULL);
     td_approval approval = sign_approval(f, "pump/1", &f->dora);
@@ -196,8 +206,9 @@ static void approve__without_the_role_is_denied(void **state)
     must(td_role_revoke(f->db, &td_actor_system, "ben", "default", TD_ROLE_APPROVER, "left the team", &err), &err);
     assert_int_equal(approve(f, &f->ben, "pump/1", &approval, &err), TD_DENIED);
     td_version_state became;
-    assert_int_equal(TRY_WRITE(f, td_version_approve(f->db, &td_actor_system, "default", "pump/1", &approval, &became, &err)),
-                     TD_DENIED); /* the server itself never approves */
+    assert_int_equal(
+        TRY_WRITE(f, td_version_approve(f->db, &td_actor_system, "default", "pump/1", &approval, &became, &err)),
+        TD_DENIED); /* the server itself never approves */
 }
 
 static void approve__with_somebody_elses_key_is_denied(void **state)
@@ -241,7 +252,9 @@ static void approve__signature_over_another_type_is_corrupt(void **state)
     submit(f, "pump/1", NULL);
     td_version version = find(f, "pump/1");
     td_approval approval = sign_approval(f, "pump/1", &f->ben);
-    must(td_signed_payload_sign(TD_DIRECTIVE_TYPE, version.manifest, version.manifest_size, f->ben.key, &signature, &err), &err);
+    must(td_signed_payload_sign(TD_DIRECTIVE_TYPE, version.manifest, version.manifest_size, f->ben.key, &signature,
+                                &err),
+         &err);
     memcpy(approval.signature, signature.signature, sizeof approval.signature);
     assert_int_equal(approve(f, &f->ben, "pump/1", &approval, &err), TD_CORRUPT);
 }
@@ -293,7 +306,11 @@ static void approve__raises_the_security_floor(void **state)
     int64_t number;
     td_version_state became;
     td_version_file file = put_file(f, "net.onnx", TD_FILE_MODEL, "d", 1);
-    td_version_options options = {.model = "pump", .create_model = true, .files = &file, .file_count = 1, .format = "onnx",
+    td_version_options options = {.model = "pump",
+                                  .create_model = true,
+                                  .files = &file,
+                                  .file_count = 1,
+                                  .format = "onnx",
                                   .security_counter = 5};
     must(td_version_create(f->db, &f->ana.actor, "default", &options, &number, &err), &err);
     submit(f, "pump/1", NULL);
@@ -313,7 +330,8 @@ static void reject__is_final(void **state)
     td_err err = {0};
     (void)make_version(f, "pump", "a");
     submit(f, "pump/1", NULL);
-    refused(TRY_WRITE(f, td_version_reject(f->db, &f->ben.actor, "default", "pump/1", NULL, &err)), &err, TD_INVALID, "reason");
+    refused(TRY_WRITE(f, td_version_reject(f->db, &f->ben.actor, "default", "pump/1", NULL, &err)), &err, TD_INVALID,
+            "reason");
     assert_int_equal(TRY_WRITE(f, td_version_reject(f->db, &f->ana.actor, "default", "pump/1", "no", &err)), TD_DENIED);
     must(td_version_reject(f->db, &f->ben.actor, "default", "pump/1", "drifts", &err), &err);
     td_approval approval = sign_approval(f, "pump/1", &f->carl);
@@ -327,13 +345,14 @@ static void move__only_along_the_table(void **state)
     td_err err = {0};
     const td_actor *ana = &f->ana.actor;
     (void)make_approved(f, "pump", "a");
-    refused(TRY_WRITE(f, td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_RETIRED, "old", &err)), &err, TD_CONFLICT,
-            "it can move to deprecated, not to retired");
-    refused(TRY_WRITE(f, td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_DRAFT, "old", &err)), &err, TD_INVALID, "");
+    refused(TRY_WRITE(f, td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_RETIRED, "old", &err)), &err,
+            TD_CONFLICT, "it can move to deprecated, not to retired");
+    refused(TRY_WRITE(f, td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_DRAFT, "old", &err)), &err,
+            TD_INVALID, "");
     must(td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_DEPRECATED, "pump/2 is better", &err), &err);
     must(td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_RETIRED, "a year has passed", &err), &err);
-    refused(TRY_WRITE(f, td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_DEPRECATED, "?", &err)), &err, TD_CONFLICT,
-            "final");
+    refused(TRY_WRITE(f, td_version_move(f->db, ana, "default", "pump/1", TD_VERSION_DEPRECATED, "?", &err)), &err,
+            TD_CONFLICT, "final");
     assert_int_equal(count_records(f, "deprecate.version") + count_records(f, "retire.version"), 2);
 }
 
@@ -389,8 +408,8 @@ static void keyset__new_root_alone_cannot_take_over(void **state)
     (void)td_key_public(f->publisher, trust.keyset.keys[0].public_key);
     must(td_keyset_encode(&trust.keyset, &payload, &err), &err);
     must(td_signed_message_make(TD_KEYSET_TYPE, payload.data, payload.size, f->publisher, &envelope, &err), &err);
-    refused(TRY_WRITE(f, td_trust_publish(f->db, &td_actor_system, envelope.data, envelope.size, NULL, "r", &err)), &err,
-            TD_CORRUPT, "predecessor's root");
+    refused(TRY_WRITE(f, td_trust_publish(f->db, &td_actor_system, envelope.data, envelope.size, NULL, "r", &err)),
+            &err, TD_CORRUPT, "predecessor's root");
 }
 
 static void keyset__service_account_gets_no_approver_key(void **state)
@@ -403,12 +422,12 @@ static void keyset__service_account_gets_no_approver_key(void **state)
     td_trust_change change = {.add_approver = public_key};
     td_key_owner owner = {.user_id = f->robo.actor.user_id, .user = "robo"};
     must(td_trust_draft(f->db, &change, f->root, &envelope, &err), &err);
-    refused(TRY_WRITE(f, td_trust_publish(f->db, &td_actor_system, envelope.data, envelope.size, &owner, "r", &err)), &err,
-            TD_DENIED, "service account");
-    refused(TRY_WRITE(f, td_trust_publish(f->db, &td_actor_system, envelope.data, envelope.size, NULL, "r", &err)), &err,
-            TD_INVALID, "whose it is");
-    refused(TRY_WRITE(f, td_trust_publish(f->db, &f->ana.actor, envelope.data, envelope.size, &owner, "r", &err)), &err, TD_DENIED,
-            "");
+    refused(TRY_WRITE(f, td_trust_publish(f->db, &td_actor_system, envelope.data, envelope.size, &owner, "r", &err)),
+            &err, TD_DENIED, "service account");
+    refused(TRY_WRITE(f, td_trust_publish(f->db, &td_actor_system, envelope.data, envelope.size, NULL, "r", &err)),
+            &err, TD_INVALID, "whose it is");
+    refused(TRY_WRITE(f, td_trust_publish(f->db, &f->ana.actor, envelope.data, envelope.size, &owner, "r", &err)), &err,
+            TD_DENIED, "");
 }
 
 static void keyset__same_key_twice_is_a_conflict(void **state)

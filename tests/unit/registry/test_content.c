@@ -15,6 +15,7 @@
 
 #include "core/base/fs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -60,13 +61,15 @@ static void put(fixture *f, const char *text, uint8_t digest[TD_DIGEST_SIZE])
 
 static size_t count_tmp(const fixture *f)
 {
-    char command[128];
+    char path[128];
     size_t count = 0;
-    snprintf(command, sizeof command, "ls -A %s/tmp | wc -l", f->folder);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    assert_int_equal(fscanf(pipe, "%zu", &count), 1);
-    pclose(pipe);
+    snprintf(path, sizeof path, "%s/tmp", f->folder);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(dir);
     return count;
 }
 
@@ -330,8 +333,9 @@ static void digest__text_is_strict(void **state)
     assert_int_equal(td_digest_parse(good + 7, digest, NULL), TD_OK);
     assert_int_equal(td_digest_parse("sha256:58", digest, NULL), TD_INVALID);
     assert_int_equal(td_digest_parse("../../etc/passwd", digest, NULL), TD_INVALID);
-    assert_int_equal(td_digest_parse("md5:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03", digest, NULL),
-                     TD_INVALID);
+    assert_int_equal(
+        td_digest_parse("md5:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03", digest, NULL),
+        TD_INVALID);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

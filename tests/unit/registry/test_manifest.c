@@ -19,8 +19,15 @@ static td_manifest_file stored(fixture *f, const char *name, td_file_role role, 
 
 static td_manifest head(td_manifest_file *files, size_t count)
 {
-    return (td_manifest){.project = "default", .model = "pump", .version = 3, .security_counter = 2, .format = "onnx",
-                         .hardware = "", .created_ms = 1767225600000, .files = files, .file_count = count};
+    return (td_manifest){.project = "default",
+                         .model = "pump",
+                         .version = 3,
+                         .security_counter = 2,
+                         .format = "onnx",
+                         .hardware = "",
+                         .created_ms = 1767225600000,
+                         .files = files,
+                         .file_count = count};
 }
 
 static void piece__sizes_at_the_edges(void **state)
@@ -40,7 +47,8 @@ static void manifest__order_of_input_does_not_matter(void **state)
     td_err err = {0};
     TD_CLEANUP(td_str_done) td_str a = {0};
     TD_CLEANUP(td_str_done) td_str b = {0};
-    td_manifest_file files[] = {stored(f, "model/b", TD_FILE_MODEL, "b", 1), stored(f, "meta/card.md", TD_FILE_META, "c", 1),
+    td_manifest_file files[] = {stored(f, "model/b", TD_FILE_MODEL, "b", 1),
+                                stored(f, "meta/card.md", TD_FILE_META, "c", 1),
                                 stored(f, "model/a", TD_FILE_MODEL, "a", 1)};
     td_manifest m = head(files, 3);
     must(td_manifest_build(&m, f->content, &a, &err), &err);
@@ -122,7 +130,8 @@ static void manifest__is_what_devices_decode(void **state)
     td_err err = {0};
     size_t bytes_listed = 0;
     TD_CLEANUP(td_str_done) td_str bytes = {0};
-    td_manifest_file files[] = {stored(f, "model/a", TD_FILE_MODEL, "abc", 3), stored(f, "model/b", TD_FILE_MODEL, "de", 2)};
+    td_manifest_file files[] = {stored(f, "model/a", TD_FILE_MODEL, "abc", 3),
+                                stored(f, "model/b", TD_FILE_MODEL, "de", 2)};
     td_manifest m = head(files, 2);
     must(td_manifest_build(&m, f->content, &bytes, &err), &err);
     tidemark_Manifest decoded = tidemark_Manifest_init_zero;
@@ -155,9 +164,12 @@ static void manifest__bad_input_is_refused(void **state)
         td_code code;
         const char *part;
     } cases[] = {
-        {&wrong_folder, 1, TD_INVALID, "must be named model/"}, {&dots, 1, TD_INVALID, ".."},
-        {&lacking, 1, TD_NOT_FOUND, "model/a"},                 {&longer, 1, TD_INVALID, "3 bytes in content, not 4"},
-        {twice, 2, TD_INVALID, "listed twice"},                 {&good, 0, TD_LIMIT, "1 to 256"},
+        {&wrong_folder, 1, TD_INVALID, "must be named model/"},
+        {&dots, 1, TD_INVALID, ".."},
+        {&lacking, 1, TD_NOT_FOUND, "model/a"},
+        {&longer, 1, TD_INVALID, "3 bytes in content, not 4"},
+        {twice, 2, TD_INVALID, "listed twice"},
+        {&good, 0, TD_LIMIT, "1 to 256"},
     };
     for (size_t i = 0; i < TD_COUNT_OF(cases); i++) {
         td_err err = {0};
@@ -174,7 +186,8 @@ static void manifest__garbled_bytes_are_survived(void **state)
     td_err err = {0};
     td_manifest out;
     TD_CLEANUP(td_str_done) td_str bytes = {0};
-    td_manifest_file files[] = {stored(f, "model/a", TD_FILE_MODEL, "abc", 3), stored(f, "meta/b", TD_FILE_META, "de", 2)};
+    td_manifest_file files[] = {stored(f, "model/a", TD_FILE_MODEL, "abc", 3),
+                                stored(f, "meta/b", TD_FILE_META, "de", 2)};
     td_manifest m = head(files, 2);
     must(td_manifest_build(&m, f->content, &bytes, &err), &err);
     for (size_t size = 0; size < bytes.size; size++) {
@@ -222,7 +235,8 @@ static void message__what_nanopb_writes_we_read(void **state)
     td_signed_message message;
     TD_CLEANUP(td_str_done) td_str bytes = {0};
     TD_CLEANUP(td_str_done) td_str again = {0};
-    must(td_signed_message_make("application/vnd.tidemark.directive.v1", "payload", 7, f->director, &bytes, &err), &err);
+    must(td_signed_message_make("application/vnd.tidemark.directive.v1", "payload", 7, f->director, &bytes, &err),
+         &err);
     must(td_signed_message_decode(bytes.data, bytes.size, &message, &err), &err);
     assert_int_equal(message.payload_size, 7);
     assert_memory_equal(message.payload, "payload", 7);
@@ -246,12 +260,15 @@ static void message__signatures_count_once_a_key(void **state)
     must(td_trust_current(f->db, &f->arena, &trust, &err), &err);
     must(td_signed_payload_sign(TD_MANIFEST_TYPE, "x", 1, f->ben.key, &message.signatures[0], &err), &err);
     message.signatures[1] = message.signatures[0]; /* the same again */
-    must(td_signed_payload_sign(TD_MANIFEST_TYPE, "x", 1, f->director, &message.signatures[2], &err), &err); /* wrong role */
-    must(td_signed_payload_sign(TD_MANIFEST_TYPE, "y", 1, f->carl.key, &message.signatures[3], &err), &err); /* other bytes */
+    must(td_signed_payload_sign(TD_MANIFEST_TYPE, "x", 1, f->director, &message.signatures[2], &err),
+         &err); /* wrong role */
+    must(td_signed_payload_sign(TD_MANIFEST_TYPE, "y", 1, f->carl.key, &message.signatures[3], &err),
+         &err); /* other bytes */
     message.signature_count = 4;
     must(td_keyset_count(&trust.keyset, TD_SIGNER_APPROVER, &message, TD_MANIFEST_TYPE, &count, &err), &err);
     assert_int_equal(count, 1);
-    assert_int_equal(td_keyset_count(&trust.keyset, TD_SIGNER_APPROVER, &message, TD_KEYSET_TYPE, &count, &err), TD_CORRUPT);
+    assert_int_equal(td_keyset_count(&trust.keyset, TD_SIGNER_APPROVER, &message, TD_KEYSET_TYPE, &count, &err),
+                     TD_CORRUPT);
 }
 
 static void message__garbled_bytes_are_survived(void **state)
@@ -279,16 +296,11 @@ static void message__garbled_bytes_are_survived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(piece__sizes_at_the_edges),
-        CASE(manifest__order_of_input_does_not_matter),
-        CASE(manifest__reads_back_what_was_written),
-        CASE(manifest__piece_table_is_content),
-        CASE(manifest__is_what_devices_decode),
-        CASE(manifest__bad_input_is_refused),
-        CASE(manifest__garbled_bytes_are_survived),
-        CASE(manifest__text_is_a_function_of_the_bytes),
-        CASE(message__what_nanopb_writes_we_read),
-        CASE(message__signatures_count_once_a_key),
+        cmocka_unit_test(piece__sizes_at_the_edges), CASE(manifest__order_of_input_does_not_matter),
+        CASE(manifest__reads_back_what_was_written), CASE(manifest__piece_table_is_content),
+        CASE(manifest__is_what_devices_decode),      CASE(manifest__bad_input_is_refused),
+        CASE(manifest__garbled_bytes_are_survived),  CASE(manifest__text_is_a_function_of_the_bytes),
+        CASE(message__what_nanopb_writes_we_read),   CASE(message__signatures_count_once_a_key),
         CASE(message__garbled_bytes_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

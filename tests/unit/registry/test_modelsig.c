@@ -43,7 +43,8 @@ static td_code read_vector(const char *name, td_arena *arena, td_modelsig *out, 
 {
     char path[512];
     TD_CLEANUP(td_str_done) td_str text = {0};
-    snprintf(path, sizeof path, "%s/tests/vectors/registry/model-signing/test-vectors/v1.0/%s", getenv("TD_SOURCE_DIR"), name);
+    snprintf(path, sizeof path, "%s/tests/vectors/registry/model-signing/test-vectors/v1.0/%s", getenv("TD_SOURCE_DIR"),
+             name);
     must(td_file_read(path, 1 << 20, &text, err), err);
     return td_modelsig_read(td_str_text(&text), text.size, arena, out, err);
 }

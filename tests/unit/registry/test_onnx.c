@@ -183,8 +183,8 @@ static void onnx__graphs_nested_too_deeply_are_refused(void **state)
 static void onnx__something_else_is_told_apart(void **state)
 {
     (void)state;
-    static const char *const others[] = {"", "hello", "PK\003\004zip", "{\"json\": true}", "\x80\x04\x95pickle", "TFL3",
-                                         "\x08", "\x08\x07", "\x08\x07\xff"};
+    static const char *const others[] = {"",     "hello", "PK\003\004zip", "{\"json\": true}", "\x80\x04\x95pickle",
+                                         "TFL3", "\x08",  "\x08\x07",      "\x08\x07\xff"};
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_onnx_options options = {.name = "model.onnx"};
     td_onnx onnx;
@@ -259,7 +259,8 @@ static void onnx__summary_is_json(void **state)
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     assert_int_equal(td_onnx_json(&onnx, &json, &err), TD_OK);
     assert_int_equal(td_json_canonical(json, &text, &err), TD_OK); /* no reals: it may go into the log */
-    assert_non_null(strstr(td_str_text(&text), "\"inputs\":[{\"name\":\"x\",\"shape\":[\"batch\",4],\"type\":\"float32\"}]"));
+    assert_non_null(
+        strstr(td_str_text(&text), "\"inputs\":[{\"name\":\"x\",\"shape\":[\"batch\",4],\"type\":\"float32\"}]"));
     assert_int_equal(td_json_int(json, "parameters", 0), 15);
 }
 

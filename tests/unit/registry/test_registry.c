@@ -28,7 +28,8 @@ static void model__twice_is_a_conflict(void **state)
     td_err err = {0};
     td_model_options options = {.name = "pump"};
     must(td_model_create(f->db, &f->ana.actor, "default", &options, &err), &err);
-    refused(TRY_WRITE(f, td_model_create(f->db, &f->ana.actor, "default", &options, &err)), &err, TD_CONFLICT, "\"pump\"");
+    refused(TRY_WRITE(f, td_model_create(f->db, &f->ana.actor, "default", &options, &err)), &err, TD_CONFLICT,
+            "\"pump\"");
 }
 
 static void model__names_outside_the_grammar_are_refused(void **state)
@@ -54,7 +55,8 @@ static void model__unknown_one_names_the_nearest(void **state)
     td_err err = {0};
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     (void)make_version(f, "pump-anomaly", "x");
-    refused(td_model_json(f->db, "default", "pump-anomly", &json, &err), &err, TD_NOT_FOUND, "did you mean \"pump-anomaly\"");
+    refused(td_model_json(f->db, "default", "pump-anomly", &json, &err), &err, TD_NOT_FOUND,
+            "did you mean \"pump-anomaly\"");
 }
 
 static void model__list_pages_by_name(void **state)
@@ -115,10 +117,22 @@ static void version__keeps_everything_that_was_given(void **state)
     TD_CLEANUP(td_json_done) json_t *tags = json_pack("{s:s}", "team", "oslo");
     TD_CLEANUP(td_json_done) json_t *facts = json_pack("{s:i}", "ir_version", 8);
     TD_CLEANUP(td_json_done) json_t *sources = json_pack("{s:[{s:s}]}", "datasets", "name", "vibration");
-    td_version_options options = {.model = "pump", .files = files, .file_count = 3, .format = "onnx", .facts = facts,
-                                  .edges_digest = edges, .metrics = metrics, .params = params, .tags = tags,
-                                  .sources = sources, .description = "better", .parent = "pump/1", .cause = "al-17",
-                                  .hardware = "rpi4", .runtimes = {"onnxruntime", "tract"}, .ram_bytes = 1000};
+    td_version_options options = {.model = "pump",
+                                  .files = files,
+                                  .file_count = 3,
+                                  .format = "onnx",
+                                  .facts = facts,
+                                  .edges_digest = edges,
+                                  .metrics = metrics,
+                                  .params = params,
+                                  .tags = tags,
+                                  .sources = sources,
+                                  .description = "better",
+                                  .parent = "pump/1",
+                                  .cause = "al-17",
+                                  .hardware = "rpi4",
+                                  .runtimes = {"onnxruntime", "tract"},
+                                  .ram_bytes = 1000};
     must(td_version_create(f->db, &f->ana.actor, "default", &options, &number, &err), &err);
     assert_int_equal(number, 2);
     TD_CLEANUP(td_json_done) json_t *json = NULL;
@@ -147,7 +161,8 @@ static void version__numbers_are_never_used_again(void **state)
     assert_int_equal(make_version(f, "pump", "a"), 1);
     td_version_file bad = put_file(f, "../net.onnx", TD_FILE_MODEL, "b", 1);
     td_version_options options = {.model = "pump", .files = &bad, .file_count = 1, .format = "onnx"};
-    refused(TRY_WRITE(f, td_version_create(f->db, &f->ana.actor, "default", &options, &number, &err)), &err, TD_INVALID, "..");
+    refused(TRY_WRITE(f, td_version_create(f->db, &f->ana.actor, "default", &options, &number, &err)), &err, TD_INVALID,
+            "..");
     assert_int_equal(make_version(f, "pump", "c"), 2);
     assert_int_equal(make_version(f, "valve", "c"), 1); /* each model counts for itself */
 }
@@ -171,20 +186,27 @@ static void version__bad_input_is_refused(void **state)
         {{.model = "pump", .files = &model, .file_count = 0, .format = "onnx"}, TD_INVALID, "1 to"},
         {{.model = "pump", .files = twice, .file_count = 2, .format = "onnx"}, TD_INVALID, "given twice"},
         {{.model = "pump", .files = &golden, .file_count = 1, .format = "onnx"}, TD_INVALID, "at least one model file"},
-        {{.model = "pump", .files = &model, .file_count = 1, .format = "onnx", .edges_digest = edges}, TD_INVALID, "baseline"},
-        {{.model = "pump", .files = &model, .file_count = 1, .format = "onnx", .metrics = text_metric}, TD_INVALID, "accuracy"},
+        {{.model = "pump", .files = &model, .file_count = 1, .format = "onnx", .edges_digest = edges},
+         TD_INVALID,
+         "baseline"},
+        {{.model = "pump", .files = &model, .file_count = 1, .format = "onnx", .metrics = text_metric},
+         TD_INVALID,
+         "accuracy"},
         {{.model = "pump", .files = &model, .file_count = 1, .format = "onnx", .tags = bad_key}, TD_INVALID, "a b"},
-        {{.model = "pump", .files = &model, .file_count = 1, .format = "onnx", .parent = "pump/9"}, TD_NOT_FOUND, "parent"},
+        {{.model = "pump", .files = &model, .file_count = 1, .format = "onnx", .parent = "pump/9"},
+         TD_NOT_FOUND,
+         "parent"},
         {{.model = "pump", .files = &model, .file_count = 1, .format = "a very long format"}, TD_INVALID, "format"},
-        {{.model = "no model", .files = &model, .file_count = 1, .format = "onnx", .create_model = true}, TD_INVALID,
+        {{.model = "no model", .files = &model, .file_count = 1, .format = "onnx", .create_model = true},
+         TD_INVALID,
          "is no model name"},
     };
     int64_t before = count_records(f, "register.version");
     for (size_t i = 0; i < TD_COUNT_OF(cases); i++) {
         td_err err = {0};
         int64_t number = -1;
-        refused(TRY_WRITE(f, td_version_create(f->db, &f->ana.actor, "default", &cases[i].options, &number, &err)), &err,
-                cases[i].code, cases[i].part);
+        refused(TRY_WRITE(f, td_version_create(f->db, &f->ana.actor, "default", &cases[i].options, &number, &err)),
+                &err, cases[i].code, cases[i].part);
         assert_int_equal(number, -1);
     }
     assert_int_equal(count_records(f, "register.version"), before);
@@ -196,8 +218,10 @@ static void version__registering_needs_the_role(void **state)
     td_err err = {0};
     int64_t number;
     td_version_file model = put_file(f, "net.onnx", TD_FILE_MODEL, "m", 1);
-    td_version_options options = {.model = "pump", .create_model = true, .files = &model, .file_count = 1, .format = "onnx"};
-    assert_int_equal(TRY_WRITE(f, td_version_create(f->db, &f->ben.actor, "default", &options, &number, &err)), TD_DENIED);
+    td_version_options options = {
+        .model = "pump", .create_model = true, .files = &model, .file_count = 1, .format = "onnx"};
+    assert_int_equal(TRY_WRITE(f, td_version_create(f->db, &f->ben.actor, "default", &options, &number, &err)),
+                     TD_DENIED);
     assert_int_equal(TRY_WRITE(f, td_version_create(f->db, &f->robo.actor, "default", &options, &number, &err)), TD_OK);
 }
 
@@ -212,15 +236,17 @@ static void version__references_in_every_form(void **state)
     for (size_t i = 0; i < TD_COUNT_OF(good); i++) {
         assert_int_equal(find(f, good[i]).number, 2);
     }
-    const char *const bad[] = {"pump", "pump/", "pump/0", "pump/-1", "pump/2x", "pump/ 2", "/2", "pump@", "@x", "pump/99999999999",
-                               "pump/2/3", "models:/"};
+    const char *const bad[] = {"pump", "pump/", "pump/0", "pump/-1",          "pump/2x",  "pump/ 2",
+                               "/2",   "pump@", "@x",     "pump/99999999999", "pump/2/3", "models:/"};
     for (size_t i = 0; i < TD_COUNT_OF(bad); i++) {
         td_version version;
         assert_int_equal(td_version_find(f->db, "default", bad[i], &f->arena, &version, &err), TD_INVALID);
     }
     td_version version;
-    refused(td_version_find(f->db, "default", "pump/7", &f->arena, &version, &err), &err, TD_NOT_FOUND, "newest is pump/2");
-    refused(td_version_find(f->db, "default", "pump@newst", &f->arena, &version, &err), &err, TD_NOT_FOUND, "pump@newest?");
+    refused(td_version_find(f->db, "default", "pump/7", &f->arena, &version, &err), &err, TD_NOT_FOUND,
+            "newest is pump/2");
+    refused(td_version_find(f->db, "default", "pump@newst", &f->arena, &version, &err), &err, TD_NOT_FOUND,
+            "pump@newest?");
     refused(td_version_find(f->db, "other", "pump/1", &f->arena, &version, &err), &err, TD_NOT_FOUND, "other");
 }
 
@@ -254,8 +280,8 @@ static void version__draft_can_be_edited(void **state)
     must(td_version_update(f->db, &f->ana.actor, "default", "pump/1", &edit, &err), &err);
     must(td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "k", "v", &err), &err);
     must(td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "k", NULL, &err), &err);
-    refused(TRY_WRITE(f, td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "k", NULL, &err)), &err, TD_NOT_FOUND,
-            "no tag \"k\"");
+    refused(TRY_WRITE(f, td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "k", NULL, &err)), &err,
+            TD_NOT_FOUND, "no tag \"k\"");
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     must(td_version_json(f->db, "default", "pump/1", &json, &err), &err);
     assert_string_equal(td_json_text(json, "description", ""), "told better");
@@ -276,8 +302,8 @@ static void version__too_many_tags_hit_the_limit(void **state)
     }
     td_version_edit edit = {.tags = tags};
     must(td_version_update(f->db, &f->ana.actor, "default", "pump/1", &edit, &err), &err);
-    refused(TRY_WRITE(f, td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "one-more", "v", &err)), &err, TD_LIMIT,
-            "at most 256 tags");
+    refused(TRY_WRITE(f, td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "one-more", "v", &err)), &err,
+            TD_LIMIT, "at most 256 tags");
 }
 
 static void version__change_after_submit_is_refused(void **state)
@@ -287,9 +313,10 @@ static void version__change_after_submit_is_refused(void **state)
     (void)make_version(f, "pump", "a");
     submit(f, "pump/1", NULL);
     td_version_edit edit = {.description = "late"};
-    refused(TRY_WRITE(f, td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "k", "v", &err)), &err, TD_CONFLICT,
-            "pump/1 is pending and can no longer be changed");
-    assert_int_equal(TRY_WRITE(f, td_version_update(f->db, &f->ana.actor, "default", "pump/1", &edit, &err)), TD_CONFLICT);
+    refused(TRY_WRITE(f, td_version_set_tag(f->db, &f->ana.actor, "default", "pump/1", "k", "v", &err)), &err,
+            TD_CONFLICT, "pump/1 is pending and can no longer be changed");
+    assert_int_equal(TRY_WRITE(f, td_version_update(f->db, &f->ana.actor, "default", "pump/1", &edit, &err)),
+                     TD_CONFLICT);
     assert_int_equal(count_records(f, "update.version"), 0);
 }
 
@@ -353,12 +380,16 @@ static void alias__bad_moves_are_refused(void **state)
     td_actor *ana = &f->ana.actor;
     (void)make_version(f, "pump", "a");
     must(td_alias_set(f->db, ana, "default", "pump", "beta", 1, NULL, &err), &err);
-    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "beta", 1, NULL, &err)), &err, TD_CONFLICT, "already");
+    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "beta", 1, NULL, &err)), &err, TD_CONFLICT,
+            "already");
     refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "champion", 1, NULL, &err)), &err, TD_CONFLICT,
             "may only name an approved version; pump/1 is draft");
-    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "2nd", 1, NULL, &err)), &err, TD_INVALID, "is no alias");
-    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "beta", 5, NULL, &err)), &err, TD_NOT_FOUND, "pump/5");
-    refused(TRY_WRITE(f, td_alias_delete(f->db, ana, "default", "pump", "gamma", NULL, &err)), &err, TD_NOT_FOUND, "gamma");
+    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "2nd", 1, NULL, &err)), &err, TD_INVALID,
+            "is no alias");
+    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "beta", 5, NULL, &err)), &err, TD_NOT_FOUND,
+            "pump/5");
+    refused(TRY_WRITE(f, td_alias_delete(f->db, ana, "default", "pump", "gamma", NULL, &err)), &err, TD_NOT_FOUND,
+            "gamma");
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     refused(td_alias_json(f->db, "default", "pump", "never", &json, &err), &err, TD_NOT_FOUND, "never had");
 }

@@ -176,8 +176,40 @@ def second_agent_and_missing_enrolment_are_refused(stage):
     check(done.returncode == 2 and "did you mean --state" in done.stderr, done)
 
 
+def systemd_and_signals_are_served(stage):
+    import socket
+    import subprocess
+    from harness import BIN
+    stage.enrol_by_hand()
+    stage.start_broker()
+    peer = stage.start_peer()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(stage.path("notify"))
+        sock.settimeout(LIMIT_S)
+        os.environ.update(NOTIFY_SOCKET=stage.path("notify"), WATCHDOG_USEC="200000")
+        try:
+            agent = stage.start_agent()
+        finally:
+            del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+        check(sock.recv(200).startswith(b"READY=1"), "ready")
+        check([sock.recv(200) for _ in range(3)] == [b"WATCHDOG=1"] * 3, "the watchdog is fed")
+        stage.event(peer, event="birth", good=True)
+        agent.child.send_signal(signal.SIGHUP)
+        stage.event(peer, event="birth", good=True)
+        done = subprocess.run([os.path.join(BIN, "tidemark-agent"), "status", "--state", stage.state], capture_output=True,
+                              text=True, check=False)
+        check(done.returncode == 0 and done.stdout.startswith("pump-07  online"), done)
+        check(agent.stop() == 0, "the agent stops cleanly")
+        message = b""
+        while message != b"STOPPING=1":
+            message = sock.recv(200)
+    done = subprocess.run([os.path.join(BIN, "tidemark-agent"), "status", "--state", stage.state], capture_output=True,
+                          text=True, check=False)
+    check(done.returncode == 4 and "no agent runs" in done.stderr, done)
+
+
 if __name__ == "__main__":
     run(version_is_installed_and_proven, no_application_commits_as_unproven, version_that_never_proves_itself_is_rolled_back,
         hostile_directives_change_nothing, tampered_content_and_forged_approval_are_refused, older_security_counter_is_refused,
         a_full_device_says_no_space, kill_at_any_moment_ends_with_the_new_version, broker_down_at_start_and_in_the_middle,
-        second_agent_and_missing_enrolment_are_refused)
+        second_agent_and_missing_enrolment_are_refused, systemd_and_signals_are_served)

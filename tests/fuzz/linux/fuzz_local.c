@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+/* Every byte that a record names is read, so that the sanitizer sees one outside. */
+static volatile uint8_t touched;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -17,7 +20,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (td_local_read_head(data, size, &head, &err) != TD_OK) {
         return 0;
     }
-    volatile unsigned sum = 0;
     for (bool more = true; more;) {
         td_local_record record;
         td_local_text text;
@@ -25,11 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             return 0;
         }
         for (size_t i = 0; i < record.group_length; i++) {
-            sum += (unsigned char)record.group[i];
+            touched = (uint8_t)record.group[i];
         }
         while (td_local_text_next(&record, &text)) {
             for (size_t i = 0; i < text.length; i++) {
-                sum += (unsigned char)text.text[i];
+                touched = (uint8_t)text.text[i];
             }
         }
     }

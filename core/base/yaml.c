@@ -8,6 +8,7 @@
 #include "core/base/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -305,6 +306,17 @@ static td_code write_child(const json_t *child, td_str *out, int indent, td_err 
     return TD_OK;
 }
 
+/* People read this: 0.1 rather than 0.10000000000000001, where that is the same number. */
+static void write_real(double value, td_str *out)
+{
+    char text[40];
+    (void)snprintf(text, sizeof text, "%.15g", value);
+    if (strtod(text, NULL) != value) {
+        (void)snprintf(text, sizeof text, "%.17g", value);
+    }
+    td_str_addf(out, "%s%s", text, strpbrk(text, ".e") == NULL ? ".0" : "");
+}
+
 static td_code write_node(const json_t *json, td_str *out, int indent, td_err *err)
 {
     const char *key;
@@ -328,6 +340,10 @@ static td_code write_node(const json_t *json, td_str *out, int indent, td_err *e
     }
     if (json_is_string(json) && plain_text(json_string_value(json))) {
         td_str_add(out, json_string_value(json));
+        return TD_OK;
+    }
+    if (json_is_real(json)) {
+        write_real(json_real_value(json), out);
         return TD_OK;
     }
     return td_json_write(json, out, err);

@@ -92,13 +92,14 @@ static void yaml__written_text_reads_back(void **state)
 {
     (void)state;
     TD_CLEANUP(td_json_done)
-    json_t *json = json_pack("{s:[{s:s,s:s},i],s:{s:b},s:s,s:[]}", "list", "name", "x: y", "n", "007", 3, "map", "on",
-                             1, "empty", "", "none");
+    json_t *json = json_pack("{s:[{s:s,s:s},i],s:{s:b},s:s,s:[],s:[f,f,f]}", "list", "name", "x: y", "n", "007", 3,
+                             "map", "on", 1, "empty", "", "none", "reals", 0.1, 1e300, 1.0 / 3);
     TD_CLEANUP(td_json_done) json_t *again = NULL;
     TD_CLEANUP(td_str_done) td_str out = {0};
     assert_int_equal(td_yaml_write(json, &out, NULL), TD_OK);
     assert_int_equal(td_yaml_parse(td_str_text(&out), out.size, "t", &again, NULL, NULL), TD_OK);
     assert_true(json_equal(json, again));
+    assert_non_null(strstr(td_str_text(&out), "- 0.1\n"));
 }
 
 static const char *const kinds[] = {"onnx", "opaque", NULL};

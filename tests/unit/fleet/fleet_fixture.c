@@ -202,12 +202,14 @@ static bool newest_directive(fleet *self, device *d, tidemark_Directive *out)
     td_err err = {0};
     td_stmt *stmt;
     bool row;
-    must(td_db_prepare(self->f->db, "SELECT envelope FROM directive WHERE device_id = :device_id AND newest = 1", &stmt,
+    must(td_db_prepare(self->f->db,
+                       "SELECT sequence, envelope FROM directive WHERE device_id = :device_id AND newest = 1", &stmt,
                        &err),
          &err);
     td_bind_int(stmt, ":device_id", d->id);
     must(td_step(stmt, &row, &err), &err);
-    if (!row) {
+    if (!row || (uint64_t)td_column_int(stmt, "sequence") <= d->directive) {
+        td_reset(stmt);
         return false;
     }
     size_t size = 0;

@@ -154,7 +154,10 @@ static bool sequences_make_sense(const td_uplink *uplink)
     if (uplink->kind != TD_UPLINK_REPORT && uplink->kind != TD_UPLINK_WINDOW) {
         return true;
     }
-    return uplink->sequence >= 1 && uplink->sequence <= INT64_MAX && uplink->oldest_kept <= uplink->sequence;
+    bool progress = uplink->kind == TD_UPLINK_REPORT && uplink->sequence == 0 && uplink->oldest_kept == 0 &&
+                    uplink->as.report.state == tidemark_DeviceState_STATE_FETCHING; /* a hint that nobody keeps */
+    return progress ||
+           (uplink->sequence >= 1 && uplink->sequence <= INT64_MAX && uplink->oldest_kept <= uplink->sequence);
 }
 
 td_code td_uplink_read(td_uplink_reader *reader, const char *topic, const void *payload, size_t size, td_uplink *out,

@@ -93,6 +93,8 @@ static void uplink__drops_by_reason(void **state)
     TD_CLEANUP(sealed_done) sealed s = {0};
     seal(named(self, "pump-01"), "report", "\xff\xff\xff", 3, &s);
     assert_int_equal(td_uplink_read(self->reader, s.topic, s.bytes.data, s.bytes.size, &up, &err), TD_INVALID);
+    seal(named(self, "pump-01"), "report", "\x38\x04", 2, &s); /* progress: FETCHING without a sequence */
+    must(td_uplink_read(self->reader, s.topic, s.bytes.data, s.bytes.size, &up, &err), &err);
     seal(named(self, "pump-01"), "report", "", 0, &s); /* sequence 0 */
     assert_int_equal(td_uplink_read(self->reader, s.topic, s.bytes.data, s.bytes.size, &up, &err), TD_INVALID);
     assert_int_equal(td_uplink_dropped(self->reader, TD_DROP_FORM), 2);

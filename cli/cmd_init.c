@@ -72,8 +72,13 @@ static td_code dump_config(td_cli *cli, const char *const *overrides, td_err *er
 static td_code run_serve(td_cli *cli, td_err *err)
 {
     const char *overrides[TD_CLI_OPTIONS_MAX + 1] = {0};
-    for (size_t i = 0; i < TD_CLI_OPTIONS_MAX && td_cli_value_at(cli, "set", i) != NULL; i++) {
-        overrides[i] = td_cli_value_at(cli, "set", i);
+    size_t count = 0;
+    for (; count < TD_CLI_OPTIONS_MAX - 1 && td_cli_value_at(cli, "set", count) != NULL; count++) {
+        overrides[count] = td_cli_value_at(cli, "set", count);
+    }
+    if (td_cli_has(cli, "auto-approve-by-gate")) {
+        overrides[count] =
+            td_cli_text(cli, "retraining.auto_approve_by_gate=%s", td_cli_value(cli, "auto-approve-by-gate"));
     }
     if (cli->argument_count > 0) {
         cli->workspace = cli->arguments[0];
@@ -164,6 +169,8 @@ static const td_cli_option init_options[] = {
 };
 static const td_cli_option serve_options[] = {
     {"set", 0, "KEY=VALUE", "a setting, over file and environment", true},
+    {"auto-approve-by-gate", 0, "USER",
+     "profile demo only: that approver's key signs a retrained version when its gate has passed; off by default", false},
     {"dump-config", 0, NULL, "print every setting with its value and origin, and end", false},
     {"log-json", 0, NULL, "log lines as JSON", false},
     {"verbose", 'v', NULL, "log more", false},

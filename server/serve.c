@@ -15,6 +15,7 @@
 #include "server/link.h"
 #include "server/scheduler.h"
 #include "server/sequencer.h"
+#include "server/usecase.h"
 #include "server/workspace_internal.h"
 
 #include <errno.h>
@@ -113,6 +114,7 @@ static td_code open_records(td_server *server, const char *path, td_err *err)
     TD_TRY(td_workspace_open(path, server->clock, &server->workspace, err));
     snprintf(server->path, sizeof server->path, "%s", td_workspace_path(server->workspace));
     TD_TRY(td_server_keys_load(server->path, server->profile, &server->keys, err));
+    TD_TRY(td_auto_approve_check(server, err));
     TD_TRY(td_workspace_file(server->path, "content", folder, err));
     TD_TRY(td_content_open(folder, &server->content, err));
     TD_TRY(td_denials_new(&server->denials, err));

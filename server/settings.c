@@ -47,5 +47,7 @@ const td_setting td_settings[] = {
     {"monitor.interval", TD_SETTING_DURATION, "2s", 50, 3600000, NULL, false, "how often signals are evaluated"},
     {"retraining.auto_submit", TD_SETTING_BOOLEAN, "true", 0, 0, NULL, false,
      "submit a retrained version for approval when its gate has passed"},
+    {"retraining.auto_approve_by_gate", TD_SETTING_TEXT, "", 0, 64, NULL, false,
+     "profile demo only: the approver whose key signs a retrained version when its gate has passed; empty: nobody"},
     {NULL, TD_SETTING_TEXT, NULL, 0, 0, NULL, false, NULL},
 };

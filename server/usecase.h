@@ -72,6 +72,13 @@ TD_MUST_USE td_code td_approve(const td_case *work, const char *reference, const
 TD_MUST_USE td_code td_export_version(const td_case *work, const td_version *version,
                                       uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out, td_err *err);
 
+/* ---- approval by a gate (usecase_auto_approve.c) ---- */
+
+/* At start: INVALID if the setting names an approver outside profile demo, or one without a key in the workspace. */
+TD_MUST_USE td_code td_auto_approve_check(const td_server *server, td_err *err);
+/* Signs and approves a submitted version in the name of the configured approver; does nothing when none is configured. */
+TD_MUST_USE td_code td_auto_approve(const td_case *work, const char *reference, const char *run, td_err *err);
+
 /* ---- the model card (card.c) ---- */
 
 /* meta/card.md: what the version's facts say, as Markdown. */

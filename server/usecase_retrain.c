@@ -195,7 +195,10 @@ static td_code submit_version(run_work *work, td_err *err)
     as_registrar.actor = &work->registrar;
     td_db_read_end(work->base.db); /* see the version that was just written */
     TD_TRY(td_db_read_begin(work->base.db, err));
-    return td_submit(&as_registrar, reference, "submitted by its pipeline: the gate passed", err);
+    TD_TRY(td_submit(&as_registrar, reference, "submitted by its pipeline: the gate passed", err));
+    td_db_read_end(work->base.db);
+    TD_TRY(td_db_read_begin(work->base.db, err));
+    return td_auto_approve(&work->base, reference, work->result.run, err);
 }
 
 /* ---- one run after the other
@@ -222,7 +225,7 @@ static td_code advance(run_work *work, const char *run, td_err *err)
     td_log_info("retrain", "%s: registered as %s/%lld", run, work->result.model, (long long)work->version);
     td_err later = {0};
     if (submit_version(work, &later) != TD_OK) { /* the version is there: a person can submit it */
-        td_log_err(TD_LOG_WARN, "retrain", "the new version was not submitted", &later);
+        td_log_err(TD_LOG_WARN, "retrain", "the new version was not submitted or approved", &later);
     }
     return TD_OK;
 }

@@ -158,7 +158,7 @@ typedef struct tde_trial {
     bool untidy; /* places may have to be removed */
 } tde_trial;
 
-typedef struct tde_pending {
+typedef struct tde_waiting {
     size_t size;       /* of the directive in memory.directive; 0: none */
     uint64_t retry_at; /* monotonic: after a storage error */
     uint64_t since;    /* monotonic */
@@ -166,7 +166,7 @@ typedef struct tde_pending {
     bool keyset;       /* a newer keyset comes first */
     uint8_t keyset_digest[TDE_DIGEST_SIZE];
     uint32_t keyset_size;
-} tde_pending;
+} tde_waiting;
 
 typedef struct tde {
     tde_config config;
@@ -178,7 +178,7 @@ typedef struct tde {
     tde_transfer transfer;
     tde_fetch fetch;
     tde_trial trials[TDE_SLOTS_MAX];
-    tde_pending pending;
+    tde_waiting pending;
     uint32_t message_slot; /* slot whose checked envelope is in memory.message, or TDE_NO_SLOT */
     tde_bytes manifest;    /* its manifest, inside memory.message */
     uint64_t now, boot_id, nonce, accepted_at;

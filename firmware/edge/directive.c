@@ -99,7 +99,7 @@ int tde_on_directive(tde_core *public_core, const uint8_t *payload, size_t size)
 {
     tde *core = tde_of(public_core);
     tidemark_Directive d;
-    tde_pending before = core->pending;
+    tde_waiting before = core->pending;
     if (size == 0) {
         return TDE_OK; /* a retained message was cleared */
     }
@@ -108,7 +108,7 @@ int tde_on_directive(tde_core *public_core, const uint8_t *payload, size_t size)
         return TDE_LIMIT;
     }
     memset(&d, 0, sizeof d);
-    core->pending = (tde_pending){.size = size, .since = core->now};
+    core->pending = (tde_waiting){.size = size, .since = core->now};
     int outcome = check(core, payload, size, &d);
     if (outcome > 0 || outcome == SAME_AGAIN || (before.verified && !core->pending.verified)) {
         core->pending = before;
@@ -329,7 +329,7 @@ void tde_directive_keyset_done(tde *core, int result)
 
 static void want_keyset(tde *core, const tidemark_Directive *d)
 {
-    tde_pending *pending = &core->pending;
+    tde_waiting *pending = &core->pending;
     if (!pending->keyset || core->transfer.sink != TDE_SINK_KEYSET) {
         pending->keyset = true;
         pending->keyset_size = d->keyset_size;
@@ -341,7 +341,7 @@ static void want_keyset(tde *core, const tidemark_Directive *d)
 
 bool tde_directive_step(tde *core)
 {
-    tde_pending *pending = &core->pending;
+    tde_waiting *pending = &core->pending;
     tidemark_Directive d;
     if (pending->size == 0 || core->now < pending->retry_at) {
         return false;
@@ -360,7 +360,7 @@ bool tde_directive_step(tde *core)
         return true;
     }
     if (outcome != tidemark_Reason_REASON_NONE) {
-        *pending = (tde_pending){.size = 0};
+        *pending = (tde_waiting){.size = 0};
         if (outcome > 0) {
             refuse(core, d.sequence, outcome);
         }
@@ -370,7 +370,7 @@ bool tde_directive_step(tde *core)
         return false;
     }
     if (accept(core, &d) == TDE_OK) {
-        *pending = (tde_pending){.size = 0};
+        *pending = (tde_waiting){.size = 0};
     } else {
         pending->retry_at = core->now + TDE_RETRY_FIRST_MS;
     }

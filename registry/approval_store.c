@@ -133,8 +133,7 @@ static td_code check_key(td_db *db, const td_actor *actor, const td_approval *ap
     bool row;
     TD_TRY(td_step(stmt, &row, err));
     if (!row) {
-        return td_fail(err, TD_DENIED, "the key %s is in no keyset; have it added first (`tidemark keys enrol-me`)",
-                       hex);
+        return td_fail(err, TD_DENIED, "the key %s is in no keyset; have it added first (`tidemark key enrol`)", hex);
     }
     bool removed = !td_column_null(stmt, "removed_ms");
     bool own = td_column_int(stmt, "user_id") == actor->user_id;

@@ -35,6 +35,18 @@ static int error_given;     /* 0: die; else fail with this errno, once */
 static bool for_ever;       /* every later call fails too */
 static bool fault_met;
 
+/* The calls of a good put in order: w write, s fsync, r rename. */
+static char order[64];
+
+static void note(char call)
+{
+    size_t length = strlen(order);
+    if (length + 1 < sizeof order) {
+        order[length] = call;
+        order[length + 1] = '\0';
+    }
+}
+
 /* True when this call must fail; does not return when it must die. */
 static bool at_fault(void)
 {
@@ -50,21 +62,22 @@ static bool at_fault(void)
     return true;
 }
 
-#define WRAP(type, name, parameters, arguments)                                                                        \
+#define WRAP(type, name, mark, parameters, arguments)                                                                  \
     type __real_##name parameters;                                                                                     \
     type __wrap_##name parameters;                                                                                     \
     type __wrap_##name parameters                                                                                      \
     {                                                                                                                  \
+        note(mark);                                                                                                    \
         return at_fault() ? (type)-1 : __real_##name arguments;                                                        \
     }
 
-WRAP(int, mkostemp, (char *path, int flags), (path, flags))
-WRAP(int, flock, (int fd, int operation), (fd, operation))
-WRAP(ssize_t, write, (int fd, const void *data, size_t size), (fd, data, size))
-WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode))
-WRAP(int, fsync, (int fd), (fd))
-WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode))
-WRAP(int, rename, (const char *from, const char *to), (from, to))
+WRAP(int, mkostemp, 't', (char *path, int flags), (path, flags))
+WRAP(int, flock, 'l', (int fd, int operation), (fd, operation))
+WRAP(ssize_t, write, 'w', (int fd, const void *data, size_t size), (fd, data, size))
+WRAP(int, fchmod, 'c', (int fd, mode_t mode), (fd, mode))
+WRAP(int, fsync, 's', (int fd), (fd))
+WRAP(int, mkdir, 'd', (const char *path, mode_t mode), (path, mode))
+WRAP(int, rename, 'r', (const char *from, const char *to), (from, to))
 
 static const char text[] = "an object of several writes";
 
@@ -182,12 +195,31 @@ static void content__disk_full_at_every_call(void **state)
     every_step(ENOSPC, true, FAILED_CLEANLY);
 }
 
+/* A kill shows nothing of what a power cut would: that the bytes are on disk before the name is, and the name before
+ * the answer. */
+static void content__synced_before_and_after_the_rename(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/td-crash-XXXXXX";
+    td_content *content = NULL;
+    uint8_t digest[TD_DIGEST_SIZE];
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(td_content_open(folder, &content, NULL), TD_OK);
+    order[0] = '\0';
+    assert_int_equal(put_in_steps(content, digest, NULL), TD_OK);
+    assert_string_equal(order,
+                        "tlwwwwcsdsrs"); /* the sync after d is that of the store's folder, which got a new one */
+    td_content_close(content);
+    assert_int_equal(td_folder_remove(folder, NULL), TD_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(content__killed_at_every_call),
         cmocka_unit_test(content__io_error_at_every_call),
         cmocka_unit_test(content__disk_full_at_every_call),
+        cmocka_unit_test(content__synced_before_and_after_the_rename),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -412,6 +412,24 @@ static void keyset__new_root_alone_cannot_take_over(void **state)
             &err, TD_CORRUPT, "predecessor's root");
 }
 
+/* As a device or an offline verifier sees it: no version may be left out. */
+static void keyset__versions_cannot_be_skipped(void **state)
+{
+    fixture *f = *state;
+    td_err err = {0};
+    td_trust trust;
+    td_keyset out;
+    must(td_trust_current(f->db, &f->arena, &trust, &err), &err);
+    td_keyset before = trust.keyset;
+    before.version -= 1;
+    must(td_keyset_open(trust.envelope, trust.envelope_size, &before, f->root_public, &out, &err), &err);
+    before.version -= 1;
+    refused(td_keyset_open(trust.envelope, trust.envelope_size, &before, NULL, &out, &err), &err, TD_CORRUPT,
+            "does not follow");
+    refused(td_keyset_open(trust.envelope, trust.envelope_size, &trust.keyset, NULL, &out, &err), &err, TD_CORRUPT,
+            "does not follow");
+}
+
 static void keyset__service_account_gets_no_approver_key(void **state)
 {
     fixture *f = *state;
@@ -466,6 +484,7 @@ int main(void)
         CASE(keyset__is_shown_with_its_people),
         CASE(keyset__must_follow_and_be_signed_by_root),
         CASE(keyset__new_root_alone_cannot_take_over),
+        CASE(keyset__versions_cannot_be_skipped),
         CASE(keyset__service_account_gets_no_approver_key),
         CASE(keyset__same_key_twice_is_a_conflict),
     };

@@ -207,6 +207,28 @@ static void manifest__garbled_bytes_are_survived(void **state)
     }
 }
 
+/* The last two entries have the same length: exchanged, or one twice, the bytes decode but are no manifest. */
+static void manifest__unsorted_or_doubled_files_are_refused(void **state)
+{
+    fixture *f = *state;
+    td_err err = {0};
+    td_manifest out;
+    TD_CLEANUP(td_str_done) td_str bytes = {0};
+    td_manifest_file files[] = {stored(f, "model/a", TD_FILE_MODEL, "abc", 3),
+                                stored(f, "model/b", TD_FILE_MODEL, "def", 3)};
+    td_manifest m = head(files, 2);
+    must(td_manifest_build(&m, f->content, &bytes, &err), &err);
+    char *second = memmem(bytes.data, bytes.size, "model/b", 7);
+    char *first = memmem(bytes.data, bytes.size, "model/a", 7);
+    assert_non_null(first);
+    assert_non_null(second);
+    first[6] = 'b';
+    second[6] = 'a';
+    refused(td_manifest_read(bytes.data, bytes.size, &f->arena, &out, &err), &err, TD_CORRUPT, "not sorted");
+    second[6] = 'b';
+    refused(td_manifest_read(bytes.data, bytes.size, &f->arena, &out, &err), &err, TD_CORRUPT, "listed twice");
+}
+
 static void manifest__text_is_a_function_of_the_bytes(void **state)
 {
     fixture *f = *state;

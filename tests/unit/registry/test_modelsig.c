@@ -162,6 +162,61 @@ static void modelsig__changed_bytes_do_not_verify(void **state)
     assert_int_equal(passed, 0);
 }
 
+/* Rewrites the statement inside; the signature is no matter, since the form is checked first. */
+static td_code read_edited(const signed_model *m, const char *from, const char *to, td_err *err)
+{
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    TD_CLEANUP(td_json_done) json_t *json = NULL;
+    TD_CLEANUP(td_str_done) td_str payload = {0};
+    TD_CLEANUP(td_str_done) td_str encoded = {0};
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    td_modelsig sig;
+    must(td_modelsig_read(m->text.data, m->text.size, &arena, &sig, err), err);
+    const char *start = (const char *)sig.payload;
+    const char *found = memmem(start, sig.payload_size, from, strlen(from));
+    assert_non_null(found);
+    td_str_append(&payload, start, (size_t)(found - start));
+    td_str_add(&payload, to);
+    td_str_append(&payload, found + strlen(from), sig.payload_size - (size_t)(found - start) - strlen(from));
+    td_base64_add(&encoded, payload.data, payload.size);
+    must(td_json_parse(m->text.data, m->text.size, "model.sig", &json, err), err);
+    json_object_set_new(json_object_get(json, "dsseEnvelope"), "payload", json_string(td_str_text(&encoded)));
+    must(td_json_write(json, &text, err), err);
+    return td_modelsig_read(text.data, text.size, &arena, &sig, err);
+}
+
+static void modelsig__edited_statements_are_refused(void **state)
+{
+    (void)state;
+    char root[80];
+    char hex[TD_DIGEST_TEXT];
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    TD_CLEANUP(model_done) signed_model m = sign();
+    td_modelsig sig;
+    td_err err = {0};
+    must(td_modelsig_read(m.text.data, m.text.size, &arena, &sig, &err), &err);
+    td_hex_encode(sig.root, sizeof sig.root, hex);
+    snprintf(root, sizeof root, "%c%s", hex[0] == '0' ? '1' : '0', hex + 1);
+    const struct {
+        const char *from, *to;
+        td_code code;
+        const char *part;
+    } cases[] = {
+        {hex, root, TD_CORRUPT, "does not follow from the listed files"},
+        {"\"a/x.onnx\"", "\"../x.onnx\"", TD_CORRUPT, "no relative file name"},
+        {"\"a/x.onnx\"", "\"/x.onnx\"", TD_CORRUPT, "no relative file name"},
+        {"\"a/x.onnx\"", "\"a//x\"", TD_CORRUPT, "no relative file name"},
+        {"\"method\":\"files\"", "\"method\":\"shards\"", TD_INVALID, "shards"},
+        {"\"hash_type\":\"sha256\"", "\"hash_type\":\"blake2b\"", TD_INVALID, "another hash"},
+        {"\"allow_symlinks\":false", "\"allow_symlinks\":true", TD_INVALID, "symbolic links"},
+        {"signature/v1.0", "signature/v9.0", TD_CORRUPT, "predicate"},
+        {"Statement/v1", "Statement/v2", TD_CORRUPT, "in-toto"},
+    };
+    for (size_t i = 0; i < TD_COUNT_OF(cases); i++) {
+        refused(read_edited(&m, cases[i].from, cases[i].to, &err), &err, cases[i].code, cases[i].part);
+    }
+}
+
 static void modelsig__specification_vectors(void **state)
 {
     (void)state;
@@ -214,6 +269,7 @@ int main(void)
         cmocka_unit_test(modelsig__changed_missing_and_extra_files_are_named),
         cmocka_unit_test(modelsig__another_key_is_refused),
         cmocka_unit_test(modelsig__changed_bytes_do_not_verify),
+        cmocka_unit_test(modelsig__edited_statements_are_refused),
         cmocka_unit_test(modelsig__specification_vectors),
         cmocka_unit_test(modelsig__bad_input_is_refused),
     };

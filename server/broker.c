@@ -67,8 +67,7 @@ int td_broker_port(const td_broker *broker)
     return broker->port;
 }
 
-/* ---- the child
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the child ---- */
 
 /* After fork: only calls that are safe there. */
 static void run_child(const char *program, const char *config, pid_t parent)
@@ -209,8 +208,7 @@ static void *broker_main(void *argument)
     return NULL;
 }
 
-/* ---- files, start, stop
- * ---------------------------------------------------------------------------------------------- */
+/* ---- files, start, stop ---- */
 
 /* Written anew at each start from the records, so nothing is lost with it: atomic, but not synced to disk. */
 static td_code write_file(const td_server *server, const char *name, const td_str *text, td_err *err)

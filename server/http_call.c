@@ -143,8 +143,7 @@ bool td_call_begin(td_call *call, const char *method)
     return check_host(call) && find_route(call, method) && check_length(call);
 }
 
-/* ---- who ------------------------------------------------------------------------------------------------------------
- */
+/* ---- who ---- */
 
 static bool refuse_login(td_call *call, const char *detail)
 {
@@ -214,8 +213,7 @@ bool td_call_authorize(td_call *call, td_db *db)
     return true;
 }
 
-/* ---- work -----------------------------------------------------------------------------------------------------------
- */
+/* ---- work ---- */
 
 static bool read_body(td_call *call)
 {

@@ -38,8 +38,7 @@ struct td_listener {
 
 enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection); /* http_send.c */
 
-/* ---- a call's beginning and end
- * -------------------------------------------------------------------------------------- */
+/* ---- a call's beginning and end ---- */
 
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
 {
@@ -137,8 +136,7 @@ static enum MHD_Result begin(td_call *call, struct MHD_Connection *connection, c
     return MHD_YES;
 }
 
-/* ---- body
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- body ---- */
 
 static void take_bytes(td_call *call, const char *data, size_t size)
 {
@@ -227,8 +225,7 @@ void td_call_resume(td_call *call)
     MHD_resume_connection(call->connection);
 }
 
-/* ---- what a connection says
- * ------------------------------------------------------------------------------------------ */
+/* ---- what a connection says ---- */
 
 const char *td_call_header(const td_call *call, const char *name)
 {
@@ -277,8 +274,7 @@ const char *td_listener_host(const td_listener *listener)
     return listener->host;
 }
 
-/* ---- start and stop
- * -------------------------------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 static size_t keep_raw(void *context, struct MHD_Connection *connection, char *text)
 {
@@ -300,7 +296,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     }
 }
 
-static void log_library(void *context, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void log_library(void *context, const char *format, va_list arguments)
 {
     (void)context;
     char text[256];

@@ -28,8 +28,7 @@ typedef struct uplink_batch {
     size_t window_count;
 } uplink_batch;
 
-/* ---- inside the transaction
- * ---------------------------------------------------------------------------------------------- */
+/* ---- inside the transaction ---- */
 
 static td_code record(td_db *db, uplink_item *item, td_err *err)
 {
@@ -90,8 +89,7 @@ static td_code write_batch(td_db *db, void *context, td_err *err)
     return TD_OK;
 }
 
-/* ---- before and after
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- before and after ---- */
 
 static void add_window(uplink_batch *batch, uplink_item *item)
 {

@@ -30,8 +30,7 @@ void td_link__wake_blocks(td_link *link)
     (void)td_queue_try_push(link->gets, &wake_message); /* a full queue wakes it as well */
 }
 
-/* ---- Paho's callbacks: copy, enqueue, return
- * ---------------------------------------------------------------------------- */
+/* ---- Paho's callbacks: copy, enqueue, return ---- */
 
 static void on_message(void *context, const td_mqtt_message *message)
 {
@@ -82,8 +81,7 @@ static void on_disconnected(void *context, const td_err *why)
     }
 }
 
-/* ---- start
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static td_code parse_url(td_link *link, const char *url, td_err *err)
 {
@@ -259,8 +257,7 @@ void td_link_stop(td_link **slot)
     *slot = NULL;
 }
 
-/* ---- for the rest of the server
- * ------------------------------------------------------------------------------------------ */
+/* ---- for the rest of the server ---- */
 
 void td_link_kick(td_link *link)
 {

@@ -33,8 +33,7 @@ static td_code get_user(td_request *request, td_err *err)
     return answer_user(request, 200, request->parameters[0], err);
 }
 
-/* ---- users and roles
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- users and roles ---- */
 
 /* Every name in the list is a role. */
 static td_code check_roles(const json_t *roles, td_err *err)
@@ -232,8 +231,7 @@ static td_code revoke_token(td_request *request, td_err *err)
     return td_answer_json(request, 200, json_pack("{s:I, s:b}", "id", (json_int_t)write.token_id, "revoked", 1), err);
 }
 
-/* ---- keys and keysets
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- keys and keysets ---- */
 
 typedef struct keyset_write {
     td_request *request;

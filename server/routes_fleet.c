@@ -12,8 +12,7 @@
 
 #include <string.h>
 
-/* ---- enrolment codes
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- enrolment codes ---- */
 
 typedef struct code_write {
     td_request *request;
@@ -63,8 +62,7 @@ static td_code list_codes(td_request *request, td_err *err)
     return td_answer_json(request, 200, codes, err);
 }
 
-/* ---- devices
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- devices ---- */
 
 static td_code list_devices(td_request *request, td_err *err)
 {

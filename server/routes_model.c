@@ -14,8 +14,7 @@ static td_code read_page(td_request *request, td_page *out, td_err *err)
     return td_request_query_int(request, "limit", 1, TD_LIST_LIMIT_MAX, 0, &out->limit, err);
 }
 
-/* ---- models
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- models ---- */
 
 static td_code list_models(td_request *request, td_err *err)
 {
@@ -100,8 +99,7 @@ static td_code list_versions(td_request *request, td_err *err)
     return td_answer_json(request, 200, list, err);
 }
 
-/* ---- aliases
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- aliases ---- */
 
 typedef struct alias_write {
     td_request *request;
@@ -157,8 +155,7 @@ static td_code delete_alias(td_request *request, td_err *err)
     return td_answer_json(request, 200, json_pack("{s:s, s:b}", "alias", request->parameters[1], "deleted", 1), err);
 }
 
-/* ---- tags of a version
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- tags of a version ---- */
 
 typedef struct tag_write {
     td_request *request;

@@ -41,8 +41,7 @@ static td_code get_signals(td_request *request, td_err *err)
     return td_answer_json(request, 200, signals, err);
 }
 
-/* ---- alerts
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- alerts ---- */
 
 static td_code list_alerts(td_request *request, td_err *err)
 {

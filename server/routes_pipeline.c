@@ -14,8 +14,7 @@
 #define LEASE_MS_DEFAULT 60000
 #define CLAIM_WAIT_MS_MAX 30000
 
-/* ---- pipelines and gates
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- pipelines and gates ---- */
 
 static td_code write_pipeline(td_db *db, void *context, td_err *err)
 {

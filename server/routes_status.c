@@ -22,8 +22,7 @@ static td_code get_health(td_request *request, td_err *err)
     return td_str_check(&request->answer.body, err);
 }
 
-/* ---- status
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- status ---- */
 
 static td_code broker_json(td_server *server, json_t **out, td_err *err)
 {

@@ -51,8 +51,7 @@ typedef struct version_write {
     td_version_edit edit;
 } version_write;
 
-/* ---- edit, submit, reject, move
- * --------------------------------------------------------------------------------------------- */
+/* ---- edit, submit, reject, move ---- */
 
 static td_code write_edit(td_db *db, void *context, td_err *err)
 {
@@ -129,8 +128,7 @@ static td_code move_version(td_request *request, td_err *err)
     return answer_version(request, 200, write.reference, err);
 }
 
-/* ---- approval
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- approval ---- */
 
 static td_code approve_version(td_request *request, td_err *err)
 {
@@ -178,8 +176,7 @@ static td_code get_manifest(td_request *request, td_err *err)
     return TD_OK;
 }
 
-/* ---- files and bundle
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- files and bundle ---- */
 
 static const char *base_name(const char *name)
 {

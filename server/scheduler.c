@@ -40,8 +40,7 @@ struct td_scheduler {
     bool kicked, stopping;
 };
 
-/* ---- rollouts
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- rollouts ---- */
 
 typedef struct tick {
     td_server *server;
@@ -75,8 +74,7 @@ static void tick_rollouts(td_scheduler *scheduler)
     }
 }
 
-/* ---- monitor
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- monitor ---- */
 
 typedef struct evaluation {
     td_transition transitions[TRANSITIONS_MAX];
@@ -136,8 +134,7 @@ static void retain(td_scheduler *scheduler)
     }
 }
 
-/* ---- the thread
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 typedef struct timetable {
     int64_t tick_ms, evaluate_ms, rollup_ms, retain_ms; /* when each comes next */

@@ -62,8 +62,7 @@ static void on_commit(void *context)
     }
 }
 
-/* ---- files under run/
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- files under run/ ---- */
 
 static const char *const run_files[] = {"run/http.port", "run/device.port", "run/mqtt.port",
                                         "run/pid",       "run/admin.sock",  NULL};
@@ -96,8 +95,7 @@ static td_code write_run_file(const td_server *server, const char *name, long nu
     return TD_OK;
 }
 
-/* ---- start
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static td_log_level log_level(const td_config *config)
 {
@@ -227,8 +225,7 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     return td_scheduler_start(server->scheduler, err);
 }
 
-/* ---- stop
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- stop ---- */
 
 /* Answers that are ready get a moment to go out. */
 static void let_answers_out(const td_server *server)

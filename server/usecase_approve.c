@@ -106,8 +106,7 @@ td_code td_approve(const td_case *work, const char *reference, const td_approval
     return code;
 }
 
-/* ---- export
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- export ---- */
 
 typedef struct attest_list {
     td_attest rows[6];

@@ -46,8 +46,7 @@ static void warn(prepared_version *prepared, const char *text)
     (void)json_array_append_new(prepared->warnings, json_string(text));
 }
 
-/* ---- files
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static td_code fill_sizes(const td_case *work, td_registration *registration, td_err *err)
 {
@@ -123,8 +122,7 @@ static td_code introspect(prepared_version *prepared, td_err *err)
     return td_onnx_json(&onnx, &prepared->facts, err);
 }
 
-/* ---- baseline
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- baseline ---- */
 
 static td_code build_baseline(prepared_version *prepared, td_err *err)
 {
@@ -208,8 +206,7 @@ static td_code prepare(prepared_version *prepared, td_err *err)
     return TD_OK;
 }
 
-/* ---- the transaction
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the transaction ---- */
 
 static td_code add_dataset(td_db *db, const prepared_version *prepared, const char *label, const char *name,
                            const char *digest_text, td_err *err)

@@ -52,8 +52,7 @@ static td_code judge_run(run_work *work, td_err *err)
     return td_server_write(work->base.server, judge, &call, err);
 }
 
-/* ---- registration
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- registration ---- */
 
 static td_code find_registrar(run_work *work, td_err *err)
 {
@@ -201,8 +200,7 @@ static td_code submit_version(run_work *work, td_err *err)
     return td_auto_approve(&work->base, reference, work->result.run, err);
 }
 
-/* ---- one run after the other
- * --------------------------------------------------------------------------------------------------- */
+/* ---- one run after the other ---- */
 
 static td_code fail_run(td_db *db, void *context, td_err *err)
 {

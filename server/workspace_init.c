@@ -102,8 +102,7 @@ static td_code make_all(init_job *maker, td_err *err)
     return td_folder_sync(maker->path, err);
 }
 
-/* ---- keys
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- keys ---- */
 
 static td_code make_key(const init_job *maker, const char *name, td_key_kind kind, td_key **out, td_err *err)
 {
@@ -161,8 +160,7 @@ static td_code make_keys(init_job *maker, td_err *err)
     return make_log_signer(maker, err);
 }
 
-/* ---- certificates
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- certificates ---- */
 
 static bool is_address(const char *text)
 {
@@ -215,8 +213,7 @@ static td_code make_config(const init_job *maker, td_err *err)
     return write_text(maker, TD_FILE_CONFIG, &text, 0600, err);
 }
 
-/* ---- records
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- records ---- */
 
 static td_code make_token_file(const init_job *maker, td_db *db, const char *user, td_err *err)
 {

@@ -318,12 +318,12 @@ static void message__garbled_bytes_are_survived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(piece__sizes_at_the_edges), CASE(manifest__order_of_input_does_not_matter),
-        CASE(manifest__reads_back_what_was_written), CASE(manifest__piece_table_is_content),
-        CASE(manifest__is_what_devices_decode),      CASE(manifest__bad_input_is_refused),
-        CASE(manifest__garbled_bytes_are_survived),  CASE(manifest__text_is_a_function_of_the_bytes),
-        CASE(message__what_nanopb_writes_we_read),   CASE(message__signatures_count_once_a_key),
-        CASE(message__garbled_bytes_are_survived),
+        cmocka_unit_test(piece__sizes_at_the_edges),     CASE(manifest__order_of_input_does_not_matter),
+        CASE(manifest__reads_back_what_was_written),     CASE(manifest__piece_table_is_content),
+        CASE(manifest__is_what_devices_decode),          CASE(manifest__bad_input_is_refused),
+        CASE(manifest__garbled_bytes_are_survived),      CASE(manifest__unsorted_or_doubled_files_are_refused),
+        CASE(manifest__text_is_a_function_of_the_bytes), CASE(message__what_nanopb_writes_we_read),
+        CASE(message__signatures_count_once_a_key),      CASE(message__garbled_bytes_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

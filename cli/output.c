@@ -101,6 +101,26 @@ static void add_number(td_str *out, double value)
     }
 }
 
+static void add_plain(td_str *out, const json_t *value);
+static void add_item(td_str *out, const json_t *item);
+
+/* A nested value in words: {"a":1,"b":2} as "a 1, b 2", a list as its items; "none" when empty. */
+static void add_words(td_str *out, const json_t *value)
+{
+    const char *key;
+    json_t *item;
+    size_t size = out->size;
+    json_object_foreach ((json_t *)value, key, item) {
+        td_str_addf(out, "%s%s ", out->size > size ? ", " : "", key);
+        add_plain(out, item);
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        td_str_add(out, i > 0 ? ", " : "");
+        add_item(out, json_array_get(value, i));
+    }
+    td_str_add(out, out->size == size ? "none" : "");
+}
+
 /* Text of a value as it is; control characters (which could steer a terminal) become '?'. */
 static void add_plain(td_str *out, const json_t *value)
 {
@@ -113,9 +133,7 @@ static void add_plain(td_str *out, const json_t *value)
     } else if (json_is_boolean(value)) {
         td_str_add(out, json_is_true(value) ? "yes" : "no");
     } else if (json_is_object(value) || json_is_array(value)) {
-        char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
-        td_str_add(out, text == NULL ? "" : text);
-        free(text);
+        add_words(out, value);
     }
 }
 
@@ -131,17 +149,19 @@ static void add_value(td_str *out, const json_t *value)
     }
 }
 
-/* What an object in a list is called. */
+/* What an object in a list is called, and how often it is there. */
 static void add_item(td_str *out, const json_t *item)
 {
     static const char *const keys[] = {"name", "user", "device", "version", "key_id", "alert", "run", "node"};
-    for (size_t i = 0; json_is_object(item) && i < TD_COUNT_OF(keys); i++) {
-        const json_t *name = json_object_get(item, keys[i]);
-        if (json_is_string(name)) {
-            item = name;
-        }
+    int64_t count = td_json_int(item, "count", 1);
+    const json_t *name = NULL;
+    for (size_t i = 0; json_is_object(item) && name == NULL && i < TD_COUNT_OF(keys); i++) {
+        name = json_object_get(item, keys[i]);
     }
-    add_plain(out, item);
+    add_plain(out, json_is_string(name) ? name : item);
+    if (count != 1) {
+        td_str_addf(out, " ×%lld", (long long)count);
+    }
 }
 
 static void add_pairs(td_str *out, const json_t *value, bool with_values, size_t most)

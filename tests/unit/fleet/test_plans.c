@@ -1,0 +1,106 @@
+/*
+ * test_plans.c: no statement of the fleet reads a whole table, but for those that are meant to.
+ *
+ * Every literal that a full life of a fleet prepares is explained by SQLite against the migrated schema.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/unit/fleet/fleet_fixture.h"
+
+#define LITERALS_MAX 400
+
+static const char *literals[LITERALS_MAX];
+static size_t literal_count;
+
+static void note_literal(void *context, const char *sql)
+{
+    (void)context;
+    for (size_t i = 0; i < literal_count; i++) {
+        if (literals[i] == sql) {
+            return;
+        }
+    }
+    assert_true(literal_count < LITERALS_MAX);
+    literals[literal_count++] = sql;
+}
+
+/* Whole tables are meant here: all keys, all revoked, and small sets that a rollout or a project bounds. */
+static bool is_meant(const char *sql)
+{
+    static const char *const meant[] = {"SELECT count(*) AS n FROM device",
+                                        "SELECT device_id, name, project, state, uplink_key FROM device",
+                                        "SELECT name FROM device WHERE state = 'revoked'", "json_each"};
+    for (size_t i = 0; i < TD_COUNT_OF(meant); i++) {
+        if (strstr(sql, meant[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "SCAN x" without "USING INDEX"; partial indices and subqueries over them are bounded by their condition. */
+static bool reads_all(const char *detail)
+{
+    return strncmp(detail, "SCAN ", 5) == 0 && strstr(detail, "USING") == NULL &&
+           strstr(detail, "CONSTANT ROW") == NULL && strstr(detail, "VIRTUAL TABLE") == NULL &&
+           strstr(detail, "SUBQUERY") == NULL;
+}
+
+static void explain(fleet *self, const char *sql)
+{
+    td_err err = {0};
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    TD_CLEANUP(td_stmt_free) td_stmt *stmt = NULL;
+    td_str_addf(&text, "EXPLAIN QUERY PLAN %s", sql);
+    must(td_db_prepare_text(self->f->db, td_str_text(&text), &stmt, &err), &err);
+    for (bool row = true;;) {
+        must(td_step(stmt, &row, &err), &err);
+        if (!row) {
+            return;
+        }
+        if (reads_all(td_column_text(stmt, "detail"))) {
+            fail_msg("%s\n  %s", td_column_text(stmt, "detail"), sql);
+        }
+    }
+}
+
+static void plans__read_no_whole_table(void **state)
+{
+    fleet *self = *state;
+    td_err err = {0};
+    literal_count = 0;
+    make_approved(self->f, "pump", "weights one");
+    make_approved(self->f, "pump", "weights two");
+    td_db_on_prepare(self->f->db, note_literal, NULL);
+    enrol(self, "oslo", 6, "oslo");
+    named(self, "oslo-02")->does = SLOW;
+    named(self, "oslo-03")->does = OFFLINE;
+    const char *id =
+        roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"site=oslo\",\"waves\":\"50%,100%\","
+                       "\"per_minute\":100,\"step_deadline\":\"1m\",\"stop_if\":\"failed>60%\",\"success\":0}");
+    live(self, 80);
+    TD_CLEANUP(td_json_done) json_t *shown = show(self, id), *list = NULL, *rollouts = NULL, *codes = NULL, *one = NULL;
+    must(td_device_list_json(self->f->db, "default", "model=pump", &list, &err), &err);
+    must(td_rollout_list_json(self->f->db, "default", NULL, &rollouts, &err), &err);
+    must(td_enrol_code_list_json(self->f->db, "default", &codes, &err), &err);
+    must(td_device_json(self->f->db, "default", "oslo-01", &one, &err), &err);
+    TD_CLEANUP(td_json_done) json_t *tags = json_pack("{s:s}", "line", "b");
+    must(td_device_tag(self->f->db, &td_actor_system, "default", "oslo-01", tags, &err), &err);
+    must(td_device_revoke(self->f->db, &td_actor_system, "default", "oslo-06", "lost", &err), &err);
+    must(td_rollout_abort(self->f->db, &td_actor_system, "default", id, "enough", &err), &err);
+    live(self, 100);
+    roll_out(self, "{\"model_version\":\"pump/2\",\"to\":\"all\"}");
+    live(self, 5);
+    td_db_on_prepare(self->f->db, NULL, NULL);
+    assert_true(literal_count > 60);
+    for (size_t i = 0; i < literal_count; i++) {
+        if (!is_meant(literals[i])) {
+            explain(self, literals[i]);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {FLEET_CASE(plans__read_no_whole_table)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

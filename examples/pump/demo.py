@@ -197,6 +197,7 @@ def evidence(stage, before, during, after):
     stage.say("impact", f"{len(devices)} devices ever ran a model made from {DATASET}")
     stage.expect(len(devices) > 0, "the impact query finds devices", impact)
     tree = stage.tidemark("lineage", "show", "version:pump/2", "--up", as_="ana", json_=False)
+    stage.expect("historian://plants/2026-02@" in tree, "pump/2's lineage names the rows it was trained on", tree)
     stage.end_screen(before, during, after, tree)
 
 

@@ -55,6 +55,7 @@ typedef struct agent_all {
     tde_core core;
     int wake_fd, signal_fd;
     bool stop;
+    bool said_refused;                          /* in this session */
     char last_why[sizeof(((td_err *)0)->text)]; /* the last reason for being offline that was logged */
     uint32_t watchdog_ms;
     int64_t watchdog_due;
@@ -90,12 +91,23 @@ static void log_offline(agent_all *agent, const td_link_event *event)
     }
 }
 
+/* The session stands, but nothing that we say gets through: a device that was revoked while it was connected. */
+static void log_refused(agent_all *agent, const char *why)
+{
+    if (!agent->said_refused) {
+        td_log_error(COMPONENT, "the broker takes nothing from %s: %s; it was revoked, or is not admitted there",
+                     agent->identity.device, why);
+    }
+    agent->said_refused = true;
+}
+
 static void take_event(agent_all *agent, const td_link_event *event)
 {
     int result = TDE_OK;
     switch (event->kind) {
     case TD_LINK_CONNECTED:
         agent->last_why[0] = 0;
+        agent->said_refused = false;
         td_log_info(COMPONENT, "online: %s at %s:%d", agent->identity.device, agent->identity.host,
                     agent->identity.port);
         tde_on_connected(&agent->core);
@@ -103,6 +115,9 @@ static void take_event(agent_all *agent, const td_link_event *event)
     case TD_LINK_DISCONNECTED:
         log_offline(agent, event);
         tde_on_disconnected(&agent->core);
+        break;
+    case TD_LINK_REFUSED:
+        log_refused(agent, (const char *)event->bytes);
         break;
     case TD_LINK_DIRECTIVE:
         result = tde_on_directive(&agent->core, event->bytes, event->size);
@@ -340,6 +355,8 @@ static td_code start_link(agent_all *agent, td_err *err)
                                .will_size = will_size,
                                .wake_fd = agent->wake_fd};
     TD_TRY(td_link_start(&options, &agent->link, err));
+    agent->world.published = td_link_published;
+    agent->world.published_context = agent->link;
     agent->world.mqtt = td_link_mqtt(agent->link);
     return TD_OK;
 }

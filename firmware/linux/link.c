@@ -59,6 +59,13 @@ static void on_disconnected(void *context, const td_err *why)
     enqueue(context, TD_LINK_DISCONNECTED, why->code, why->text, strlen(why->text));
 }
 
+void td_link_published(void *context, td_code code, const td_err *err)
+{
+    if (code == TD_DENIED) {
+        enqueue(context, TD_LINK_REFUSED, code, err->text, strlen(err->text));
+    }
+}
+
 static bool kind_of(const td_link *link, const char *topic, td_link_kind *kind_out)
 {
     static const struct {

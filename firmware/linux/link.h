@@ -26,6 +26,7 @@ typedef enum td_link_kind {
     TD_LINK_BLOCK,
     TD_LINK_RECEIPT,
     TD_LINK_SERVER,
+    TD_LINK_REFUSED, /* the broker did not take what we published; bytes: why */
 } td_link_kind;
 
 typedef struct td_link_event {
@@ -49,6 +50,8 @@ TD_MUST_USE td_code td_link_start(const td_link_options *options, td_link **out,
 /* Disconnects cleanly after at most drain_ms, frees. NULL is fine. */
 void td_link_stop(td_link *link, int64_t drain_ms);
 td_mqtt *td_link_mqtt(const td_link *link);
+/* The `done` of everything that is published, with the link as its context. */
+void td_link_published(void *context, td_code code, const td_err *err);
 /* The next event, to be freed with free(); NULL: none. */
 td_link_event *td_link_take(td_link *link);
 

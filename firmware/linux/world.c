@@ -30,8 +30,12 @@ static int world_send(void *context, tde_uplink kind, const char *topic, const u
     if (world->mqtt == NULL) {
         return TDE_AGAIN;
     }
-    td_mqtt_publication publication = {
-        .topic = topic, .payload = payload, .size = size, .qos = kind == TDE_UP_GET ? 0 : 1};
+    td_mqtt_publication publication = {.topic = topic,
+                                       .payload = payload,
+                                       .size = size,
+                                       .qos = kind == TDE_UP_GET ? 0 : 1,
+                                       .done = world->published,
+                                       .done_context = world->published_context};
     td_code code = td_mqtt_publish(world->mqtt, &publication, &err);
     if (code == TD_LIMIT) {
         td_log_err(TD_LOG_ERROR, "mqtt", topic, &err);

@@ -18,6 +18,8 @@ typedef struct td_world {
     const uint8_t *uplink_key;
     size_t uplink_key_size;
     td_mqtt *mqtt; /* set once there is one; NULL: nothing can be sent */
+    void (*published)(void *context, td_code code, const td_err *err); /* told the fate of each message; may be NULL */
+    void *published_context;
     td_sha256 *parts;
     td_sha256 *running;
 } td_world;

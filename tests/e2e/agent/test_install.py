@@ -176,6 +176,21 @@ def second_agent_and_missing_enrolment_are_refused(stage):
     check(done.returncode == 2 and "did you mean --state" in done.stderr, done)
 
 
+def a_revoked_device_says_so(stage):
+    broker, peer, agent, _ = ready(stage, 1)
+    with open(stage.path("acl"), encoding="ascii") as file:
+        patterns = file.read()
+    with open(stage.path("acl"), "w", encoding="ascii") as file:
+        file.write("user pump-07\ntopic deny #\n\n" + patterns)
+    broker.child.send_signal(signal.SIGHUP)
+    broker.wait_line(lambda line: "Reloading config" in line, "that it reloads")
+    agent.child.send_signal(signal.SIGHUP)  # it says something: its birth
+    agent.wait_line(lambda line: "revoked" in line, "that it was revoked")
+    check(agent.stop() == 0, "the agent stops cleanly")
+    agent = stage.start_agent()
+    agent.wait_line(lambda line: "revoked" in line, "that it was revoked, after a restart too")
+
+
 def systemd_and_signals_are_served(stage):
     import socket
     import subprocess
@@ -212,4 +227,5 @@ if __name__ == "__main__":
     run(version_is_installed_and_proven, no_application_commits_as_unproven, version_that_never_proves_itself_is_rolled_back,
         hostile_directives_change_nothing, tampered_content_and_forged_approval_are_refused, older_security_counter_is_refused,
         a_full_device_says_no_space, kill_at_any_moment_ends_with_the_new_version, broker_down_at_start_and_in_the_middle,
-        second_agent_and_missing_enrolment_are_refused, systemd_and_signals_are_served)
+        second_agent_and_missing_enrolment_are_refused, systemd_and_signals_are_served,
+        a_revoked_device_says_so)

@@ -78,6 +78,8 @@ int td_cli_main(int argc, char **argv);
 /* Of an option: was it given; its (last) value or NULL; its n-th value or NULL. Unknown names are our bug (assert). */
 bool td_cli_has(const td_cli *cli, const char *option);
 const char *td_cli_value(const td_cli *cli, const char *option);
+/* What follows the last '/' of a path. */
+const char *td_cli_base_name(const char *path);
 const char *td_cli_value_at(const td_cli *cli, const char *option, size_t index);
 /* As a number or a duration within limits, or fallback when not given. */
 TD_MUST_USE td_code td_cli_int(const td_cli *cli, const char *option, int64_t minimum, int64_t maximum,

@@ -74,11 +74,19 @@ static void print_inspection(td_cli *cli, const json_t *answer)
     }
 }
 
+/* What is wrong inside of an archive does not know its name. */
+static td_code name_file(const char *path, td_err *err)
+{
+    return strncmp(err->text, path, strlen(path)) == 0 ? err->code : td_wrap(err, "%s", path);
+}
+
 static td_code run_inspect(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
     TD_TRY(td_crypto_setup(err));
-    TD_TRY(td_bundle_inspect_json(cli->arguments[0], &answer, err));
+    if (td_bundle_inspect_json(cli->arguments[0], &answer, err) != TD_OK) {
+        return name_file(cli->arguments[0], err);
+    }
     td_cli_present(cli, answer, print_inspection);
     return TD_OK;
 }
@@ -141,7 +149,9 @@ static td_code run_verify(td_cli *cli, td_err *err)
         TD_TRY(td_file_read(td_cli_value(cli, "publisher"), TRUST_FILE_MAX, &publisher, err));
         trust.publisher_pem = td_str_text(&publisher);
     }
-    TD_TRY(td_bundle_verify(cli->arguments[0], &trust, &report, err));
+    if (td_bundle_verify(cli->arguments[0], &trust, &report, err) != TD_OK) {
+        return name_file(cli->arguments[0], err);
+    }
     td_cli_present(cli, report, print_verdict);
     return TD_OK;
 }

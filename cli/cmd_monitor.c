@@ -10,12 +10,6 @@
 #include "monitor/evaluate.h"
 #include "registry/registry.h"
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
 static td_code run_set(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *spec = NULL;
@@ -26,7 +20,7 @@ static td_code run_set(td_cli *cli, td_err *err)
         return td_fail(err, TD_INVALID, "-f monitor.yaml is needed");
     }
     TD_TRY(td_yaml_read(file, &spec, &lines, err));
-    td_code code = td_monitor_check(spec, base_name(file), lines, err);
+    td_code code = td_monitor_check(spec, td_cli_base_name(file), lines, err);
     td_yaml_lines_done(&lines);
     TD_TRY(code);
     return td_cli_send(cli, "PUT", td_cli_path(cli, "models", cli->arguments[0], "monitor", NULL), json_incref(spec),
@@ -48,6 +42,29 @@ static void print_groups(td_cli *cli, const json_t *answer)
     if (json_array_size(groups) > 0) {
         td_print_title(cli, "Groups (95 % Wilson intervals)");
         td_print_table(cli, columns, groups, "");
+    }
+}
+
+/* Zero, none, ok: nothing to see. */
+static bool is_quiet(const json_t *signal)
+{
+    return strcmp(td_json_text(signal, "severity", ""), "none") == 0 &&
+           strcmp(td_json_text(signal, "state", ""), "ok") == 0 && td_json_number(signal, "value", 1) == 0;
+}
+
+static void print_loud(td_cli *cli, const td_column_spec *columns, const json_t *signals)
+{
+    TD_CLEANUP(td_json_done) json_t *loud = json_array();
+    for (size_t i = 0; i < json_array_size(signals); i++) {
+        if (td_cli_has(cli, "all") || !is_quiet(json_array_get(signals, i))) {
+            (void)json_array_append(loud, json_array_get(signals, i));
+        }
+    }
+    size_t hidden = json_array_size(signals) - json_array_size(loud);
+    td_print_table(cli, columns, loud,
+                   hidden > 0 ? "Every signal is quiet." : "No signals yet: no evaluation window is complete.");
+    if (hidden > 0) {
+        td_print_line(cli, "%zu signals are at zero and not shown (--all shows them).", hidden);
     }
 }
 
@@ -73,7 +90,7 @@ static void print_signals(td_cli *cli, const json_t *answer)
     };
     td_print_fields(cli, fields, answer);
     (void)fputc('\n', cli->out);
-    td_print_table(cli, columns, td_json_list(answer, "signals"), "No signals yet: no window has been evaluated.");
+    print_loud(cli, columns, td_json_list(answer, "signals"));
     print_groups(cli, answer);
 }
 
@@ -125,6 +142,24 @@ static td_code run_alerts(td_cli *cli, td_err *err)
     return td_cli_show(cli, td_cli_query(cli, path, "limit", td_cli_value(cli, "limit")), print_alerts, err);
 }
 
+/* The bins as a table, the rest as it is. */
+static void print_evidence(td_cli *cli, const json_t *evidence)
+{
+    static const td_column_spec columns[] = {{"bin", "BIN", TD_CELL_TEXT},
+                                             {"reference", "REFERENCE", TD_CELL_NUMBER},
+                                             {"current", "NOW", TD_CELL_NUMBER},
+                                             {"psi_contribution", "ADDS TO PSI", TD_CELL_NUMBER},
+                                             {0}};
+    TD_CLEANUP(td_json_done) json_t *rest = json_copy((json_t *)evidence);
+    (void)json_object_del(rest, "bins");
+    td_print_title(cli, "Evidence");
+    print_spec(cli, rest);
+    if (json_array_size(td_json_list(evidence, "bins")) > 0) {
+        (void)fputc('\n', cli->out);
+        td_print_table(cli, columns, td_json_list(evidence, "bins"), "");
+    }
+}
+
 static void print_alert(td_cli *cli, const json_t *alert)
 {
     static const td_column_spec fields[] = {
@@ -146,11 +181,9 @@ static void print_alert(td_cli *cli, const json_t *alert)
         {"started", "started", TD_CELL_TEXT},
         {0},
     };
-    const json_t *evidence = json_object_get(alert, "evidence");
     td_print_fields(cli, fields, alert);
-    if (json_object_size(evidence) > 0) {
-        td_print_title(cli, "Evidence");
-        print_spec(cli, evidence);
+    if (json_object_size(json_object_get(alert, "evidence")) > 0) {
+        print_evidence(cli, json_object_get(alert, "evidence"));
     }
 }
 
@@ -173,6 +206,10 @@ static const td_cli_option set_options[] = {
     {"file", 'f', "SPEC", "monitor.yaml (docs/monitoring.md)", false},
     {0},
 };
+static const td_cli_option show_options[] = {
+    {"all", 0, NULL, "also signals that are at zero", false},
+    {0},
+};
 static const td_cli_option alert_options[] = {
     {"state", 0, "STATE", "open, firing, acknowledged, resolved", false},
     {"model", 0, "MODEL", "only of that model", false},
@@ -188,7 +225,7 @@ const td_cli_command td_cli_monitor_commands[] = {
     {"monitor", "set", "MODEL", 1, 1, "Set what is watched of a model, and within which bounds", NULL,
      "tidemark monitor set pump-anomaly -f monitor.yaml", set_options, run_set},
     {"monitor", "show", "MODEL|VERSION", 1, 1, "Show a version's signals, or a model's settings", NULL,
-     "tidemark monitor show pump-anomaly@champion\ntidemark monitor show pump-anomaly", NULL, run_show},
+     "tidemark monitor show pump-anomaly@champion\ntidemark monitor show pump-anomaly", show_options, run_show},
     {"alert", "list", "", 0, 0, "List alerts, newest first", NULL, "tidemark alert list --state open", alert_options,
      run_alerts},
     {"alert", "show", "ALERT", 1, 1, "Show an alert with its evidence", NULL, "tidemark alert show al-1", NULL,

@@ -11,12 +11,6 @@
 
 typedef td_code (*checker)(const json_t *spec, const char *name, const td_yaml_lines *lines, td_err *err);
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
 /* Reads -f, checks it here (with line numbers), sends it. Only admins define commands: without a token the admin socket
  * is used. */
 static td_code set_spec(td_cli *cli, const char *collection, checker check, td_err *err)
@@ -28,7 +22,7 @@ static td_code set_spec(td_cli *cli, const char *collection, checker check, td_e
         return td_fail(err, TD_INVALID, "-f FILE is needed");
     }
     TD_TRY(td_yaml_read(file, &spec, &lines, err));
-    td_code code = check(spec, base_name(file), lines, err);
+    td_code code = check(spec, td_cli_base_name(file), lines, err);
     td_yaml_lines_done(&lines);
     TD_TRY(code);
     td_cli_prefer_socket(cli);

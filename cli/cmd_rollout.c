@@ -43,9 +43,9 @@ static void print_rollout(td_cli *cli, const json_t *rollout)
         {0},
     };
     static const td_column_spec waves[] = {
-        {"number", "WAVE", TD_CELL_NUMBER},    {"share", "SHARE", TD_CELL_TEXT},
+        {"number", "WAVE", TD_CELL_NUMBER},    {"share", "SHARE", TD_CELL_SHARE},
         {"state", "STATE", TD_CELL_STATE},     {"devices", "DEVICES", TD_CELL_NUMBER},
-        {"committed", "DONE", TD_CELL_NUMBER}, {"in_progress", "AT WORK", TD_CELL_NUMBER},
+        {"committed", "DONE", TD_CELL_NUMBER}, {"working", "AT WORK", TD_CELL_NUMBER},
         {"failed", "FAILED", TD_CELL_NUMBER},  {"unreached", "UNREACHED", TD_CELL_NUMBER},
         {"why", "WHY", TD_CELL_TEXT},          {0},
     };
@@ -219,25 +219,39 @@ static td_code add_probation(td_cli *cli, json_t *spec, td_err *err)
     return TD_OK;
 }
 
-/* A spec file's keys are those of the API; flags win. */
-static td_code make_spec(td_cli *cli, json_t **out, td_err *err)
+static void add_target(const td_cli *cli, json_t *spec)
 {
-    TD_CLEANUP(td_json_done) json_t *spec = NULL;
-    const char *text;
-    if (td_cli_value(cli, "file") != NULL) {
-        TD_TRY(td_yaml_read(td_cli_value(cli, "file"), &spec, NULL, err));
-    } else {
-        spec = json_object();
-    }
-    if (!json_is_object(spec)) {
-        return td_fail(err, TD_INVALID, "%s: expected a mapping", td_cli_value(cli, "file"));
-    }
     if (cli->argument_count > 0) {
         (void)json_object_set_new(spec, "model_version", json_string(cli->arguments[0]));
     }
     if (td_cli_value(cli, "to") != NULL) {
         (void)json_object_set_new(spec, "to", json_string(td_cli_value(cli, "to")));
     }
+}
+
+/* A spec file's keys are those of the API. It is checked here, while its lines are known. */
+static td_code read_spec(td_cli *cli, json_t **out, td_err *err)
+{
+    const char *file = td_cli_value(cli, "file");
+    td_yaml_lines *lines = NULL;
+    if (file == NULL) {
+        *out = json_object();
+        add_target(cli, *out);
+        return td_cli_need(*out, err);
+    }
+    TD_TRY(td_yaml_read(file, out, &lines, err));
+    add_target(cli, *out);
+    td_code code = td_rollout_check_spec(*out, td_cli_base_name(file), lines, err);
+    td_yaml_lines_done(&lines);
+    return code;
+}
+
+/* Flags win over the file. */
+static td_code make_spec(td_cli *cli, json_t **out, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *spec = NULL;
+    const char *text;
+    TD_TRY(read_spec(cli, &spec, err));
     if (td_json_text(spec, "model_version", NULL) == NULL || td_json_text(spec, "to", NULL) == NULL) {
         return td_fail(err, TD_INVALID, "say which version and which devices: tidemark rollout create pump/3 --to all");
     }

@@ -15,12 +15,6 @@
 #define HEADER_MAX ((size_t)1024 * 1024)
 #define METRICS_MAX ((size_t)1024 * 1024)
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
 /* ---- the spec ---- */
 
 /* Paths in model.yaml are relative to it. */
@@ -59,7 +53,7 @@ static td_code read_spec(td_cli *cli, json_t **out, td_err *err)
         return td_cli_need(*out, err);
     }
     TD_TRY(td_yaml_read(path, &spec, &lines, err));
-    td_code code = td_spec_check(spec, base_name(path), lines, err);
+    td_code code = td_spec_check(spec, td_cli_base_name(path), lines, err);
     td_yaml_lines_done(&lines);
     if (code == TD_OK) {
         code = anchor_all(cli, spec, path, err);
@@ -258,6 +252,18 @@ static td_code column_flags(td_cli *cli, json_t *columns, td_err *err)
                                                                                          : td_cli_need(NULL, err);
 }
 
+/* --columns YAML: checked here, while its lines are known. */
+static td_code read_columns(const char *path, json_t *baseline, td_err *err)
+{
+    json_t *columns = NULL;
+    td_yaml_lines *lines = NULL;
+    TD_TRY(td_yaml_read(path, &columns, &lines, err));
+    td_code code = td_baseline_check_columns(columns, td_cli_base_name(path), lines, err);
+    td_yaml_lines_done(&lines);
+    (void)json_object_set_new(baseline, "columns", columns);
+    return code;
+}
+
 static td_code add_baseline(td_cli *cli, json_t *spec, td_err *err)
 {
     const char *path = td_cli_value(cli, "baseline");
@@ -270,19 +276,17 @@ static td_code add_baseline(td_cli *cli, json_t *spec, td_err *err)
         (void)json_object_set_new(baseline, "path", json_string(path));
     }
     path = td_json_text(baseline, "path", "");
-    json_t *columns = NULL;
     if (td_cli_value(cli, "columns") != NULL) {
-        TD_TRY(td_yaml_read(td_cli_value(cli, "columns"), &columns, NULL, err));
-        (void)json_object_set_new(baseline, "columns", columns);
+        TD_TRY(read_columns(td_cli_value(cli, "columns"), baseline, err));
     }
-    columns = ensure(baseline, "columns", json_object());
+    json_t *columns = ensure(baseline, "columns", json_object());
     if (line == NULL || !json_is_object(columns)) {
         return td_fail(err, TD_INVALID, "the columns of %s: expected a mapping", path);
     }
     TD_TRY(column_flags(cli, columns, err));
     TD_TRY(first_line(path, line, HEADER_MAX, err));
     TD_TRY(td_spec_guess_columns(line, columns, err));
-    return td_baseline_check_columns(columns, "columns", err);
+    return td_baseline_check_columns(columns, "columns", NULL, err);
 }
 
 /* ---- files up, request out ---- */
@@ -305,7 +309,7 @@ static td_code upload_files(td_cli *cli, const json_t *spec, json_t *body, td_er
         char digest[7 + TD_DIGEST_TEXT];
         const json_t *item = json_array_get(list, i);
         const char *path = td_json_text(item, "path", "");
-        const char *name = td_json_text(item, "name", base_name(path));
+        const char *name = td_json_text(item, "name", td_cli_base_name(path));
         TD_TRY(td_check_file_name(name, strlen(name), err));
         TD_TRY(upload(cli, path, digest, err));
         json_t *entry =
@@ -326,7 +330,7 @@ static td_code upload_baseline(td_cli *cli, const json_t *spec, json_t *body, td
     }
     const char *path = td_json_text(baseline, "path", "");
     TD_TRY(upload(cli, path, digest, err));
-    json_t *entry = json_pack("{s:s, s:s, s:O}", "digest", digest, "name", base_name(path), "columns",
+    json_t *entry = json_pack("{s:s, s:s, s:O}", "digest", digest, "name", td_cli_base_name(path), "columns",
                               json_object_get(baseline, "columns"));
     return entry != NULL && json_object_set_new(body, "baseline_csv", entry) == 0 ? TD_OK : td_cli_need(NULL, err);
 }

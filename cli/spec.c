@@ -84,7 +84,7 @@ td_code td_spec_check(const json_t *spec, const char *name, const td_yaml_lines 
     TD_TRY(td_json_check(spec, spec_fields, name, lines, err));
     TD_TRY(check_metrics(json_object_get(spec, "metrics"), name, lines, err));
     const json_t *columns = json_object_get(json_object_get(spec, "baseline"), "columns");
-    return columns == NULL ? TD_OK : td_baseline_check_columns(columns, name, err);
+    return columns == NULL ? TD_OK : td_baseline_check_columns(columns, name, lines, err);
 }
 
 /* Is `name` one of the comma-separated cells of the header? */

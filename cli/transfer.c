@@ -86,7 +86,7 @@ static size_t write_file(char *data, size_t size, size_t count, void *context)
     return size * count;
 }
 
-static const char *base_name(const char *path)
+const char *td_cli_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
@@ -120,7 +120,7 @@ td_code td_cli_upload(td_cli *cli, const char *file, uint8_t digest_out[TD_DIGES
         return td_fail(err, TD_INVALID, "%s is not a regular file", file);
     }
     TD_TRY(td_sha256_new(&hash, err));
-    transfer t = {.fd = fd, .hash = hash, .title = base_name(file), .up = true};
+    transfer t = {.fd = fd, .hash = hash, .title = td_cli_base_name(file), .up = true};
     td_cli__exchange x = {.method = "POST",
                           .path = td_cli_path(cli, "uploads", NULL),
                           .content_type = "application/octet-stream",
@@ -173,7 +173,7 @@ td_code td_cli_download(td_cli *cli, const char *path, const char *file, const u
     if (fd < 0) {
         return td_fail_errno(err, errno, "%s", temporary);
     }
-    transfer t = {.fd = fd, .hash = hash, .title = base_name(file)};
+    transfer t = {.fd = fd, .hash = hash, .title = td_cli_base_name(file)};
     td_cli__exchange x = {
         .method = "GET", .path = path, .write = write_file, .write_context = &t, .answer_max = 1 << 20};
     if (cli->progress) {

@@ -156,11 +156,16 @@ static td_code read_duration(const json_t *spec, const char *key, const char *fa
     return TD_OK;
 }
 
+td_code td_rollout_check_spec(const json_t *spec, const char *name, const td_yaml_lines *lines, td_err *err)
+{
+    return td_json_check(spec, spec_fields, name, lines, err);
+}
+
 td_code td_plan__read(const json_t *spec, td_plan *out, td_err *err)
 {
     static const int64_t day = 24 * 3600 * (int64_t)1000;
     int64_t window_ms = 0;
-    TD_TRY(td_json_check(spec, spec_fields, "rollout", NULL, err));
+    TD_TRY(td_rollout_check_spec(spec, "rollout", NULL, err));
     td_plan plan = {.success = td_json_number(spec, "success", 0.9),
                     .failed_share = 0.1,
                     .failed_count = -1,

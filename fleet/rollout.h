@@ -38,6 +38,9 @@
  */
 TD_MUST_USE td_code td_rollout_create(td_db *db, const td_actor *actor, const char *project, const json_t *spec,
                                       char id_out[TD_ROLLOUT_ID_TEXT], td_err *err);
+/* The form only (unknown keys, types); messages begin with `name`, and the line if `lines` are given. INVALID. */
+TD_MUST_USE td_code td_rollout_check_spec(const json_t *spec, const char *name, const td_yaml_lines *lines,
+                                          td_err *err);
 /* What would happen: {"devices":n,"waves":[n,…]}; the same errors, nothing written. */
 TD_MUST_USE td_code td_rollout_preview_json(td_db *db, const char *project, const json_t *spec, json_t **out,
                                             td_err *err);

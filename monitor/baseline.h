@@ -49,8 +49,10 @@ td_csv_source td_csv_source_fd(int *fd_storage, const char *name);
  *    "decision_threshold": 0.5
  *    "positive_class": "fault"                default: the last class when there are two
  *
- * Checks the form only (unknown keys, types). INVALID. */
-TD_MUST_USE td_code td_baseline_check_columns(const json_t *columns, const char *name, td_err *err);
+ * Checks the form only (unknown keys, types); messages begin with `name`, and the line if `lines` are given (NULL:
+ * none). INVALID. */
+TD_MUST_USE td_code td_baseline_check_columns(const json_t *columns, const char *name, const td_yaml_lines *lines,
+                                              td_err *err);
 
 typedef struct td_baseline {
     td_str bytes;                         /* the Baseline message */

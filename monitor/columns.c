@@ -42,14 +42,14 @@ static const td_json_field feature_fields[] = {
     {.name = NULL},
 };
 
-td_code td_baseline_check_columns(const json_t *columns, const char *name, td_err *err)
+td_code td_baseline_check_columns(const json_t *columns, const char *name, const td_yaml_lines *lines, td_err *err)
 {
-    TD_TRY(td_json_check(columns, spec_fields, name, NULL, err));
+    TD_TRY(td_json_check(columns, spec_fields, name, lines, err));
     const json_t *features = json_object_get(columns, "features");
     for (size_t i = 0; i < json_array_size(features); i++) {
         const json_t *feature = json_array_get(features, i);
         if (!json_is_string(feature)) {
-            TD_TRY(td_json_check(feature, feature_fields, name, NULL, err));
+            TD_TRY(td_json_check(feature, feature_fields, name, lines, err));
         }
     }
     return TD_OK;
@@ -232,7 +232,7 @@ static td_code find_roles(const td_csv *csv, td_plan *plan, roles *r, td_err *er
 
 td_code td_plan_make(td_csv *csv, const json_t *spec, td_plan *plan, td_err *err)
 {
-    TD_TRY(td_baseline_check_columns(spec, "columns", err));
+    TD_TRY(td_baseline_check_columns(spec, "columns", NULL, err));
     bool row;
     TD_TRY(td_csv_next(csv, &row, err));
     if (!row) {

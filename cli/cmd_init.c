@@ -170,7 +170,8 @@ static const td_cli_option init_options[] = {
 static const td_cli_option serve_options[] = {
     {"set", 0, "KEY=VALUE", "a setting, over file and environment", true},
     {"auto-approve-by-gate", 0, "USER",
-     "profile demo only: that approver's key signs a retrained version when its gate has passed; off by default", false},
+     "profile demo only: that approver's key signs a retrained version when its gate has passed; off by default",
+     false},
     {"dump-config", 0, NULL, "print every setting with its value and origin, and end", false},
     {"log-json", 0, NULL, "log lines as JSON", false},
     {"verbose", 'v', NULL, "log more", false},

@@ -5,8 +5,12 @@
  */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+
+/* Whoever read our output had enough (`tidemark … | head`): as if SIGPIPE had ended us, without a word. */
+#define EXIT_UNREAD 141
 
 /* Problems go to standard error; with --json as an object, so that programs can read them. */
 static void print_problem(const td_cli *cli, td_code code, const td_err *err)
@@ -28,17 +32,21 @@ int td_cli_main(int argc, char **argv)
 {
     td_cli cli = {.out = stdout};
     td_err err = {0};
-    (void)signal(SIGPIPE, SIG_IGN); /* a closed pager is an error of writing, below */
+    (void)signal(SIGPIPE, SIG_IGN); /* sockets and pipes that close are errors of writing */
     td_code code = td_cli_parse(&cli, argc, argv, &err);
     if (code == TD_OK && cli.command != NULL) {
         code = cli.command->run(&cli, &err);
     }
-    if (fflush(stdout) != 0 && code == TD_OK) {
+    bool unread = (fflush(stdout) != 0 || ferror(stdout) != 0) && errno == EPIPE;
+    if (ferror(stdout) != 0 && !unread && code == TD_OK) {
         code = td_fail(&err, TD_IO, "standard output: cannot be written");
     }
     if (code != TD_OK) {
         print_problem(&cli, code, &err);
     }
     td_cli_done(&cli);
+    if (code == TD_OK && unread) {
+        return EXIT_UNREAD;
+    }
     return td_code_lookup(code)->exit_code;
 }

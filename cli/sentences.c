@@ -42,7 +42,7 @@ static const struct sentence {
     {"revert.rollout", "{a} reverted {o}", TD_TINT_BAD},
     {"finish.rollout", "{o} is finished", TD_TINT_GOOD},
     {"issue.directive", NULL, TD_TINT_FAINT},
-    {"report.install", "{a} reported on {o}", TD_TINT_FAINT},
+    {"report.install", "{o} reported", TD_TINT_FAINT},
     {"configure.monitor", "{a} set the monitor of {o}", TD_TINT_NONE},
     {"fire.alert", "ALERT {o}", TD_TINT_BAD},
     {"acknowledge.alert", "{a} took charge of {o}", TD_TINT_WARN},
@@ -83,12 +83,17 @@ static void add_facts(td_str *out, const json_t *record)
     static const char *const keys[] = {"role",          "state", "signal",  "feature", "metric", "value", "version",
                                        "model_version", "to",    "verdict", "passed",  "wave",   "result"};
     const json_t *facts = td_json_at(record, "after.facts");
+    size_t said = out->size;
     bool first = true;
     for (size_t i = 0; i < TD_COUNT_OF(keys); i++) {
         const json_t *value = json_object_get(facts, keys[i]);
         if (value == NULL || json_is_null(value) || json_is_object(value) || json_is_array(value) ||
             (json_is_string(value) && json_string_length(value) == 0)) {
             continue;
+        }
+        const char *text = json_string_value(value);
+        if (text != NULL && strstr(td_str_text(out), text) != NULL && out->size == said) {
+            continue; /* the sentence has it already: "r-1 is finished" */
         }
         td_str_add(out, first ? " (" : ", ");
         if (json_is_boolean(value) || json_is_integer(value)) {

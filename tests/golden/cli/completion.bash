@@ -27,7 +27,7 @@ _tidemark() {
   esac
   case "$noun $verb" in
     "init "*) options=" --profile --host" ;;
-    "serve "*) options=" --set --dump-config --log-json --verbose" ;;
+    "serve "*) options=" --set --auto-approve-by-gate --dump-config --log-json --verbose" ;;
     "profile show") options="" ;;
     "profile raise") options=" --keys-to --reason" ;;
     "status "*) options="" ;;
@@ -62,7 +62,7 @@ _tidemark() {
     "rollout abort") options=" --reason" ;;
     "rollout revert") options=" --reason" ;;
     "monitor set") options=" --file" ;;
-    "monitor show") options="" ;;
+    "monitor show") options=" --all" ;;
     "alert list") options=" --state --model --limit" ;;
     "alert show") options="" ;;
     "alert ack") options=" --reason" ;;

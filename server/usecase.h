@@ -76,7 +76,8 @@ TD_MUST_USE td_code td_export_version(const td_case *work, const td_version *ver
 
 /* At start: INVALID if the setting names an approver outside profile demo, or one without a key in the workspace. */
 TD_MUST_USE td_code td_auto_approve_check(const td_server *server, td_err *err);
-/* Signs and approves a submitted version in the name of the configured approver; does nothing when none is configured. */
+/* Signs and approves a submitted version in the name of the configured approver; does nothing when none is configured.
+ */
 TD_MUST_USE td_code td_auto_approve(const td_case *work, const char *reference, const char *run, td_err *err);
 
 /* ---- the model card (card.c) ---- */

@@ -1,10 +1,9 @@
 /*
  * usecase_auto_approve.c: `retraining.auto_approve_by_gate`: the gate's verdict stands in for a person's look.
  *
- * Off by default, and only in profile demo, where approvers' keys lie in the workspace anyway: the named approver's own key
- * signs, through the ordinary approval, so that role, four-eyes and every check on the devices hold as ever. What it is
- * worth is what the gate is worth.
- * SPDX-License-Identifier: Apache-2.0
+ * Off by default, and only in profile demo, where approvers' keys lie in the workspace anyway: the named approver's own
+ * key signs, through the ordinary approval, so that role, four-eyes and every check on the devices hold as ever. What
+ * it is worth is what the gate is worth. SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
 #include "registry/manifest.h"
@@ -31,7 +30,8 @@ td_code td_auto_approve_check(const td_server *server, td_err *err)
         return TD_OK;
     }
     if (strcmp(server->profile, "demo") != 0) {
-        return td_fail(err, TD_INVALID, SETTING " is for profile demo only; in profile %s an approver signs on his own machine",
+        return td_fail(err, TD_INVALID,
+                       SETTING " is for profile demo only; in profile %s an approver signs on his own machine",
                        server->profile);
     }
     if (strchr(user, '/') != NULL || user[0] == '.') {

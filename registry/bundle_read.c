@@ -8,6 +8,7 @@
 #include "registry/bundle_read.h"
 
 #include "core/base/fs.h"
+#include "registry/hasher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@ void td_bundle__contents_free(td_bundle__contents **contents_in)
     for (size_t i = 0; i < contents->attest_count; i++) {
         td_str_done(&contents->attests[i].data);
     }
+    td_hasher_free(&contents->hasher);
     td_str_done(&contents->manifest_bytes);
     td_str_done(&contents->lineage);
     td_str_done(&contents->card);
@@ -122,19 +124,18 @@ static td_str *kept(td_bundle__contents *contents, const td_manifest_file *file)
     return strcmp(file->name, "meta/card.md") == 0 ? &contents->card : NULL;
 }
 
-static td_code hash_file(td_tar_reader *tar, td_str *keep, uint8_t digest_out[TD_DIGEST_SIZE], td_err *err)
+static td_code hash_file(td_tar_reader *tar, td_hasher *hash, td_str *keep, uint8_t digest_out[TD_DIGEST_SIZE],
+                         td_err *err)
 {
-    TD_CLEANUP(td_sha256_free) td_sha256 *hash = NULL;
-    TD_TRY(td_sha256_new(&hash, err));
     for (;;) {
         const void *data;
         size_t size;
         TD_TRY(td_tar_read(tar, &data, &size, err));
         if (size == 0) {
-            td_sha256_final(hash, digest_out);
+            td_hasher_final(hash, digest_out);
             return TD_OK;
         }
-        td_sha256_update(hash, data, size);
+        td_hasher_update(hash, data, size);
         if (keep != NULL) {
             td_str_append(keep, data, size);
         }
@@ -159,7 +160,7 @@ static td_code read_file(td_tar_reader *tar, const char *name, uint64_t size, td
                        (unsigned long long)file->size);
     }
     uint8_t digest[TD_DIGEST_SIZE];
-    TD_TRY(hash_file(tar, kept(contents, file), digest, err));
+    TD_TRY(hash_file(tar, contents->hasher, kept(contents, file), digest, err));
     if (memcmp(digest, file->digest, sizeof digest) != 0) {
         return td_fail(err, TD_CORRUPT, "archive entry \"%s\" was changed: its digest is not the one in the manifest",
                        name);
@@ -327,6 +328,7 @@ td_code td_bundle__read(const char *path, td_bundle__trust_fn trust, void *conte
         return td_fail(err, TD_NOMEM, "no memory to read a bundle");
     }
     source->fd = -1;
+    TD_TRY(td_hasher_new(&contents->hasher, err));
     TD_TRY(open_file(path, source, &zstd, err));
     if (zstd) {
         TD_TRY(trust(context, contents, err));

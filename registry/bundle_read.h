@@ -6,11 +6,13 @@
 #ifndef TD_REGISTRY_BUNDLE_READ_H
 #define TD_REGISTRY_BUNDLE_READ_H
 
+#include "registry/hasher.h"
 #include "registry/tar.h"
 
 /* Everything that was read. */
 typedef struct td_bundle__contents {
     td_arena arena;
+    td_hasher *hasher;
     td_str manifest_bytes; /* the signed ones if known beforehand, else the bundle's own manifest.pb */
     bool manifest_known;
     td_manifest manifest;

@@ -9,6 +9,7 @@
 #include "registry/tar.h"
 
 #include "core/base/fs.h"
+#include "registry/hasher.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -23,7 +24,7 @@
 struct td_tar_writer {
     struct archive *tar;
     struct archive *zstd; /* NULL: plain */
-    td_sha256 *hash;
+    td_hasher *hash;      /* of the tar, before compression */
     uint64_t tar_size;
     td_sink_fn sink;
     void *context;
@@ -47,7 +48,7 @@ static la_ssize_t to_sink(struct archive *archive, void *context, const void *da
 static la_ssize_t to_zstd(struct archive *archive, void *context, const void *data, size_t size)
 {
     td_tar_writer *writer = context;
-    td_sha256_update(writer->hash, data, size);
+    td_hasher_update(writer->hash, data, size);
     writer->tar_size += size;
     if (archive_write_data(writer->zstd, data, size) != (la_ssize_t)size) {
         archive_set_error(archive, EIO, "%s", archive_error_string(writer->zstd));
@@ -110,7 +111,7 @@ td_code td_tar_writer_new(int level, td_sink_fn sink, void *context, td_tar_writ
     writer->sink = sink;
     writer->context = context;
     if (level > 0) {
-        TD_TRY(td_sha256_new(&writer->hash, err));
+        TD_TRY(td_hasher_new(&writer->hash, err));
         TD_TRY(open_zstd(writer, level, err));
     }
     writer->tar = archive_write_new();
@@ -204,7 +205,7 @@ td_code td_tar_finish(td_tar_writer *writer, uint8_t *tar_digest_out, uint64_t *
         return failed(writer, writer->zstd, err);
     }
     if (tar_digest_out != NULL && writer->hash != NULL) {
-        td_sha256_final(writer->hash, tar_digest_out);
+        td_hasher_final(writer->hash, tar_digest_out);
     }
     if (tar_size_out != NULL) {
         *tar_size_out = writer->tar_size;
@@ -218,7 +219,7 @@ void td_tar_writer_free(td_tar_writer **writer)
         (*writer)->dropped = true; /* what is not finished is not flushed into the sink */
         (void)archive_write_free((*writer)->tar);
         (void)archive_write_free((*writer)->zstd);
-        td_sha256_free(&(*writer)->hash);
+        td_hasher_free(&(*writer)->hash);
         free(*writer);
         *writer = NULL;
     }

@@ -4,6 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 import base64
 import hashlib
+import hmac
 import os
 
 import harness
@@ -15,6 +16,12 @@ def secret_of(code):
     text = code.replace("-", "")
     raw = base64.b32decode(text + "=" * (-len(text) % 8))
     return raw[:10], raw[10:26]
+
+
+def sealed(grant, topic, message):
+    """An uplink as a device sends it: the message and its MAC."""
+    key = bytes.fromhex(grant.json["uplink_key"])
+    return message + hmac.new(key, topic.encode() + b"\0" + message, hashlib.sha256).digest()[:16]
 
 
 class Enrolment(harness.ServerTest):
@@ -71,10 +78,11 @@ class Enrolment(harness.ServerTest):
         two.subscribe("tm/v1/+/up/#")
         two.subscribe("#")
         two.subscribe("$SYS/#")
-        one.publish("tm/v1/pump-01/up/report", b"mine")
+        one.publish("tm/v1/pump-01/up/report", b"without a MAC")
+        one.publish("tm/v1/pump-01/up/report", sealed(answer, "tm/v1/pump-01/up/report", b"\x08\x01\x10\x01"))
         one.publish("tm/v1/pump-03/up/report", b"not mine")
         two.publish("tm/v1/pump-01/down/directive", b"forged")
-        self.assertEqual([topic for topic, _ in one.messages(1)], [])
+        self.assertEqual([topic for topic, _ in one.messages(1)], ["tm/v1/pump-01/down/receipt"])
         self.assertEqual([topic for topic, _ in two.messages(1) if topic != "tm/v1/_/server"], [])
         harness.wait_for("the report without a MAC to be dropped", lambda: sum(self.broker()["dropped"].values()) == 1)
         one.close()
@@ -120,6 +128,8 @@ class Enrolment(harness.ServerTest):
         code, = self.codes(count=1)
         answer = self.enrol(code, "pump-11")
         client = harness.wait_for("the broker", lambda: self.try_connect("pump-11", answer))
+        client.subscribe("tm/v1/_/server")
+        harness.wait_for("the server to say hello", lambda: client.messages(0.5))
         self.check(self.server.call("POST", "/api/v1/devices/pump-11/revoke", {}), 400, "invalid", field="reason")
         done = self.server.call("POST", "/api/v1/devices/pump-11/revoke", {"reason": "stolen"})
         self.assertEqual(done.status, 200, done)

@@ -185,7 +185,7 @@ static td_code list_due(td_db *db, due *out, size_t room, size_t *count_out, td_
         db,
         "SELECT device_id, sequence, rollout, cancel FROM directive "
         "WHERE newest = 1 AND acknowledged_ms IS NULL AND not_after_ms < :soon "
-        "UNION SELECT d.device_id, o.sequence, o.rollout, o.cancel FROM device d JOIN directive o "
+        "UNION SELECT d.device_id, o.sequence, o.rollout, o.cancel FROM device d CROSS JOIN directive o "
         "  ON o.device_id = d.device_id AND o.newest = 1 AND o.acknowledged_ms IS NULL WHERE d.nonce <> 0 LIMIT :room",
         &stmt, err));
     td_bind_int(stmt, ":soon", td_db_now_ms(db) + TD_DIRECTIVE_RENEW_MS);

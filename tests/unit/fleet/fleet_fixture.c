@@ -196,8 +196,7 @@ uint64_t send_report(fleet *self, device *d, int state, int reason, const uint8_
     return settled;
 }
 
-/* The newest directive, if its director's signature is good and it is for this device. */
-static bool newest_directive(fleet *self, device *d, tidemark_Directive *out)
+bool newest_directive(fleet *self, device *d, tidemark_Directive *out)
 {
     td_err err = {0};
     td_stmt *stmt;

@@ -62,6 +62,9 @@ device *named(fleet *self, const char *name);
 void send_birth(fleet *self, device *d);
 /* Sends a report and returns what is settled then. */
 uint64_t send_report(fleet *self, device *d, int state, int reason, const uint8_t *digest);
+/* The newest directive if the device has not seen it; its director's signature must be good and it must be for this
+ * device. */
+bool newest_directive(fleet *self, device *d, tidemark_Directive *out);
 /* Every device that is not OFFLINE looks at its newest directive and acts. */
 void devices_act(fleet *self);
 /* A tick of the server, then the devices, `times` times, a second each. */

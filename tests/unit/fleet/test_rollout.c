@@ -399,6 +399,32 @@ static void rollout__expiring_directives_are_renewed(void **state)
     assert_string_equal(part_of(self, id, "oslo-01"), "committed");
 }
 
+static void rollout__a_device_without_a_clock_gets_its_nonce(void **state)
+{
+    fleet *self = *state;
+    td_err err = {0};
+    make_approved(self->f, "pump", "weights one");
+    enrol(self, "oslo", 2, "oslo");
+    self->devices[0].does = OFFLINE;
+    self->devices[1].does = OFFLINE;
+    const char *id = roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"all\"}");
+    tick(self);
+    tidemark_Birth birth = tidemark_Birth_init_zero;
+    snprintf(birth.device, sizeof birth.device, "%s", self->devices[0].name);
+    birth.boot_id = 8;
+    birth.nonce = UINT64_MAX - 5;
+    must(td_fleet_birth(self->f->db, self->devices[0].id, &birth, &err), &err);
+    tick(self);
+    tick(self); /* once a birth, not for ever */
+    assert_int_equal(count_records(self->f, "issue.directive"), 3);
+    tidemark_Directive directive;
+    assert_true(newest_directive(self, &self->devices[0], &directive));
+    assert_true(directive.nonce == UINT64_MAX - 5 && directive.sequence == 2);
+    self->devices[0].does = OBEYS;
+    live(self, 2);
+    assert_string_equal(part_of(self, id, "oslo-01"), "committed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +446,7 @@ int main(void)
         FLEET_CASE(rollout__refuses_what_it_must),
         FLEET_CASE(rollout__a_newer_one_supersedes_one_that_only_waits),
         FLEET_CASE(rollout__expiring_directives_are_renewed),
+        FLEET_CASE(rollout__a_device_without_a_clock_gets_its_nonce),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,26 +2,23 @@
  * bench_ingest.c: windows a second from the decoded queue into SQLite, beside raw inserts of rows of the same size.
  *
  * 1,000 devices, 20 numeric features, 200 observations a window; batches as the server's writer makes them
- * (synchronous=FULL). Prints JSON: windows_per_second, raw_rows_per_second, ratio, decode_per_second, bytes.
+ * (synchronous=FULL). Rows as tests/bench/bench.py wants them.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
-#include "firmware/edge/window.h"
 #include "lineage/lineage.h"
-#include "monitor/baseline.h"
 #include "monitor/windows.h"
+#include "tests/bench/monitor/sample.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define FEATURES 20
 #define DEVICES 1000
 #define BATCH 500
 #define WINDOWS 40000
-#define ROUNDS 3
+#define ROUNDS 5
 
 extern const td_migration td_audit_migrations[];
 
@@ -42,88 +39,22 @@ static double seconds(void)
     return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
 }
 
-static double uniform(void)
+/* Each device's own sequence in windows of a few hundred different contents, decoded as the ingest thread does. */
+static void make_windows(sample *made, td_window **windows, double *decode_rate, size_t *bytes_out)
 {
-    static uint64_t state = 7;
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return ((double)(state >> 11) + 0.5) * 0x1p-53;
-}
-
-typedef struct text_source {
-    td_str text;
-    size_t at;
-} text_source;
-
-static long read_text(void *context, void *out, size_t room)
-{
-    text_source *source = context;
-    size_t left = source->text.size - source->at, size = left < room ? left : room;
-    memcpy(out, source->text.data + source->at, size);
-    source->at += size;
-    return (long)size;
-}
-
-static int rewind_text(void *context)
-{
-    ((text_source *)context)->at = 0;
-    return 0;
-}
-
-static void make_baseline(td_baseline *out)
-{
-    text_source source = {.at = 0};
-    for (int f = 0; f < FEATURES; f++) {
-        td_str_addf(&source.text, "f%d,", f);
-    }
-    td_str_add(&source.text, "prediction\n");
-    for (int i = 0; i < 2000; i++) {
-        for (int f = 0; f < FEATURES; f++) {
-            td_str_addf(&source.text, "%.5f,", uniform());
-        }
-        td_str_addf(&source.text, "%d\n", i % 3 == 0);
-    }
-    td_csv_source csv = {read_text, rewind_text, &source, "bench.csv"};
-    json_t *columns = json_pack("{s:s}", "prediction", "prediction");
-    must(td_baseline_build(&csv, columns, out, &failure));
-    json_decref(columns);
-    td_str_done(&source.text);
-}
-
-typedef struct encoded {
-    uint8_t bytes[4096];
-    size_t size;
-} encoded;
-
-/* A few hundred different windows; each device's own sequence is patched in by decoding a fresh head. */
-static void make_windows(const td_baseline *baseline, td_window **windows, double *decode_rate, size_t *bytes_out)
-{
-    const uint8_t *bytes = (const uint8_t *)baseline->bytes.data;
-    size_t need = 0;
-    tde_bins bins;
-    if (tde_bins_measure(bytes, baseline->bytes.size, &need) != 0) {
-        exit(1);
-    }
-    void *memory = malloc(need);
+    typedef struct encoded {
+        uint8_t bytes[SAMPLE_WINDOW_MAX];
+        size_t size;
+    } encoded;
     encoded *all = calloc(WINDOWS, sizeof *all);
-    if (memory == NULL || all == NULL || tde_bins_init(&bins, bytes, baseline->bytes.size, memory, need) != 0) {
+    if (all == NULL) {
         exit(1);
     }
-    uint8_t manifest[32] = {1};
     for (int i = 0; i < WINDOWS; i++) {
         if (i % 100 == 0) {
-            tde_bins_reset(&bins);
-            for (int n = 0; n < 200; n++) {
-                float values[FEATURES];
-                for (int f = 0; f < FEATURES; f++) {
-                    values[f] = (float)uniform();
-                }
-                tde_observation o = {values, FEATURES, (float)(n % 3 == 0), NAN, -1, 0, 100};
-                (void)tde_observe(&bins, &o);
-            }
+            sample_refill(made);
         }
-        tde_window_head head = {
-            (uint64_t)(i / DEVICES) + 1, 1, 5, manifest, baseline->edges_digest, 0, 60000, 0, "bench"};
-        (void)tde_window_encode(&bins, &head, all[i].bytes, sizeof all[i].bytes, &all[i].size);
+        must(sample_encode(made, (uint64_t)(i / DEVICES) + 1, 0, all[i].bytes, &all[i].size, &failure));
     }
     double before = seconds();
     for (int i = 0; i < WINDOWS; i++) {
@@ -132,7 +63,6 @@ static void make_windows(const td_baseline *baseline, td_window **windows, doubl
     *decode_rate = WINDOWS / (seconds() - before);
     *bytes_out = all[0].size;
     free(all);
-    free(memory);
 }
 
 static double ingest(td_db *db, td_window **windows)
@@ -202,8 +132,7 @@ static void one_round(const td_baseline *baseline, td_window **windows, size_t b
     must(td_db_open(path, TD_DB_WRITE, &td_clock_system, &db, &failure));
     const td_migration *const lists[] = {td_audit_migrations, td_lineage_migrations, td_monitor_migrations, NULL};
     must(td_db_migrate(db, lists, &failure));
-    uint8_t manifest[32] = {1};
-    td_watch watch = {"default", "bench", 1, manifest, baseline->bytes.data, baseline->bytes.size};
+    td_watch watch = {"default", "bench", 1, sample_manifest, baseline->bytes.data, baseline->bytes.size};
     must(td_monitor_watch(db, &watch, &failure));
     *ours = ingest(db, windows);
     *raw = raw_rows(db, bytes);
@@ -211,32 +140,42 @@ static void one_round(const td_baseline *baseline, td_window **windows, size_t b
     must(td_folder_remove(folder, &failure));
 }
 
+static void print_row(const char *what, double figure, const char *reference, double ratio, size_t bytes)
+{
+    printf("{\"bench\":\"ingest: %s\",\"figure\":%.0f,\"unit\":\"windows/s\"", what, figure);
+    if (reference != NULL) {
+        printf(",\"reference\":\"%s\",\"ratio\":%.3f,\"floor\":\">= 20000/s\"", reference, ratio);
+    }
+    printf(",\"note\":\"%zu bytes a window, median of %d\"}\n", bytes, ROUNDS);
+}
+
 int main(void)
 {
     must(td_crypto_setup(&failure));
-    td_baseline baseline = {0};
-    make_baseline(&baseline);
+    sample made = {0};
+    must(sample_make(&made, &failure));
     td_window **windows = calloc(WINDOWS, sizeof *windows);
     double decode = 0, ours[ROUNDS], raw[ROUNDS], ratios[ROUNDS];
     size_t bytes = 0;
     if (windows == NULL) {
         return 1;
     }
-    make_windows(&baseline, windows, &decode, &bytes);
+    make_windows(&made, windows, &decode, &bytes);
     for (int i = 0; i < ROUNDS; i++) {
-        one_round(&baseline, windows, bytes, &ours[i], &raw[i]);
+        one_round(&made.baseline, windows, bytes, &ours[i], &raw[i]);
         ratios[i] = ours[i] / raw[i];
     }
     qsort(ours, ROUNDS, sizeof *ours, compare);
     qsort(raw, ROUNDS, sizeof *raw, compare);
     qsort(ratios, ROUNDS, sizeof *ratios, compare);
-    printf("{\"bench\":\"ingest\",\"windows_per_second\":%.0f,\"raw_rows_per_second\":%.0f,\"ratio\":%.2f,"
-           "\"decode_per_second\":%.0f,\"bytes\":%zu}\n",
-           ours[ROUNDS / 2], raw[ROUNDS / 2], ratios[ROUNDS / 2], decode, bytes);
+    char reference[64];
+    snprintf(reference, sizeof reference, "raw rows of that size: %.0f", raw[ROUNDS / 2]);
+    print_row("decoded queue to SQLite", ours[ROUNDS / 2], reference, ratios[ROUNDS / 2], bytes);
+    print_row("decoding alone", decode, NULL, 0, bytes);
     for (int i = 0; i < WINDOWS; i++) {
         td_window_free(&windows[i]);
     }
     free(windows);
-    td_baseline_done(&baseline);
+    sample_done(&made);
     return 0;
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The same tests with other tools: Clang, mbedTLS 3.6 (Debian 13's), arm64 (cross-compiled, under qemu-user).
+# The same tests with other tools: Clang, the thread sanitizer (and the demo under it), mbedTLS 3.6 (Debian 13's), arm64
+# (cross-compiled, under qemu-user).
 #
 # Foreign packages are fetched with apt into folders of their own under build/matrix; nothing of the system is changed.
-# Usage: tests/matrix/matrix.sh [clang|mbedtls36|arm64] …   (all by default)
+# Usage: tests/matrix/matrix.sh [clang|tsan|mbedtls36|arm64] …   (all by default)
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -48,6 +49,12 @@ leg_clang() {
     leg clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang
 }
 
+leg_tsan() {
+    export TSAN_OPTIONS="suppressions=$PWD/tests/matrix/tsan.supp exitcode=66"
+    leg tsan -DCMAKE_BUILD_TYPE=Debug -DTIDEMARK_TSAN=ON
+    python3 examples/pump/demo.py --bin "$base/build-tsan/bin" --devices 4 | tail -n 8
+}
+
 leg_mbedtls36() {
     fetch mbedtls36 "" trixie libmbedtls-dev libmbedtls21 libmbedcrypto16 libmbedx509-7
     local root=$base/mbedtls36/root/usr library
@@ -81,7 +88,7 @@ TEXT
     leg arm64 -DCMAKE_BUILD_TYPE=Release "-DCMAKE_TOOLCHAIN_FILE=$base/arm64/toolchain.cmake"
 }
 
-[ $# -gt 0 ] || set -- clang mbedtls36 arm64
+[ $# -gt 0 ] || set -- clang tsan mbedtls36 arm64
 status=0
 for name in "$@"; do
     "leg_$name" || status=1

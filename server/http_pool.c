@@ -59,6 +59,19 @@ static uint64_t wakes_now(td_pool *pool, bool *stopping_out)
     return wakes;
 }
 
+/* A worker's connection is opened with its first request: a server at rest holds none. */
+static bool connect_worker(td_pool *pool, size_t index, td_call *call)
+{
+    td_err err = {0};
+    if (pool->connections[index] ||
+        td_workspace_reader(pool->server->workspace, &pool->connections[index], &err) == TD_OK) {
+        return true;
+    }
+    td_log_err(TD_LOG_ERROR, "http", "a worker cannot read the records", &err);
+    td_answer_problem(&call->request, &err);
+    return false;
+}
+
 static void work(td_pool *pool, td_call *call, td_db *db)
 {
     for (;;) {
@@ -84,14 +97,17 @@ static void *worker_main(void *argument)
     free(argument);
     void *item;
     while (td_queue_pop(start.pool->queue, &item, 1, -1) == 1) {
-        work(start.pool, item, start.pool->connections[start.index]);
+        if (connect_worker(start.pool, start.index, item)) {
+            work(start.pool, item, start.pool->connections[start.index]);
+        } else {
+            finish(item);
+        }
     }
     return NULL;
 }
 
 static td_code start_worker(td_pool *pool, td_err *err)
 {
-    TD_TRY(td_workspace_reader(pool->server->workspace, &pool->connections[pool->count], err));
     worker_start *start = malloc(sizeof *start);
     if (!start) {
         return td_fail(err, TD_NOMEM, "no memory for a worker");

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,27 @@ static td_code take_lock(td_db *db, const char *path, td_err *err)
     return TD_OK;
 }
 
+/* Page caches grow page by page: a server has a dozen connections, most of them at rest. */
+static void configure_once(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+}
+
+/* Made as 0600, whatever the umask; a reading connection creates nothing, and the umask is everybody's. */
+static int open_handle(td_db *db, const char *path)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, configure_once);
+    if (db->mode == TD_DB_READ) {
+        return sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    }
+    mode_t old = umask(077);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+    int result = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    umask(old);
+    return result;
+}
+
 td_code td_db_open(const char *path, td_db_mode mode, const td_clock *clock, td_db **out, td_err *err)
 {
     td_db *db = calloc(1, sizeof *db);
@@ -150,10 +172,7 @@ td_code td_db_open(const char *path, td_db_mode mode, const td_clock *clock, td_
     db->lock_fd = -1;
     td_code code = mode == TD_DB_WRITE ? take_lock(db, path, err) : TD_OK;
     if (code == TD_OK) {
-        mode_t old = umask(077);
-        int flags = mode == TD_DB_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
-        int result = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
-        umask(old);
+        int result = open_handle(db, path);
         code = result == SQLITE_OK ? set_pragmas(db, err) : td_db__fail(db, result, path, err);
     }
     if (code == TD_OK) {

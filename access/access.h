@@ -162,6 +162,8 @@ TD_MUST_USE td_code td_token_create(td_db *db, const td_actor *actor, const td_t
                                     td_err *err);
 TD_MUST_USE td_code td_token_revoke(td_db *db, const td_actor *actor, int64_t token_id, const char *reason,
                                     td_err *err);
+/* Whose token it is. NOT_FOUND. */
+TD_MUST_USE td_code td_token_owner(td_db *db, int64_t token_id, int64_t *user_id_out, td_err *err);
 /* Notes that the token was used (no audit record). Call it through the writer when td_token_wants_touch. */
 TD_MUST_USE td_code td_token_touch(td_db *db, int64_t token_id, td_err *err);
 bool td_token_wants_touch(const td_principal *principal, int64_t now_ms);

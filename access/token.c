@@ -90,6 +90,14 @@ td_code td_token_revoke(td_db *db, const td_actor *actor, int64_t token_id, cons
     return append_record(db, actor, "revoke.token", &token.user, token_id, token.expires_ms, reason, err);
 }
 
+td_code td_token_owner(td_db *db, int64_t token_id, int64_t *user_id_out, td_err *err)
+{
+    td_access__token token;
+    TD_TRY(td_access__token_by_id(db, token_id, &token, err));
+    *user_id_out = token.user.user_id;
+    return TD_OK;
+}
+
 bool td_token_wants_touch(const td_principal *principal, int64_t now_ms)
 {
     return principal->token_id != 0 && now_ms - principal->token_used_ms >= TD_TOKEN_TOUCH_MS;

@@ -161,12 +161,19 @@ static td_code write_token(td_db *db, void *context, td_err *err)
     return td_token_create(db, &write->request->actor, &write->options, &write->token, err);
 }
 
+/* For others' tokens this very token must let its user manage users; td_access_recheck sees only what the user holds. */
+static td_code need_admin(td_request *request, td_err *err)
+{
+    return td_access_check(&request->principal, TD_PROJECT_DEFAULT, TD_MAY_MANAGE_USER, request->id, &request->actor,
+                           err);
+}
+
 /* A token that is restricted to some roles must not make one that is not. */
-static td_code restrict_own(const td_request *request, td_token_options *options, td_err *err)
+static td_code restrict_token(td_request *request, td_token_options *options, td_err *err)
 {
     const td_principal *principal = &request->principal;
     if (strcmp(options->user, principal->name) != 0) {
-        return TD_OK; /* an admin's: td_token_create asks */
+        return need_admin(request, err);
     }
     uint32_t held = principal->all_roles;
     for (size_t i = 0; i < principal->grant_count; i++) {
@@ -200,7 +207,7 @@ static td_code create_token(td_request *request, td_err *err)
     for (int role = 0; role < TD_ROLE_COUNT; role++) {
         write.options.roles |= lists_role(roles, (td_role)role) ? UINT32_C(1) << role : 0;
     }
-    TD_TRY(restrict_own(request, &write.options, err));
+    TD_TRY(restrict_token(request, &write.options, err));
     TD_TRY(td_request_write(request, write_token, &write, err));
     char expires[32];
     td_format_time(write.token.expires_ms, expires);
@@ -227,6 +234,11 @@ static td_code revoke_token(td_request *request, td_err *err)
     token_end write = {.request = request};
     TD_TRY(td_request_reason(request, true, &write.reason, err));
     TD_TRY(td_parse_int(request->parameters[0], "token", 1, INT64_MAX, &write.token_id, err));
+    int64_t owner_id;
+    TD_TRY(td_token_owner(request->db, write.token_id, &owner_id, err));
+    if (owner_id != request->principal.user_id) {
+        TD_TRY(need_admin(request, err));
+    }
     TD_TRY(td_request_write(request, write_token_end, &write, err));
     return td_answer_json(request, 200, json_pack("{s:I, s:b}", "id", (json_int_t)write.token_id, "revoked", 1), err);
 }

@@ -217,6 +217,19 @@ class Matrix(harness.ServerTest):
         wider = server.call("POST", "/api/v1/users/wide/tokens", {}, None, headers).json["token"]
         self.assertEqual(server.call("GET", "/api/v1/users", None, None, {"Authorization": "Bearer " + wider}).status, 403)
 
+    def test_a_restricted_token_of_an_admin_leaves_others_tokens_alone(self):
+        server = self.server
+        server.admin("POST", "/api/v1/users", {"name": "chief", "roles": ["viewer", "admin"], "reason": "test"})
+        narrow = server.admin("POST", "/api/v1/users/chief/tokens", {"roles": ["viewer"]}).json["token"]
+        full = server.admin("POST", "/api/v1/users/chief/tokens", {}).json["token"]
+        made = server.admin("POST", "/api/v1/users/ben/tokens", {}).json
+        for token, expected in ((narrow, 403), (full, 201)):
+            answer = server.call("POST", "/api/v1/users/ben/tokens", {}, None, {"Authorization": "Bearer " + token})
+            self.assertEqual(answer.status, expected, answer)
+        for token, expected in ((narrow, 403), (full, 200)):
+            answer = server.call("POST", f"/api/v1/tokens/{made['id']}/revoke", {"reason": "x"}, None, {"Authorization": "Bearer " + token})
+            self.assertEqual(answer.status, expected, answer)
+
     def test_somebody_elses_token_is_not_made(self):
         headers = {"Authorization": "Bearer " + self.tokens["viewer"]}
         self.check(self.server.call("POST", "/api/v1/users/ben/tokens", {}, None, headers), 403, "denied")

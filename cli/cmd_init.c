@@ -71,14 +71,20 @@ static td_code dump_config(td_cli *cli, const char *const *overrides, td_err *er
 
 static td_code run_serve(td_cli *cli, td_err *err)
 {
-    const char *overrides[TD_CLI_OPTIONS_MAX + 1] = {0};
+    const char *overrides[TD_CLI_OPTIONS_MAX + 4] = {0};
     size_t count = 0;
     for (; count < TD_CLI_OPTIONS_MAX - 1 && td_cli_value_at(cli, "set", count) != NULL; count++) {
         overrides[count] = td_cli_value_at(cli, "set", count);
     }
     if (td_cli_has(cli, "auto-approve-by-gate")) {
-        overrides[count] =
+        overrides[count++] =
             td_cli_text(cli, "retraining.auto_approve_by_gate=%s", td_cli_value(cli, "auto-approve-by-gate"));
+    }
+    if (td_cli_has(cli, "verbose")) {
+        overrides[count++] = "log.level=debug";
+    }
+    if (td_cli_has(cli, "log-json")) {
+        overrides[count++] = "log.json=true";
     }
     if (cli->argument_count > 0) {
         cli->workspace = cli->arguments[0];

@@ -22,7 +22,7 @@ endfunction()
 function(td_library name)
   cmake_parse_arguments(arg "" "HEADER;DEBIAN" "LIBS" ${ARGN})
   add_library(dep_${name} INTERFACE)
-  find_path(DEP_${name}_INCLUDE ${arg_HEADER})
+  find_path(DEP_${name}_INCLUDE ${arg_HEADER} PATH_SUFFIXES ${name}) # Debian 13 has nanopb/pb.h
   foreach(lib ${arg_LIBS})
     find_library(DEP_${name}_${lib} ${lib})
     if(NOT DEP_${name}_${lib} OR NOT DEP_${name}_INCLUDE)

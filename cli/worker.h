@@ -54,6 +54,9 @@ TD_MUST_USE td_code td_job_expand(const td_job *job, const json_t *step, const c
 
 /* The kernel's Landlock version; 0: none. */
 int td_cage_version(void);
+/* No new sockets for the calling process (which has no_new_privs) and its children but, with `network`, those of the
+ * Internet. Returns 0 or -1 with errno; ENOSYS: unknown machine. */
+int td_cage_sockets(bool network);
 /* Shuts the calling process (a child before exec) in: reads `job->readable` and the system's programs, writes its
  * folder. Returns 0 or -1 with errno; `what_out` names the step that failed. */
 int td_cage_enter(const td_job *job, const char **what_out);

@@ -136,5 +136,9 @@ int td_cage_enter(const td_job *job, const char **what_out)
     *what_out = "landlock_restrict_self";
     int result = (int)syscall(RESTRICT_SELF, ruleset, 0);
     (void)close(ruleset);
-    return result;
+    if (result != 0) {
+        return -1;
+    }
+    *what_out = "seccomp";
+    return td_cage_sockets(job->network);
 }

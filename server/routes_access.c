@@ -161,7 +161,7 @@ static td_code write_token(td_db *db, void *context, td_err *err)
     return td_token_create(db, &write->request->actor, &write->options, &write->token, err);
 }
 
-/* For others' tokens this very token must let its user manage users; td_access_recheck sees only what the user holds. */
+/* For others' tokens this very token must allow it; td_access_recheck sees only what the user holds. */
 static td_code need_admin(td_request *request, td_err *err)
 {
     return td_access_check(&request->principal, TD_PROJECT_DEFAULT, TD_MAY_MANAGE_USER, request->id, &request->actor,

@@ -5,10 +5,15 @@
  */
 #include "cli/worker.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 /* cmocka wants the first ones */
 #include <cmocka.h>
@@ -138,6 +143,63 @@ static void cage__only_the_job_folder_and_inputs_can_be_reached(void **state)
     td_str_done(&result.log);
 }
 
+/* ---- sockets: this program runs itself as the step ---- */
+
+static struct sockaddr_un address_of(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    return address;
+}
+
+/* Says which doors open from in here. */
+static void knock(const char *path)
+{
+    struct sockaddr_un address = address_of(path);
+    int pair[2], door = socket(AF_UNIX, SOCK_STREAM, 0);
+    bool met = door >= 0 && connect(door, (const struct sockaddr *)&address, sizeof address) == 0;
+    bool udp = socket(AF_INET, SOCK_DGRAM, 0) >= 0, ring = syscall(SYS_io_uring_setup, 0, NULL) < 0 && errno == ENOSYS;
+    bool paired = socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0;
+    (void)dprintf(STDOUT_FILENO, "unix=%d udp=%d ring=%d pair=%d\n", met, udp, !ring, paired);
+    _exit(0);
+}
+
+static void expect_doors(bool network, const char *path, const char *expected)
+{
+    char self[256];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(length > 0);
+    self[length] = '\0';
+    td_job job = {.folder = folder,
+                  .command = {self, "--knock", path},
+                  .environment = {"PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0"},
+                  .caged = true,
+                  .network = network,
+                  .timeout_ms = 20000};
+    td_job_result result = run(&job);
+    assert_string_equal(td_str_text(&result.log), expected);
+    td_str_done(&result.log);
+}
+
+static void cage__no_unix_socket_of_others_can_be_reached(void **state)
+{
+    (void)state;
+    char path[128];
+    if (td_cage_version() == 0) {
+        print_message("no Landlock in this kernel\n");
+        skip();
+    }
+    (void)snprintf(path, sizeof path, "%s.sock", folder);
+    struct sockaddr_un address = address_of(path);
+    TD_CLEANUP(td_close_fd) int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    expect_doors(false, path, "unix=0 udp=0 ring=0 pair=1\n");
+    expect_doors(true, path, "unix=0 udp=1 ring=0 pair=1\n");
+    (void)unlink(path);
+}
+
 static td_code lose(void *context, td_err *err)
 {
     *(int *)context += 1;
@@ -174,8 +236,11 @@ static void words__places_are_filled_in(void **state)
     json_decref(step);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--knock") == 0) {
+        knock(argv[2]);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(job__has_only_its_own_environment),
         cmocka_unit_test(job__exit_code_and_output_come_back),
@@ -183,6 +248,7 @@ int main(void)
         cmocka_unit_test(job__is_ended_at_its_deadline_with_its_children),
         cmocka_unit_test(job__unknown_program_is_named),
         cmocka_unit_test(cage__only_the_job_folder_and_inputs_can_be_reached),
+        cmocka_unit_test(cage__no_unix_socket_of_others_can_be_reached),
         cmocka_unit_test(job__ends_when_its_lease_is_lost),
         cmocka_unit_test(words__places_are_filled_in),
     };

@@ -184,32 +184,6 @@ static td_code batch_room(batch *b, size_t size, td_err *err)
     return b->room > 0 ? TD_OK : td_fail(err, TD_NOMEM, "out of memory");
 }
 
-static td_code find_version(batch *b, const uint8_t *manifest_digest, const td_watched **out, td_err *err)
-{
-    for (size_t i = b->version_count; i-- > 0;) {
-        if (memcmp(b->versions[i].manifest_digest, manifest_digest, TD_DIGEST_SIZE) == 0) {
-            *out = b->versions[i].known ? &b->versions[i].watched : NULL;
-            return TD_OK;
-        }
-    }
-    if (b->version_count == VERSIONS_MAX) {
-        return td_fail(err, TD_LIMIT, "more than %d versions in one batch of windows", VERSIONS_MAX);
-    }
-    batch_version *made = &b->versions[b->version_count];
-    td_code code = td_watched_by_manifest(b->db, manifest_digest, &b->arena, &made->watched, err);
-    if (code != TD_OK && code != TD_NOT_FOUND) {
-        return code;
-    }
-    memcpy(made->manifest_digest, manifest_digest, TD_DIGEST_SIZE);
-    made->known = code == TD_OK;
-    b->version_count++;
-    if (made->known) {
-        TD_TRY(batch_room(b, made->watched.reference.size, err));
-    }
-    *out = made->known ? &made->watched : NULL;
-    return TD_OK;
-}
-
 static td_code device_key(td_db *db, const char *name, int64_t *key_out, td_err *err)
 {
     td_stmt *stmt;
@@ -340,6 +314,41 @@ static td_code flush_buckets(batch *b, td_err *err)
         b->buckets[i].sum = NULL;
     }
     b->bucket_count = 0;
+    return TD_OK;
+}
+
+/* Makes room: any device may name any version. Buckets point at versions, so they are written first. */
+static td_code forget_versions(batch *b, td_err *err)
+{
+    TD_TRY(flush_buckets(b, err));
+    td_arena_done(&b->arena);
+    b->version_count = 0;
+    return TD_OK;
+}
+
+static td_code find_version(batch *b, const uint8_t *manifest_digest, const td_watched **out, td_err *err)
+{
+    for (size_t i = b->version_count; i-- > 0;) {
+        if (memcmp(b->versions[i].manifest_digest, manifest_digest, TD_DIGEST_SIZE) == 0) {
+            *out = b->versions[i].known ? &b->versions[i].watched : NULL;
+            return TD_OK;
+        }
+    }
+    if (b->version_count == VERSIONS_MAX) {
+        TD_TRY(forget_versions(b, err));
+    }
+    batch_version *made = &b->versions[b->version_count];
+    td_code code = td_watched_by_manifest(b->db, manifest_digest, &b->arena, &made->watched, err);
+    if (code != TD_OK && code != TD_NOT_FOUND) {
+        return code;
+    }
+    memcpy(made->manifest_digest, manifest_digest, TD_DIGEST_SIZE);
+    made->known = code == TD_OK;
+    b->version_count++;
+    if (made->known) {
+        TD_TRY(batch_room(b, made->watched.reference.size, err));
+    }
+    *out = made->known ? &made->watched : NULL;
     return TD_OK;
 }
 

@@ -37,6 +37,33 @@ static void ingest__takes_a_batch_with_its_own_duplicates(void **state)
     assert_int_equal(items[2].verdict, TD_WINDOW_DUPLICATE);
 }
 
+/* Any device may name any version: that must not cost the others their batch. */
+static void ingest__takes_a_batch_of_very_many_versions(void **state)
+{
+    enum { STRANGE = 200 };
+    world *w = *state;
+    world_watch(w, 1);
+    td_window_item items[STRANGE + 2];
+    td_window *windows[STRANGE + 2];
+    for (size_t i = 0; i < TD_COUNT_OF(items); i++) {
+        windows[i] = world_window(w, &usual);
+        items[i] = (td_window_item){i == 0 || i == STRANGE + 1 ? "good" : "strange", windows[i], w->now_ms, 0};
+        if (i > 0 && i <= STRANGE) {
+            windows[i]->manifest_digest[0] ^= (uint8_t)i;
+        }
+    }
+    TD_CLEANUP(td_txn_done) td_txn txn = {0};
+    MUST(td_txn_begin(w->db, &txn, err));
+    MUST(td_window_ingest(w->db, items, TD_COUNT_OF(items), err));
+    MUST(td_txn_commit(&txn, err));
+    for (size_t i = 0; i < TD_COUNT_OF(items); i++) {
+        bool good = i == 0 || i == STRANGE + 1;
+        assert_int_equal(items[i].verdict, good ? TD_WINDOW_STORED : TD_WINDOW_UNKNOWN_VERSION);
+        td_window_free(&windows[i]);
+    }
+    assert_int_equal(world_query(w, "SELECT SUM(windows) AS x FROM monitor_bucket"), 2);
+}
+
 static void ingest__refuses_what_does_not_fit(void **state)
 {
     world *w = *state;
@@ -202,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(ingest__stores_once),
         CASE(ingest__takes_a_batch_with_its_own_duplicates),
+        CASE(ingest__takes_a_batch_of_very_many_versions),
         CASE(ingest__refuses_what_does_not_fit),
         CASE(sums__are_exact_at_every_level),
         CASE(retain__keeps_keys_so_that_nothing_is_added_twice),

@@ -310,7 +310,9 @@ static td_code upload_files(td_cli *cli, const json_t *spec, json_t *body, td_er
         const json_t *item = json_array_get(list, i);
         const char *path = td_json_text(item, "path", "");
         const char *name = td_json_text(item, "name", td_cli_base_name(path));
-        TD_TRY(td_check_file_name(name, strlen(name), err));
+        if (td_check_file_name(name, strlen(name), err) != TD_OK) {
+            return td_wrap(err, "%s", path);
+        }
         TD_TRY(upload(cli, path, digest, err));
         json_t *entry =
             json_pack("{s:s, s:s, s:s}", "name", name, "digest", digest, "role", td_json_text(item, "role", "model"));

@@ -216,12 +216,13 @@ static td_code check_external(td_onnx__walk *walk, const td_proto_field *at, con
             return TD_OK;
         }
     }
-    char problem[160];
+    char problem[200];
     for (char *c = name; *c != '\0'; c++) {
         *c = *c < 0x20 || *c > 0x7e ? '?' : *c;
     }
-    snprintf(problem, sizeof problem,
-             "weights are in the file \"%.60s\", which is not registered with the model; give it too", name);
+    snprintf(problem, sizeof problem, "weights are in the file \"%.60s\", %s", name,
+             good ? "which is not registered with the model; give it too"
+                  : "which is no name of a file beside the model; export it again with its data beside it");
     return td_onnx__corrupt(walk, at->data, "tensor.external_data", problem);
 }
 

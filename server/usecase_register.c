@@ -88,6 +88,13 @@ static td_code open_onnx(const td_case *work, const td_registration *registratio
     return td_onnx_read_fd(fd, size, &options, work->arena, onnx, err);
 }
 
+static td_code refuse_strictly(td_err *err)
+{
+    char why[300];
+    snprintf(why, sizeof why, "%s", err->text);
+    return td_fail(err, TD_INVALID, "%s; --strict refuses it, without it is registered as opaque", why);
+}
+
 /* Fills format and facts from the main model file: the first .onnx, else the first file of role model. */
 static td_code introspect(prepared_version *prepared, td_err *err)
 {
@@ -113,7 +120,7 @@ static td_code introspect(prepared_version *prepared, td_err *err)
     }
     if (code != TD_OK) {
         name_field(prepared->work, "files");
-        return code;
+        return code == TD_INVALID ? refuse_strictly(err) : code;
     }
     prepared->options.format = "onnx";
     if (onnx.custom_operators) {

@@ -93,7 +93,9 @@ td_code td_workspace_open(const char *path, const td_clock *clock, td_workspace 
                        absolute);
     }
     TD_TRY(code);
-    TD_TRY(td_db_migrate(workspace->db, td_workspace__migrations, err));
+    if (td_db_migrate(workspace->db, td_workspace__migrations, err) != TD_OK) {
+        return td_wrap(err, "%s", file);
+    }
     *out = workspace;
     workspace = NULL;
     return TD_OK;

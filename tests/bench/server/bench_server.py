@@ -1,6 +1,6 @@
 """The server's figures: cold start to first answer, memory at rest, requests and registrations a second, upload and download.
 
-Usage: python3 tests/bench/server/bench_server.py --bin build/release/bin [--idle SECONDS]
+Usage: python3 tests/bench/server/bench_server.py --bin build/release/bin [--minutes M]
 Prints one JSON row a figure (see tests/bench/bench.py). References are measured in the same run.
 SPDX-License-Identifier: Apache-2.0
 """
@@ -60,12 +60,6 @@ def memory(pid):
     return private, resident
 
 
-def idle_memory(server, seconds):
-    harness.wait_for("the broker", lambda: server.call("GET", "/api/v1/status").json["broker"]["connected"])
-    time.sleep(seconds)  # poll-interval: memory at rest is the figure
-    return memory(server.process.pid)
-
-
 def rate(server, clients, seconds, request):
     """Answers a second of `request(connection, headers, n)` on keep-alive connections."""
     counts = [0] * clients
@@ -121,9 +115,9 @@ def transfer(server, size):
     return up, size / (time.monotonic() - began) / 1e6, hashing
 
 
-def row(figure, value, unit, reference="", ratio="", floor="", note=""):
-    print(json.dumps({"bench": "server", "figure": figure, "unit": f"{value:.4g} {unit}", "reference": reference, "ratio": ratio,
-                      "floor": floor, "note": note}), flush=True)
+def row(bench, figure, unit, reference="", ratio="", floor="", note=""):
+    print(json.dumps({"bench": "server: " + bench, "figure": float(f"{figure:.4g}"), "unit": unit, "reference": reference,
+                      "ratio": round(ratio, 3) if ratio else "", "floor": floor, "note": note}), flush=True)
 
 
 def rates(server):
@@ -133,28 +127,34 @@ def rates(server):
     empty = rate(server, 4, 3, lambda c, h, n: exchange(c, "GET", "/healthz", None, h, 200))
     row("GET /healthz", empty, "/s", note="4 clients in Python, which are the limit")
     one = rate(server, 4, 3, lambda c, h, n: exchange(c, "GET", "/api/v1/models/bench/versions/1", None, h, 200))
-    row("GET one version", one, "/s", "GET /healthz", one / empty)
+    row("GET one version", one, "/s", f"GET /healthz: {empty:.0f}", one / empty)
     fsync = fsync_rate(server.folder, 2)
     for clients in (1, 16):
         found = rate(server, clients, 3, lambda c, h, n: exchange(
             c, "POST", "/api/v1/models/bench/versions", text, h, 201))
-        row(f"register, {clients} clients", found, "/s", "fdatasync/s", found / fsync, "",
+        row(f"register, {clients} clients", found, "/s", f"fdatasync of 4 KiB: {fsync:.0f}", found / fsync, "",
             "durable before the answer")
 
 
+def memory_row(what, server, idle_s, floor=""):
+    time.sleep(idle_s)  # poll-interval: memory at rest is the figure
+    private, resident = memory(server.process.pid)
+    row(what, private / MIB, "MiB private", floor=floor, note=f"resident {resident / MIB:.1f} MiB, after {idle_s:g} s without work")
+
+
 def measure(idle_s):
-    row("cold start to first answer", cold_start(15), "ms", floor="< 50")
+    row("cold start to first answer", cold_start(15), "ms", floor="< 50", note="median of 15")
     server = harness.Server()
     try:
         server.start()
-        private, resident = idle_memory(server, idle_s)
-        row("memory at rest, private", private / MIB, "MiB", floor="<= 8", note=f"resident {resident / MIB:.1f} MiB, after {idle_s:g} s")
+        harness.wait_for("the broker", lambda: server.call("GET", "/api/v1/status").json["broker"]["connected"])
+        memory_row("memory at rest", server, idle_s, "<= 8")
         rates(server)
         up, down, hashing = transfer(server, 256 * MIB)
-        row("upload of 256 MiB", up, "MB/s", "sha256 in memory", up / hashing, note="hashed and fsynced")
-        row("download of 256 MiB", down, "MB/s", "sha256 in memory", down / hashing)
-        private, resident = memory(server.process.pid)
-        row("memory after that, private", private / MIB, "MiB", note=f"resident {resident / MIB:.1f} MiB")
+        row("upload of 256 MiB", up, "MB/s", f"sha256 in memory: {hashing:.0f}", up / hashing, note="hashed and fsynced")
+        row("download of 256 MiB", down, "MB/s", f"sha256 in memory: {hashing:.0f}", down / hashing)
+        memory_row("memory just after work", server, 0)
+        memory_row("memory at rest after work", server, idle_s, "<= 8")
         server.stop()
     finally:
         server.close()
@@ -163,10 +163,10 @@ def measure(idle_s):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", default=os.environ.get("TD_BIN", "build/release/bin"))
-    parser.add_argument("--idle", type=float, default=300)
+    parser.add_argument("--minutes", type=float, default=1, help="rest before memory is read; the floor says 5")
     chosen = parser.parse_args()
     harness.TIDEMARK = os.path.join(os.path.abspath(chosen.bin), "tidemark")
-    measure(chosen.idle)
+    measure(chosen.minutes * 60)
 
 
 if __name__ == "__main__":

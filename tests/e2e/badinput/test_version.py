@@ -1,0 +1,57 @@
+"""Wrong turns on a version's way: aliases, four eyes, frozen versions, rollouts of what nobody approved.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+from command import CONFLICT, DENIED, INVALID, NOT_FOUND, CommandTest, harness
+
+
+class Versions(CommandTest):
+    def register(self, model):
+        self.file("model.onnx", harness.onnx_model())
+        self.done("model", "register", model, "model.onnx")
+
+    def test_an_alias_twice(self):
+        self.register("twice")
+        self.done("alias", "set", "twice@next", "1")
+        self.refused(CONFLICT, ["next", "twice/1"], "alias", "set", "twice@next", "1")
+        self.refused(NOT_FOUND, "there is no version twice/9; the newest is twice/1", "alias", "set", "twice@next", "9")
+        self.refused(CONFLICT, ["champion may only name an approved version", "twice/1 is draft"], "alias", "set",
+                     "twice@champion", "1")
+
+    def test_approving_ones_own(self):
+        self.register("own")
+        self.refused(CONFLICT, ["own/1", "submit"], "version", "approve", "own/1", "--reason", "good", "--yes", as_="ben")
+        self.done("version", "submit", "own/1")
+        self.refused(DENIED, ["ana registered own/1", "always somebody else"], "version", "approve", "own/1", "--reason", "mine",
+                     "--yes")
+        self.refused(INVALID, "--reason", "version", "approve", "own/1", "--yes", as_="ben")
+        stranger = harness.make_key(self.folder + "/stranger.pem")
+        self.refused(DENIED, "key", "version", "approve", "own/1", "--reason", "good", "--yes", "--key", stranger, as_="ben")
+        self.assertIn("pending", self.done("version", "show", "own/1"))
+
+    def test_changing_what_was_submitted(self):
+        self.register("ice")
+        self.done("version", "submit", "ice/1")
+        frozen = ["version ice/1 is pending and can no longer be changed", "--parent ice/1"]
+        self.refused(CONFLICT, frozen, "version", "tag", "ice/1", "site=oslo")
+        self.refused(CONFLICT, "ice/1 is pending", "version", "submit", "ice/1")
+
+    def test_rolling_out_what_nobody_approved(self):
+        self.register("early")
+        way_on = ["only an approved version can be rolled out", "tidemark version approve early/1"]
+        self.refused(CONFLICT, ["early/1 is draft", *way_on], "rollout", "create", "early/1", "--to", "all")
+        self.done("version", "submit", "early/1")
+        self.refused(CONFLICT, ["early/1 is pending", *way_on], "rollout", "create", "early/1", "--to", "all")
+        self.done("version", "reject", "early/1", "--reason", "not good", as_="ben")
+        self.refused(CONFLICT, "early/1 is rejected", "rollout", "create", "early/1", "--to", "all")
+
+    def test_rolling_out_to_nobody(self):
+        self.register("lonely")
+        self.done("version", "submit", "lonely/1")
+        self.done("version", "approve", "lonely/1", "--reason", "good", "--yes", as_="ben")
+        self.refused(CONFLICT, 'no device matches "site=oslo"', "rollout", "create", "lonely/1", "--to", "site=oslo")
+        self.refused(INVALID, ["selector, column 7", "examples:"], "rollout", "create", "lonely/1", "--to", "sitte oslo")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -148,7 +148,8 @@ static void cage__only_the_job_folder_and_inputs_can_be_reached(void **state)
 static struct sockaddr_un address_of(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int length = snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    assert_in_range(length, 1, sizeof address.sun_path - 1);
     return address;
 }
 

@@ -341,6 +341,10 @@ static td_code send_output(td_cli *cli, const td_job *job, const json_t *output,
         return td_fail(err, TD_INVALID, "output %s: %s: %s", name, path,
                        errno == ENOENT ? "the command did not write it" : strerror(errno));
     }
+    struct stat facts;
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) { /* opening a pipe once more would wait for ever */
+        return td_fail(err, TD_INVALID, "output %s: %s is not a regular file", name, path);
+    }
     (void)snprintf(place, sizeof place, "/proc/self/fd/%d", fd);
     if (td_cli_upload(cli, place, digest, &size, err) != TD_OK) {
         return td_wrap(err, "output %s (%s)", name, path);

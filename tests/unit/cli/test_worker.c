@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -237,6 +238,24 @@ static void words__places_are_filled_in(void **state)
     json_decref(step);
 }
 
+/* A pipe would keep the worker waiting for ever. */
+static void outputs__only_regular_files_are_sent(void **state)
+{
+    (void)state;
+    char path[128];
+    td_err err = {0};
+    td_cli cli = {0};
+    td_job job = {.folder = folder};
+    json_t *sent = NULL, *metrics = NULL;
+    json_t *step = json_pack("{s:[{s:s, s:s}]}", "outputs", "name", "model", "path", "pipe");
+    (void)snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(td_job_outputs(&cli, &job, step, &sent, &metrics, &err), TD_INVALID);
+    assert_non_null(strstr(err.text, "regular file"));
+    json_decref(step);
+    (void)unlink(path);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--knock") == 0) {
@@ -252,6 +271,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cage__no_unix_socket_of_others_can_be_reached),
         cmocka_unit_test(job__ends_when_its_lease_is_lost),
         cmocka_unit_test(words__places_are_filled_in),
+        cmocka_unit_test(outputs__only_regular_files_are_sent),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -254,8 +254,8 @@ static void triggers__refuse_change_and_removal(void **state)
         "UPDATE audit_record SET body = NULL, actor = '', object_id = '' WHERE seq = 1",
         "DELETE FROM audit_record WHERE seq = 19",
         "INSERT OR REPLACE INTO audit_record SELECT * FROM audit_record WHERE seq = 1",
-        "INSERT INTO audit_record SELECT 99, at_ms, project, actor, action, object_type, object_id, body "
-        "FROM audit_record WHERE seq = 1",
+        ("INSERT INTO audit_record SELECT 99, at_ms, project, actor, action, object_type, object_id, body "
+         "FROM audit_record WHERE seq = 1"),
         "UPDATE log_leaf SET leaf = zeroblob(128) WHERE seq = 1",
         "DELETE FROM log_leaf WHERE seq = 19",
         "UPDATE log_node SET hash = zeroblob(32)",

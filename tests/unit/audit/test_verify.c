@@ -367,7 +367,6 @@ static void rules__erasure_is_accounted_for(void **state)
     fixture *f = *state;
     td_err err = {.code = TD_OK};
     td_audit_verdict verdict;
-    TD_CLEANUP(td_str_done) td_str early = {0};
     tell_story(f);
     assert_int_equal(erase(f, 30, &err), TD_OK);
     assert_int_equal(verify_db(f, &verdict, &err), TD_OK);

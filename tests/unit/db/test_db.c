@@ -20,9 +20,12 @@
 static char folder[32];
 static char path[64];
 
-static const td_migration steps[] = {
-    {"t", 1, "001_t", "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER NOT NULL CHECK (v < 100)) STRICT;"}, {0}};
-static const td_migration more_steps[] = {steps[0], {"t", 2, "002_u", "CREATE TABLE u (k TEXT) STRICT;"}, {0}};
+#define FIRST_STEP                                                                                                     \
+    {                                                                                                                  \
+        "t", 1, "001_t", "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER NOT NULL CHECK (v < 100)) STRICT;"             \
+    }
+static const td_migration steps[] = {FIRST_STEP, {0}};
+static const td_migration more_steps[] = {FIRST_STEP, {"t", 2, "002_u", "CREATE TABLE u (k TEXT) STRICT;"}, {0}};
 static const td_migration *const lists[] = {steps, NULL};
 static const td_migration *const newer_lists[] = {more_steps, NULL};
 

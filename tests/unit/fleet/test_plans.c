@@ -84,7 +84,9 @@ static void plans__read_no_whole_table(void **state)
         roll_out(self, "{\"model_version\":\"pump/1\",\"to\":\"site=oslo\",\"waves\":\"50%,100%\","
                        "\"per_minute\":100,\"step_deadline\":\"1m\",\"stop_if\":\"failed>60%\",\"success\":0}");
     live(self, 80);
-    TD_CLEANUP(td_json_done) json_t *shown = show(self, id), *list = NULL, *rollouts = NULL, *codes = NULL, *one = NULL;
+    TD_CLEANUP(td_json_done) json_t *shown = show(self, id);
+    TD_CLEANUP(td_json_done) json_t *list = NULL, *rollouts = NULL, *codes = NULL, *one = NULL;
+    assert_non_null(shown);
     must(td_device_list_json(self->f->db, "default", "model=pump", &list, &err), &err);
     must(td_rollout_list_json(self->f->db, "default", NULL, &rollouts, &err), &err);
     must(td_enrol_code_list_json(self->f->db, "default", &codes, &err), &err);

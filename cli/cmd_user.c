@@ -156,7 +156,8 @@ static td_code run_token(td_cli *cli, td_err *err)
     if (cli->json) {
         td_print_json(cli, answer);
     } else if (file != NULL) {
-        td_print_line(cli, "Wrote %s (until %s).", file, td_json_text(answer, "expires_at", ""));
+        td_print_line(cli, "Wrote %s (token %lld, until %s).", file, (long long)td_json_int(answer, "id", 0),
+                      td_json_text(answer, "expires_at", ""));
     } else {
         td_print_line(cli, "%s", token);
         (void)fputs("It is shown this once. Keep it in a file that only you can read.\n", stderr);

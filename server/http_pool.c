@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define WORKERS_MAX 64
+#define CONNECTION_IDLE_MS 30000
 
 struct td_pool {
     td_server *server;
@@ -59,7 +60,8 @@ static uint64_t wakes_now(td_pool *pool, bool *stopping_out)
     return wakes;
 }
 
-/* A worker's connection is opened with its first request: a server at rest holds none. */
+/* A worker's connection is opened with a request and closed after a while without one: with its cache of pages and its
+ * statements it takes a megabyte or two, and a server at rest holds none. */
 static bool connect_worker(td_pool *pool, size_t index, td_call *call)
 {
     td_err err = {0};
@@ -95,15 +97,21 @@ static void *worker_main(void *argument)
 {
     worker_start start = *(worker_start *)argument;
     free(argument);
+    td_db **connection = &start.pool->connections[start.index];
     void *item;
-    while (td_queue_pop(start.pool->queue, &item, 1, -1) == 1) {
-        if (connect_worker(start.pool, start.index, item)) {
-            work(start.pool, item, start.pool->connections[start.index]);
+    for (;;) {
+        if (td_queue_pop(start.pool->queue, &item, 1, *connection ? CONNECTION_IDLE_MS : -1) == 0) {
+            if (td_queue_closed(start.pool->queue)) {
+                return NULL;
+            }
+            td_db_close(*connection);
+            *connection = NULL;
+        } else if (connect_worker(start.pool, start.index, item)) {
+            work(start.pool, item, *connection);
         } else {
             finish(item);
         }
     }
-    return NULL;
 }
 
 static td_code start_worker(td_pool *pool, td_err *err)

@@ -114,6 +114,24 @@ static td_code run_retain(td_db *db, void *context, td_err *err)
     return td_monitor_retain(db, KEEP_RAW_MS, KEEP_DEVICE_MS, ROLLUP_ROWS, err);
 }
 
+static td_code run_shrink(td_db *db, void *context, td_err *err)
+{
+    (void)context;
+    (void)err;
+    td_db_shrink(db);
+    return TD_OK;
+}
+
+/* Once a minute what a burst took goes back to the system: pages that SQLite cached, then what malloc holds. */
+static void shrink(td_scheduler *scheduler)
+{
+    td_err err = {0};
+    td_db_shrink(scheduler->db);
+    if (td_server_write(scheduler->server, run_shrink, NULL, &err) == TD_OK) {
+        (void)malloc_trim(0);
+    }
+}
+
 static void roll_up(td_scheduler *scheduler)
 {
     td_err err = {0};
@@ -166,7 +184,7 @@ static void look(td_scheduler *scheduler, timetable *due, bool kicked)
     }
     if (passed(&due->rollup_ms, now, ROLLUP_EVERY_MS, false)) {
         roll_up(scheduler);
-        (void)malloc_trim(0); /* what a burst took goes back to the system */
+        shrink(scheduler);
     }
     if (passed(&due->retain_ms, now, RETAIN_EVERY_MS, false)) {
         retain(scheduler);

@@ -114,6 +114,7 @@ static void *sequencer_main(void *argument)
     bool stop = false;
     while (!stop) {
         run_once(sequencer);
+        td_db_shrink(sequencer->db); /* it reads each leaf once */
         stop = wait_work(sequencer, CHECKPOINT_EVERY_MS);
     }
     run_once(sequencer);

@@ -152,7 +152,8 @@ static int open_handle(td_db *db, const char *path)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, configure_once);
     if (db->mode == TD_DB_READ) {
-        return sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+        return sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+                               NULL);
     }
     mode_t old = umask(077);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
@@ -184,6 +185,11 @@ td_code td_db_open(const char *path, td_db_mode mode, const td_clock *clock, td_
     }
     *out = db;
     return TD_OK;
+}
+
+void td_db_shrink(td_db *db)
+{
+    (void)sqlite3_db_release_memory(db->handle);
 }
 
 void td_db_close(td_db *db)

@@ -94,6 +94,9 @@ void td_db_read_end(td_db *db);
 TD_MUST_USE td_code td_db_exec(td_db *db, const char *sql, td_err *err);
 /* WAL checkpoint; only the writing connection. truncate: also shrink the file. */
 TD_MUST_USE td_code td_db_checkpoint(td_db *db, bool truncate, td_err *err);
+/* Gives back the memory of cached pages, for a connection that rests; what is asked next is read from the file again.
+ */
+void td_db_shrink(td_db *db);
 /* Hook of tests that check statements: called with each literal that is prepared. */
 void td_db_on_prepare(td_db *db, void (*hook)(void *context, const char *sql), void *context);
 

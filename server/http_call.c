@@ -145,12 +145,18 @@ bool td_call_begin(td_call *call, const char *method)
 
 /* ---- who ---- */
 
-static bool refuse_login(td_call *call, const char *detail)
+/* For the audit log; actor NULL: nobody was authenticated. */
+static void note_refusal(td_call *call, const td_actor *actor)
 {
     char peer[64], what[128];
     td_call_peer(call, peer);
     snprintf(what, sizeof what, "%s %s", call->request.route->method, call->request.route->pattern);
-    td_denials_note(call->request.server->denials, NULL, peer, what);
+    td_denials_note(call->request.server->denials, actor, peer, what);
+}
+
+static bool refuse_login(td_call *call, const char *detail)
+{
+    note_refusal(call, NULL);
     refuse(call, 401, "unauthenticated", detail);
     td_answer_header(&call->request, "WWW-Authenticate", "Bearer realm=\"tidemark\"");
     return false;
@@ -193,10 +199,7 @@ static bool check_permission(td_call *call)
         TD_OK) {
         return true;
     }
-    char peer[64], what[128];
-    td_call_peer(call, peer);
-    snprintf(what, sizeof what, "%s %s", request->route->method, request->route->pattern);
-    td_denials_note(request->server->denials, &request->actor, peer, what);
+    note_refusal(call, &request->actor);
     return refuse_err(call, &err);
 }
 
@@ -305,6 +308,9 @@ void td_call_work(td_call *call, td_db *db)
         request->answer.wait = false;
         code = request->route->handler(request, &err);
         td_db_read_end(db);
+    }
+    if (code == TD_DENIED && request->route->access < 0) { /* public or login: the handler itself decided */
+        note_refusal(call, request->logged_in ? &request->actor : NULL);
     }
     if (code != TD_OK) {
         td_answer_problem(request, &err);

@@ -243,6 +243,23 @@ class Matrix(harness.ServerTest):
         harness.wait_for("a record of the refusal", recorded)
 
 
+class Refusals(harness.ServerTest):
+    def test_refusals_by_a_handler_are_recorded(self):
+        server = self.server
+        secret = {"code_secret": "00" * 10, "device": "stranger", "csr_pem": "x"}
+        self.assertEqual(server.device("POST", "/enrol/v1/device", secret).status, 403)
+        server.admin("POST", "/api/v1/users", {"name": "only-viewer", "roles": ["viewer"], "reason": "test"})
+        token = server.admin("POST", "/api/v1/users/only-viewer/tokens", {}).json["token"]
+        headers = {"Authorization": "Bearer " + token}
+        self.assertEqual(server.call("POST", "/api/v1/users/ben/tokens", {}, None, headers).status, 403)
+
+        def recorded():
+            records = server.call("GET", "/api/v1/audit?action=deny.access&limit=1000", None, "ben").json["records"]
+            found = {(record["actor"]["id"], record["object"]["id"]) for record in records}
+            return {("nobody", "POST /enrol/v1/device"), ("only-viewer", "POST /api/v1/users/{user}/tokens")} <= found
+        harness.wait_for("a record of each refusal", recorded)
+
+
 class Users(harness.ServerTest):
     profile = "team"
 

@@ -26,7 +26,13 @@ typedef struct td_mqtt_delivery {
     td_mqtt *mqtt;
     void (*done)(void *context, td_code code, const td_err *err);
     void *done_context;
+    struct td_mqtt_delivery *next_waiting;
+    bool sent, retain; /* sent: Paho has it */
+    int qos;
+    uint32_t expiry_s;
+    size_t size;
     char topic[TD_MQTT_TOPIC_MAX];
+    uint8_t payload[];
 } td_mqtt_delivery;
 
 typedef struct td_mqtt_filter {
@@ -55,8 +61,11 @@ struct td_mqtt {
     int disconnect_reason; /* of the broker's DISCONNECT, or -1 */
     td_mqtt_filter filters[TD_MQTT_SUBSCRIPTIONS_MAX];
     size_t filter_count, filter_sent;
-    td_mqtt_delivery deliveries; /* ring of what is under way */
-    size_t inflight;
+    td_mqtt_delivery *waiting, *waiting_last; /* of those, what Paho has not got yet, in order */
+    size_t inflight, sent;
+    size_t receive_max; /* of the broker: QoS 1 messages that it takes unacknowledged */
+    bool pumping;
+    td_mqtt_delivery deliveries; /* ring of what is under way; last: it ends in an array */
 };
 
 int64_t td_mqtt__now_ms(void);
@@ -71,6 +80,7 @@ void td_mqtt__failed(td_mqtt *mqtt, const td_err *err);
 
 /* publish.c */
 void td_mqtt__drop_deliveries(td_mqtt *mqtt);
+void td_mqtt__drop_waiting(td_mqtt *mqtt);
 
 /* reason.c: what went wrong, for people. `code` is Paho's, `reason` MQTT 5's, `tls` what OpenSSL said ("" if nothing).
  */

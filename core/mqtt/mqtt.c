@@ -59,6 +59,7 @@ static void free_handle(td_mqtt *mqtt)
         return;
     }
     if (mqtt->client != NULL) {
+        td_mqtt__drop_waiting(mqtt);
         MQTTAsync_destroy(&mqtt->client); /* no callback comes after this */
         td_mqtt__drop_deliveries(mqtt);
     }
@@ -209,6 +210,7 @@ static td_code new_handle(td_mqtt **out, td_err *err)
     pthread_mutex_init(&mqtt->mutex, NULL);
     mqtt->deliveries.next = mqtt->deliveries.previous = &mqtt->deliveries;
     mqtt->packet_max = TD_MQTT_PACKET_MAX;
+    mqtt->receive_max = 65535;
     mqtt->disconnect_reason = -1;
     *out = mqtt;
     return TD_OK;

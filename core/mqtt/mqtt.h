@@ -20,8 +20,8 @@
 
 #define TD_MQTT_TOPIC_MAX 512 /* bytes of a topic that we publish or subscribe */
 #define TD_MQTT_SUBSCRIPTIONS_MAX 16
-#define TD_MQTT_INFLIGHT_DEFAULT 1024                  /* messages handed to Paho and not yet finished */
-#define TD_MQTT_WINDOW_DEFAULT 16                      /* of those, sent and unacknowledged (QoS 1) */
+#define TD_MQTT_INFLIGHT_DEFAULT 1024                  /* messages under way: accepted and not yet finished */
+#define TD_MQTT_WINDOW_DEFAULT 32                      /* of those, sent and unacknowledged (QoS 1) */
 #define TD_MQTT_PACKET_MAX ((size_t)256 * 1024 * 1024) /* MQTT's own largest packet */
 
 typedef struct td_mqtt td_mqtt;

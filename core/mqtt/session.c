@@ -49,6 +49,7 @@ void td_mqtt__failed(td_mqtt *mqtt, const td_err *err)
     }
     pthread_cond_broadcast(&mqtt->changed);
     pthread_mutex_unlock(&mqtt->mutex);
+    td_mqtt__drop_waiting(mqtt);
     if (!stopping && !late && mqtt->options.disconnected != NULL) {
         mqtt->options.disconnected(mqtt->options.context, err);
     }
@@ -148,6 +149,14 @@ static size_t packet_max_of(MQTTProperties *properties)
     return value > 0 && (uint64_t)value < TD_MQTT_PACKET_MAX ? (size_t)value : TD_MQTT_PACKET_MAX;
 }
 
+static size_t receive_max_of(MQTTProperties *properties)
+{
+    int64_t value = MQTTProperties_hasProperty(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM)
+                        ? MQTTProperties_getNumericValue(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM)
+                        : 65535;
+    return value > 0 ? (size_t)value : 65535;
+}
+
 static void on_connected(void *context, MQTTAsync_successData5 *data)
 {
     td_mqtt *mqtt = context;
@@ -157,6 +166,7 @@ static void on_connected(void *context, MQTTAsync_successData5 *data)
     }
     mqtt->session_present = data->alt.connect.sessionPresent != 0;
     mqtt->packet_max = packet_max_of(&data->properties);
+    mqtt->receive_max = receive_max_of(&data->properties);
     mqtt->filter_sent = 0;
     pthread_mutex_unlock(&mqtt->mutex);
     td_mqtt__subscribe_rest(mqtt);
@@ -302,7 +312,7 @@ void td_mqtt__connect(td_mqtt *mqtt)
     options.cleanstart =
         from->clean_start && !mqtt->ever_connected; /* only this thread and callbacks of a session look */
     options.connectTimeout = CONNECT_TIMEOUT_S;
-    options.maxInflight = from->window;
+    options.maxInflight = 65535; /* the window is kept in publish.c */
     options.username = from->username;
     options.password = mqtt->password;
     options.context = mqtt;

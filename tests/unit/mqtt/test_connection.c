@@ -228,6 +228,50 @@ static void mqtt__refuses_more_than_its_bound(void **state)
     assert_int_equal(s.done_ok + s.done_failed, sent + 1); /* each message's fate is told, once */
 }
 
+typedef struct ordered {
+    seen *seen;
+    int next, wrong;
+} ordered;
+
+static void on_ordered(void *context, const td_mqtt_message *message)
+{
+    ordered *self = context;
+    self->wrong += strtol((const char *)message->payload, NULL, 10) != self->next;
+    self->next++;
+    note(self->seen, &self->seen->messages);
+}
+
+/* Paho alone would hand out a window a second: 1,000 messages in windows of 4 would take four minutes. */
+static void mqtt__a_full_window_neither_stalls_nor_reorders(void **state)
+{
+    broker *b = *state;
+    seen s, receiver;
+    seen_init(&s);
+    seen_init(&receiver);
+    ordered order = {.seen = &receiver};
+    td_mqtt_subscription subscriptions[] = {{"many", 1}, {NULL, 0}};
+    td_mqtt_options listen = options_for(b, &receiver, "receiver"), talk = options_for(b, &s, "sender");
+    listen.subscriptions = subscriptions;
+    listen.context = &order;
+    listen.connected = NULL;
+    listen.disconnected = NULL;
+    listen.message = on_ordered;
+    talk.window = 4;
+    td_err err;
+    td_mqtt *r = start(&listen), *mqtt = start(&talk);
+    assert_int_equal(td_mqtt_wait(r, PATIENCE_S * 1000, &err), TD_OK);
+    wait_for(&s, &s.connected, 1);
+    for (int i = 0; i < 1000; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%d\n", i);
+        assert_int_equal(publish(mqtt, &s, "many", text, false), TD_OK);
+    }
+    wait_for(&receiver, &receiver.messages, 1000);
+    assert_int_equal(order.wrong, 0);
+    td_mqtt_stop(mqtt, 1000);
+    td_mqtt_stop(r, 0);
+}
+
 static void mqtt__tells_the_fate_of_what_was_under_way_when_the_broker_died(void **state)
 {
     broker *b = *state;
@@ -478,6 +522,7 @@ int main(void)
         cmocka_unit_test(mqtt__comes_back_and_subscribes_again),
         cmocka_unit_test(mqtt__start_does_not_need_a_broker),
         cmocka_unit_test(mqtt__refuses_more_than_its_bound),
+        cmocka_unit_test(mqtt__a_full_window_neither_stalls_nor_reorders),
         cmocka_unit_test(mqtt__tells_the_fate_of_what_was_under_way_when_the_broker_died),
         cmocka_unit_test(mqtt__will_is_sent_by_abandon_and_not_by_stop),
         cmocka_unit_test(mqtt__retained_messages_are_marked),

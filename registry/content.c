@@ -231,12 +231,13 @@ td_code td_content_put_write(td_content_put *put, const void *data, size_t size,
     return TD_OK;
 }
 
+/* The root is synced in either case: whoever made the folder may not have come that far yet. */
 static td_code make_folder(td_content_put *put, const char *folder, td_err *err)
 {
-    if (mkdir(folder, 0700) == 0) {
-        return td_folder_sync(put->content->root, err);
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+        return put_failed(put, "making a folder", err);
     }
-    return errno == EEXIST ? TD_OK : put_failed(put, "making a folder", err);
+    return td_folder_sync(put->content->root, err);
 }
 
 /* From here on the object is there, and stays there. */

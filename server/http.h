@@ -79,6 +79,8 @@ void td_listener_watch(td_listener *listener, int64_t now_ms);
 
 /* What the caller's connection says. */
 const char *td_call_header(const td_call *call, const char *name); /* or NULL */
+/* How often the header stands there. */
+int td_call_header_count(const td_call *call, const char *name);
 void td_call_peer(const td_call *call, char out[64]);              /* address, or "uid-1000" */
 unsigned td_call_uid(const td_call *call);                         /* of an admin socket's peer */
 /* The listener goes on with this call: the answer is there. */

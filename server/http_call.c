@@ -92,6 +92,9 @@ static bool check_length(td_call *call)
     if (length && coding) {
         return refuse(call, 400, "invalid", "Content-Length and Transfer-Encoding must not come together");
     }
+    if (td_call_header_count(call, "Content-Length") > 1 || td_call_header_count(call, "Host") > 1) {
+        return refuse(call, 400, "invalid", "Content-Length and Host may stand only once");
+    }
     if (!length) {
         return true;
     }

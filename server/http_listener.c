@@ -232,6 +232,27 @@ const char *td_call_header(const td_call *call, const char *name)
     return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
 }
 
+typedef struct header_count {
+    const char *name;
+    int count;
+} header_count;
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    header_count *wanted = context;
+    (void)kind;
+    (void)value;
+    wanted->count += strcasecmp(name, wanted->name) == 0;
+    return MHD_YES;
+}
+
+int td_call_header_count(const td_call *call, const char *name)
+{
+    header_count wanted = {name, 0};
+    (void)MHD_get_connection_values(call->connection, MHD_HEADER_KIND, count_header, &wanted);
+    return wanted.count;
+}
+
 unsigned td_call_uid(const td_call *call)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);

@@ -40,6 +40,12 @@ class Targets(harness.ServerTest):
                                  b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
         self.assertIn(b" 400 ", answer)
 
+    def test_length_or_host_twice(self):
+        answer = self.server.raw(b"POST /api/v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+                                 b"Content-Length: 7\r\nConnection: close\r\n\r\n{}")
+        self.assertIn(b" 400 ", answer)
+        self.assertIn(b" 400 ", self.request("/healthz", "Host: localhost\r\n"))
+
     def test_headers_that_are_too_large(self):
         answer = self.request("/healthz", "X-Long: " + "a" * 100000 + "\r\n")
         self.assertTrue(answer == b"" or b" 431 " in answer or b" 413 " in answer, answer[:200])

@@ -48,7 +48,7 @@ static void expect_text(const char *folder, const char *name, const char *expect
     td_err err;
     char path[4096];
     TD_CLEANUP(td_str_done) td_str text = {0};
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(td_path_join(path, folder, name, &err), TD_OK);
     assert_int_equal(td_file_read(path, 1000, &text, &err), TD_OK);
     assert_string_equal(td_str_text(&text), expected);
 }

@@ -96,8 +96,8 @@ static td_code bench_uplink(bench_world *w, td_err *err)
 {
     enum { ROUNDS = 200000, SIZE = 700 };
     uint8_t key[TD_UPLINK_KEY_SIZE] = {0}, window[SIZE] = {0x10, 1},
-            mac[TD_DIGEST_SIZE];          /* sequence 1, then padding: */
-    window[2] = 0x52;                     /* field 10, */
+            mac[TD_DIGEST_SIZE];            /* sequence 1, then padding: */
+    window[2] = 0x52;                       /* field 10, */
     window[3] = ((SIZE - 5) & 0x7f) | 0x80; /* of the rest's length */
     window[4] = (SIZE - 5) >> 7;
     td_uplink_reader *reader = NULL;

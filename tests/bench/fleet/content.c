@@ -61,7 +61,7 @@ static void take_block(puller *d, const uint8_t *bytes, size_t size)
 {
     uint32_t block = (uint32_t)(bytes[4] | bytes[5] << 8);
     if (bytes[10] != 0 || size != TD_BLOCK_HEADER_SIZE + BLOCK || block >= BLOCKS) {
-        d->ask_ms = now_ms() + 250; /* deferred */
+        d->ask_ms = now_ms() + (bytes[12] | bytes[13] << 8); /* deferred */
         d->due = 0;
         return;
     }

@@ -104,7 +104,7 @@ static void print_verdict(td_cli *cli, const json_t *report)
         {"keyset_version", "keyset", TD_CELL_NUMBER},
         {0},
     };
-    td_print_line(cli, "%sVerified%s: every byte is as the approvers signed it.", td_tint_code(cli, TD_TINT_GOOD),
+    td_print_line(cli, "%sVerified%s: manifest and every file are as the approvers signed them.", td_tint_code(cli, TD_TINT_GOOD),
                   td_tint_code(cli, TD_TINT_NONE));
     td_print_fields(cli, fields, report);
 }

@@ -19,7 +19,9 @@ static void print_devices(td_cli *cli, const json_t *answer)
         {"last_contact_at", "LAST CONTACT", TD_CELL_TIME},
         {0},
     };
-    td_print_table(cli, columns, td_json_list(answer, "devices"), "No devices. Let one in: tidemark device enrol-code");
+    const char *none = td_cli_has(cli, "where") ? "No device matches. All of them: tidemark device list"
+                                                : "No devices. Let one in: tidemark device enrol-code";
+    td_print_table(cli, columns, td_json_list(answer, "devices"), none);
 }
 
 static td_code run_list(td_cli *cli, td_err *err)

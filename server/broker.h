@@ -2,9 +2,9 @@
  * broker.h: Mosquitto as a child: configured, started, watched, restarted, stopped.
  *
  * Only certificates of the workspace's CA connect; the common name is user name and client id, so that a device can
- * write its own up/# and read its own down/# and nothing else. A revoked device is denied by name, and a reload cuts
- * its live session. The child dies with us (PR_SET_PDEATHSIG). Nothing waits for it: a server whose broker is down
- * answers all the same.
+ * write its own up/# and read its own down/# and nothing else. A revoked device is denied by name; from the reload on
+ * Mosquitto refuses each of its messages (2.0.11 leaves the TCP session open). The child dies with us
+ * (PR_SET_PDEATHSIG). Nothing waits for it: a server whose broker is down answers all the same.
  * Threads: td_broker_revoked from any; start and stop from the main thread.
  *
  * SPDX-License-Identifier: Apache-2.0

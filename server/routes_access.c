@@ -291,7 +291,7 @@ static td_code read_approver(td_request *request, td_trust_change *change, uint8
 }
 
 /* Profile demo signs the new keyset here. Elsewhere root is offline: the unsigned draft is answered, to be signed there
- * (tidemark keys sign-keyset) and posted to /api/v1/keysets. */
+ * (tidemark key sign-keyset) and posted to /api/v1/keysets. */
 static td_code add_key(td_request *request, td_err *err)
 {
     static const td_json_field fields[] = {
@@ -316,7 +316,7 @@ static td_code add_key(td_request *request, td_err *err)
     TD_TRY(td_str_check(&text, err));
     return td_answer_json(request, 202,
                           json_pack("{s:s, s:s, s:s}", "draft", td_str_text(&text), "user", write.owner.user, "next",
-                                    "sign it on the machine that holds root (tidemark keys sign-keyset) and post it "
+                                    "sign it on the machine that holds root (tidemark key sign-keyset) and post it "
                                     "to /api/v1/keysets"),
                           err);
 }

@@ -95,7 +95,7 @@ static td_code check_threshold(td_db *db, const char *profile, td_err *err)
     TD_TRY(td_trust_current(db, &arena, &trust, err));
     if (strcmp(profile, "regulated") == 0 && trust.keyset.approver_threshold < 2) {
         return td_fail(err, TD_CONFLICT,
-                       "the keyset asks for %u approver; publish one that asks for 2 first (tidemark keys sign-keyset)",
+                       "the keyset asks for %u approver; publish one that asks for 2 first (tidemark key sign-keyset)",
                        trust.keyset.approver_threshold);
     }
     return TD_OK;

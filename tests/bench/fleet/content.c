@@ -3,8 +3,8 @@
  *
  * All devices share one connection, which subscribes for them all: what is measured is the server's side and the
  * broker. Each asks for 64 blocks with a credit of 8, and asks again when its credit has come. The reference sends as
- * many blocks of that size on the same topics without being asked, at the same window. SPDX-License-Identifier:
- * Apache-2.0
+ * many blocks of that size on the same topics without being asked, at the same window.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/bench/fleet/bench_fleet.h"
 

@@ -104,8 +104,8 @@ static void print_verdict(td_cli *cli, const json_t *report)
         {"keyset_version", "keyset", TD_CELL_NUMBER},
         {0},
     };
-    td_print_line(cli, "%sVerified%s: manifest and every file are as the approvers signed them.", td_tint_code(cli, TD_TINT_GOOD),
-                  td_tint_code(cli, TD_TINT_NONE));
+    td_print_line(cli, "%sVerified%s: manifest and every file are as the approvers signed them.",
+                  td_tint_code(cli, TD_TINT_GOOD), td_tint_code(cli, TD_TINT_NONE));
     td_print_fields(cli, fields, report);
 }
 

@@ -41,7 +41,8 @@ typedef td_code (*td_job_tick)(void *context, td_err *err);
 
 /* Builds folder, command, environment from a claimed step (docs/cli.md, "Worker"). Inputs by digest are fetched. */
 TD_MUST_USE td_code td_job_prepare(td_cli *cli, const char *jobs, const json_t *step, td_job *out, td_err *err);
-/* Runs it. INVALID: the program is not there. result->log is the caller's to free. */
+/* Runs it and ends all that it started. The calling process must have no other children: they would end, too.
+ * result->log is the caller's to free. */
 TD_MUST_USE td_code td_job_run(const td_job *job, td_job_tick tick, void *context, td_job_result *out, td_err *err);
 /* Uploads declared outputs: an array of {"name","digest","size"}; *metrics_out: the parsed metrics output, or NULL.
  * Nothing outside the job folder is ever read: no symbolic links, no "..". INVALID: a required output is missing. */

@@ -1,6 +1,6 @@
 /*
- * worker_run.c: fork, cage, exec; output through a pipe; a deadline; the whole process group ends with its first
- * process.
+ * worker_run.c: fork, cage, exec; output through a pipe; a deadline; all that the first process started ends with it,
+ * also what left its process group: orphans come to the worker, which is their subreaper, and are killed there.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,6 +25,8 @@
 #define TICK_MS 1000
 #define SLICE_MS 100
 #define GRACE_MS 5000 /* between SIGTERM and SIGKILL */
+#define REAP_SLICE_MS 2
+#define CHILDREN_LIST_MAX (1 << 20)
 #define EXIT_NO_EXEC 127
 
 /* ---- in the child ---- */
@@ -146,7 +149,41 @@ static td_code watch(running *r, const td_job *job, td_job_tick tick, void *cont
     }
 }
 
-/* What is left in the pipe; nobody writes any more once the group is dead. */
+/* SIGKILL to every child; the orphans that this makes are children, too, the next time. */
+static td_code kill_children(td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str list = {0};
+    char *end;
+    TD_TRY(td_file_read("/proc/thread-self/children", CHILDREN_LIST_MAX, &list, err));
+    const char *at = td_str_text(&list);
+    for (long pid = strtol(at, &end, 10); end != at && pid > 1; pid = strtol(at, &end, 10)) {
+        (void)kill((pid_t)pid, SIGKILL);
+        at = end;
+    }
+    return TD_OK;
+}
+
+/* Ends what the command left running until no child is left. One that forks faster than this is given up. */
+static td_code end_descendants(td_err *err)
+{
+    int64_t until = now_ms() + GRACE_MS;
+    for (;;) {
+        pid_t ended;
+        do {
+            ended = waitpid(-1, NULL, WNOHANG);
+        } while (ended > 0 || (ended < 0 && errno == EINTR));
+        if (ended < 0) {
+            return errno == ECHILD ? TD_OK : td_fail_errno(err, errno, "waiting for what the command left");
+        }
+        if (now_ms() > until) {
+            return td_fail(err, TD_IO, "the command left processes that do not end; look for them with ps");
+        }
+        TD_TRY(kill_children(err));
+        (void)poll(NULL, 0, REAP_SLICE_MS);
+    }
+}
+
+/* What is left in the pipe; nobody writes any more once all are dead. */
 static void drain(running *r)
 {
     char buffer[4096];
@@ -172,6 +209,9 @@ td_code td_job_run(const td_job *job, td_job_tick tick, void *context, td_job_re
     int pipe_fds[2], status = 0;
     bool timed_out = false;
     td_str log = {0};
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
+        return td_fail_errno(err, errno, "becoming the reaper of the command's processes");
+    }
     if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
         return td_fail_errno(err, errno, "a pipe");
     }
@@ -188,6 +228,9 @@ td_code td_job_run(const td_job *job, td_job_tick tick, void *context, td_job_re
     running r = {.pid = pid, .out = out_fd, .log = &log, .started_ms = now_ms(), .ticked_ms = now_ms()};
     td_code code = watch(&r, job, tick, context, &status, &timed_out, err);
     (void)kill(-pid, SIGKILL); /* grandchildren do not outlive it */
+    td_err ignored;
+    td_code ended = end_descendants(code == TD_OK ? err : &ignored);
+    code = code == TD_OK ? ended : code;
     drain(&r);
     trim_log(&log);
     if (code != TD_OK) {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +103,24 @@ static void job__is_ended_at_its_deadline_with_its_children(void **state)
     assert_true(result.timed_out);
     assert_int_equal(result.exit_code, 128 + 15);
     td_str_done(&result.log);
+}
+
+static void job__is_not_outlived_by_what_left_its_group(void **state)
+{
+    (void)state;
+    char path[128];
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    td_job job = job_of("setsid sh -c 'setsid sh -c \"echo \\$\\$ > pid; exec cat /dev/zero >/dev/null\" & "
+                        "exec cat /dev/zero >/dev/null' & while [ ! -s pid ]; do :; done");
+    td_job_result result = run(&job);
+    assert_int_equal(result.exit_code, 0);
+    td_str_done(&result.log);
+    (void)snprintf(path, sizeof path, "%s/pid", folder);
+    assert_int_equal(td_file_read(path, 64, &text, NULL), TD_OK);
+    pid_t pid = (pid_t)strtol(td_str_text(&text), NULL, 10);
+    assert_true(pid > 1);
+    assert_int_equal(kill(pid, SIGKILL), -1); /* and no leftover if this fails */
+    assert_int_equal(errno, ESRCH);
 }
 
 static void job__unknown_program_is_named(void **state)
@@ -266,6 +285,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(job__exit_code_and_output_come_back),
         cmocka_unit_test(job__log_keeps_the_end),
         cmocka_unit_test(job__is_ended_at_its_deadline_with_its_children),
+        cmocka_unit_test(job__is_not_outlived_by_what_left_its_group),
         cmocka_unit_test(job__unknown_program_is_named),
         cmocka_unit_test(cage__only_the_job_folder_and_inputs_can_be_reached),
         cmocka_unit_test(cage__no_unix_socket_of_others_can_be_reached),

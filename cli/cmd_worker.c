@@ -40,7 +40,7 @@ typedef struct worker {
 typedef struct lease {
     const worker *worker;
     const char *path; /* of the renewal */
-    int64_t renewed_ms;
+    int64_t attempt, renewed_ms;
 } lease;
 
 static td_code renew(void *context, td_err *err)
@@ -53,7 +53,9 @@ static td_code renew(void *context, td_err *err)
     if (now_ms - l->renewed_ms < LEASE_MS / 3) {
         return TD_OK;
     }
-    TD_CLEANUP(td_json_done) json_t *body = json_pack("{s:s, s:i}", "worker", l->worker->name, "lease_ms", LEASE_MS);
+    TD_CLEANUP(td_json_done)
+    json_t *body = json_pack("{s:s, s:I, s:i}", "worker", l->worker->name, "attempt", (json_int_t)l->attempt,
+                             "lease_ms", LEASE_MS);
     td_code code = td_cli_call(l->worker->cli, "POST", l->path, body, NULL, err);
     if (code == TD_OK) {
         l->renewed_ms = now_ms;
@@ -111,7 +113,7 @@ static td_code work(const worker *w, const json_t *step, td_job_result *result, 
     lease l = {
         w,
         td_cli_path(cli, "runs", td_json_text(step, "run", ""), "steps", td_json_text(step, "step", ""), "renew", NULL),
-        td_clock_system.monotonic_ms(&td_clock_system)};
+        td_json_int(step, "attempt", 0), td_clock_system.monotonic_ms(&td_clock_system)};
     td_code code = td_job_run(&job, renew, &l, result, err);
     if (code == TD_OK && result->exit_code == 0 && !result->timed_out) {
         code = td_job_outputs(cli, &job, step, &made->outputs, &made->metrics, err);
@@ -131,6 +133,7 @@ static td_code report(const worker *w, const json_t *step, const td_job_result *
     const char *path = td_cli_path(w->cli, "runs", td_json_text(step, "run", ""), "steps",
                                    td_json_text(step, "step", ""), "result", NULL);
     TD_TRY(td_cli_need(body, err));
+    (void)json_object_set(body, "attempt", json_object_get(step, "attempt"));
     return td_cli_call(w->cli, "POST", path, body, NULL, err);
 }
 

@@ -74,16 +74,23 @@ TD_MUST_USE td_code td_run_list_json(td_db *db, const char *project, const char 
  * the command there, and finds outputs at their paths. Leases that ran out are returned to the queue first. */
 TD_MUST_USE td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, int64_t lease_ms,
                                     json_t **out, td_err *err);
-/* Prolongs the lease. CONFLICT: lost. */
-TD_MUST_USE td_code td_worker_renew(td_db *db, const char *worker, const char *run, const char *step, int64_t lease_ms,
-                                    td_err *err);
+/* What a worker holds: a step in its attempt, as the user who claimed it. */
+typedef struct td_lease {
+    const td_actor *actor;
+    const char *worker, *run, *step;
+    int64_t attempt;
+} td_lease;
 
-/* The worker's report: {"worker","exit_code","log","duration_ms","outputs":[{"name","digest":"sha256:…","size"}],
+/* Prolongs the lease. CONFLICT: lost, of another attempt, or somebody else's. */
+TD_MUST_USE td_code td_worker_renew(td_db *db, const td_lease *lease, int64_t lease_ms, td_err *err);
+
+/* The worker's report: {"worker","attempt","exit_code","log","duration_ms",
+ * "outputs":[{"name","digest":"sha256:…","size"}],
  * "inputs":[the same form: files of the worker's machine as it found them; those that the pipeline gives a `dataset`
  * name become lineage],
  * "metrics":{"metrics":{…},"champion":{…},"groups":{…}}} (metrics: the parsed content of the step's metrics output, if
- * it declared one). Output files must already be in the content store (the server checks that before). CONFLICT: lease
- * lost. *done_out: all steps of the run are done and it waits for judgement (td_run_result, then td_gate_judge). */
+ * it declared one). Output files must already be in the content store (the server checks that before). CONFLICT: as
+ * td_worker_renew. *done_out: all steps of the run are done and it waits for judgement (td_run_result, then td_gate_judge). */
 TD_MUST_USE td_code td_step_result(td_db *db, const td_actor *actor, const char *run, const char *step,
                                    const json_t *report, bool *done_out, td_err *err);
 

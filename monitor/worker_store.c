@@ -25,7 +25,7 @@ static const td_arrow step_arrows[] = {
 const td_states td_step_states = {"step", step_names, step_arrows, TD_COUNT_OF(step_arrows)};
 
 typedef struct step_row {
-    int64_t position, attempt, lease_ms;
+    int64_t position, attempt, lease_ms, user_id;
     td_step_state state;
     char worker[65];
 } step_row;
@@ -35,8 +35,8 @@ static td_code step_read(td_db *db, int64_t run, const char *name, step_row *out
     td_stmt *stmt;
     TD_TRY(td_db_prepare(
         db,
-        "SELECT position, state, attempt, worker, lease_ms FROM pipeline_step WHERE run_id = :run AND name = "
-        ":name",
+        "SELECT position, state, attempt, worker, user_id, lease_ms FROM pipeline_step WHERE run_id = :run AND "
+        "name = :name",
         &stmt, err));
     td_bind_int(stmt, ":run", run);
     td_bind_text(stmt, ":name", name);
@@ -46,6 +46,7 @@ static td_code step_read(td_db *db, int64_t run, const char *name, step_row *out
     *out = (step_row){.position = td_column_int(stmt, "position"),
                       .attempt = td_column_int(stmt, "attempt"),
                       .lease_ms = td_column_int(stmt, "lease_ms"),
+                      .user_id = td_column_int(stmt, "user_id"),
                       .state = (td_step_state)state};
     const char *worker = td_column_text(stmt, "worker");
     snprintf(out->worker, sizeof out->worker, "%s", worker != NULL ? worker : "");
@@ -150,19 +151,21 @@ static td_code find_ready(td_db *db, char run_out[24], char step_out[65], bool *
     return TD_OK;
 }
 
-static td_code take_lease(td_db *db, int64_t run, const char *step, const char *worker, int64_t lease_ms, td_err *err)
+static td_code take_lease(td_db *db, const td_lease *lease, int64_t run, int64_t lease_ms, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(
         db,
-        "UPDATE pipeline_step SET state = 'leased', attempt = attempt + 1, worker = :worker, lease_ms = :lease, "
-        "started_ms = :now, exit_code = NULL, log = NULL, outputs = NULL WHERE run_id = :run AND name = :name",
+        "UPDATE pipeline_step SET state = 'leased', attempt = attempt + 1, worker = :worker, user_id = :user, "
+        "lease_ms = :lease, started_ms = :now, exit_code = NULL, log = NULL, outputs = NULL WHERE run_id = :run AND "
+        "name = :name",
         &stmt, err));
-    td_bind_text(stmt, ":worker", worker);
+    td_bind_text(stmt, ":worker", lease->worker);
+    td_bind_int(stmt, ":user", lease->actor->user_id);
     td_bind_int(stmt, ":lease", td_db_now_ms(db) + lease_ms);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":run", run);
-    td_bind_text(stmt, ":name", step);
+    td_bind_text(stmt, ":name", lease->step);
     return td_run(stmt, err);
 }
 
@@ -296,7 +299,8 @@ td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, in
         return TD_OK;
     }
     TD_TRY(td_run_read(db, NULL, run_name, &arena, &run, err));
-    TD_TRY(take_lease(db, run.id, step, worker, lease_ms, err));
+    td_lease lease = {.actor = actor, .worker = worker, .run = run_name, .step = step};
+    TD_TRY(take_lease(db, &lease, run.id, lease_ms, err));
     if (run.state == TD_RUN_PENDING) {
         TD_TRY(td_run_move(db, &run, TD_RUN_RUNNING, NULL, err));
         TD_TRY(td_run_audit(db, actor, &run, "start.run", NULL, NULL, err));
@@ -304,20 +308,23 @@ td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, in
     return claim_json(db, &run, step, lease_ms, out, err);
 }
 
-static td_code check_lease(td_db *db, const char *worker, const char *run_name, const char *step, td_arena *arena,
-                           td_run_row *run, step_row *row, td_err *err)
+/* The same user, worker and attempt as claimed it. */
+static td_code check_lease(td_db *db, const td_lease *lease, td_arena *arena, td_run_row *run, step_row *row,
+                           td_err *err)
 {
-    TD_TRY(td_run_read(db, NULL, run_name, arena, run, err));
-    TD_TRY(step_read(db, run->id, step, row, err));
-    if (row->state != TD_STEP_LEASED || strcmp(row->worker, worker) != 0) {
-        return td_fail(err, TD_CONFLICT, "the lease of %s/%s is lost: the step is %s; drop the work", run_name, step,
-                       step_names[row->state]);
+    TD_TRY(td_run_read(db, NULL, lease->run, arena, run, err));
+    TD_TRY(step_read(db, run->id, lease->step, row, err));
+    if (row->state != TD_STEP_LEASED || row->user_id != lease->actor->user_id || row->attempt != lease->attempt ||
+        strcmp(row->worker, lease->worker) != 0) {
+        return td_fail(err, TD_CONFLICT,
+                       "the lease of %s/%s, attempt %lld, is lost: the step is %s, at attempt %lld; drop the work",
+                       lease->run, lease->step, (long long)lease->attempt, step_names[row->state],
+                       (long long)row->attempt);
     }
     return TD_OK;
 }
 
-td_code td_worker_renew(td_db *db, const char *worker, const char *run_name, const char *step, int64_t lease_ms,
-                        td_err *err)
+td_code td_worker_renew(td_db *db, const td_lease *lease, int64_t lease_ms, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_run_row run;
@@ -325,13 +332,13 @@ td_code td_worker_renew(td_db *db, const char *worker, const char *run_name, con
     if (lease_ms < LEASE_MIN_MS || lease_ms > LEASE_MAX_MS) {
         return td_fail(err, TD_INVALID, "expected a lease of 1 s to 1 day");
     }
-    TD_TRY(check_lease(db, worker, run_name, step, &arena, &run, &row, err));
+    TD_TRY(check_lease(db, lease, &arena, &run, &row, err));
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db, "UPDATE pipeline_step SET lease_ms = :lease WHERE run_id = :run AND name = :name", &stmt,
                          err));
     td_bind_int(stmt, ":lease", td_db_now_ms(db) + lease_ms);
     td_bind_int(stmt, ":run", run.id);
-    td_bind_text(stmt, ":name", step);
+    td_bind_text(stmt, ":name", lease->step);
     return td_run(stmt, err);
 }
 
@@ -345,6 +352,7 @@ static const td_json_field report_output_fields[] = {
 };
 static const td_json_field report_fields[] = {
     {.name = "worker", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = 64},
+    {.name = "attempt", .type = TD_JSON_INTEGER, .required = true, .minimum = 1, .maximum = 1e9},
     {.name = "exit_code", .type = TD_JSON_INTEGER, .required = true},
     {.name = "log", .type = TD_JSON_STRING},
     {.name = "duration_ms", .type = TD_JSON_INTEGER, .minimum = 0, .maximum = 1e12},
@@ -518,7 +526,8 @@ td_code td_step_result(td_db *db, const td_actor *actor, const char *run_name, c
     step_row row;
     const char *missing = NULL;
     TD_TRY(td_json_check(report, report_fields, "report", NULL, err));
-    TD_TRY(check_lease(db, td_json_text(report, "worker", ""), run_name, step, &arena, &run, &row, err));
+    td_lease lease = {actor, td_json_text(report, "worker", ""), run_name, step, td_json_int(report, "attempt", 0)};
+    TD_TRY(check_lease(db, &lease, &arena, &run, &row, err));
     TD_TRY(td_run_pipeline(db, &run, &spec, err));
     TD_TRY(check_outputs(td_pipeline_step(spec, step), json_object_get(report, "outputs"), &missing, err));
     TD_TRY(write_report(db, &run, step, report, err));

@@ -170,14 +170,17 @@ static td_code claim_step(td_request *request, td_err *err)
 static td_code write_renewal(td_db *db, void *context, td_err *err)
 {
     const worker_write *write = context;
-    return td_worker_renew(db, write->worker, write->request->parameters[0], write->request->parameters[1],
-                           write->lease_ms, err);
+    const td_request *request = write->request;
+    td_lease lease = {&request->actor, write->worker, request->parameters[0], request->parameters[1],
+                      td_json_int(request->body, "attempt", 0)};
+    return td_worker_renew(db, &lease, write->lease_ms, err);
 }
 
 static td_code renew_step(td_request *request, td_err *err)
 {
     static const td_json_field fields[] = {
         {.name = "worker", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = 64},
+        {.name = "attempt", .type = TD_JSON_INTEGER, .required = true, .minimum = 1, .maximum = 1e9},
         {.name = "lease_ms", .type = TD_JSON_INTEGER, .minimum = 1000, .maximum = 86400000},
         {.name = NULL},
     };

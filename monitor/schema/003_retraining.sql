@@ -51,7 +51,8 @@ CREATE TABLE pipeline_step (
     name       TEXT    NOT NULL,
     state      TEXT    NOT NULL CHECK (state IN ('waiting', 'ready', 'leased', 'done', 'failed')),
     attempt    INTEGER NOT NULL,
-    worker     TEXT,
+    worker     TEXT,             -- what it calls itself
+    user_id    INTEGER,          -- who claimed it: nobody else may prolong or report; 0: not a user
     lease_ms   INTEGER,          -- until when
     exit_code  INTEGER,
     log        TEXT,             -- end of its output

@@ -68,13 +68,25 @@ static json_t *claim(world *w)
     return json;
 }
 
-static td_code report(world *w, const char *run, const char *step, const char *text, bool *done, td_err *err)
+/* For the attempt that the text names, or the one that is leased. */
+static td_code report_as(world *w, const td_actor *actor, const char *run, const char *step, const char *text,
+                         bool *done, td_err *err)
 {
     json_t *json = json_loads(text, 0, NULL);
     assert_non_null(json);
-    td_code code = td_step_result(w->db, &w->ana, run, step, json, done, err);
+    if (json_object_get(json, "attempt") == NULL) {
+        int64_t attempt = world_query(
+            w, "SELECT attempt AS x FROM pipeline_step ORDER BY state = 'leased' DESC, run_id DESC, position LIMIT 1");
+        assert_int_equal(json_object_set_new(json, "attempt", json_integer(attempt)), 0);
+    }
+    td_code code = td_step_result(w->db, actor, run, step, json, done, err);
     json_decref(json);
     return code;
+}
+
+static td_code report(world *w, const char *run, const char *step, const char *text, bool *done, td_err *err)
+{
+    return report_as(w, &w->ana, run, step, text, done, err);
 }
 
 static const char gathered[] =
@@ -224,8 +236,10 @@ static void lease__that_runs_out_is_lost(void **state)
     td_err failure = {0};
     run_start(w, run);
     json_decref(claim(w));
-    assert_int_equal(td_worker_renew(w->db, "w2", run, "gather", 60000, &failure), TD_CONFLICT);
-    MUST(td_worker_renew(w->db, "w1", run, "gather", 120000, err));
+    td_lease lease = {.actor = &w->ana, .worker = "w2", .run = run, .step = "gather", .attempt = 1};
+    assert_int_equal(td_worker_renew(w->db, &lease, 60000, &failure), TD_CONFLICT);
+    lease.worker = "w1";
+    MUST(td_worker_renew(w->db, &lease, 120000, err));
     w->now_ms += 100000;
     json_t *none = claim(w);
     assert_null(none);
@@ -234,6 +248,45 @@ static void lease__that_runs_out_is_lost(void **state)
     assert_null(none);
     assert_int_equal(report(w, run, "gather", gathered, &done, &failure), TD_CONFLICT);
     assert_int_equal(world_query(w, "SELECT COUNT(*) AS x FROM pipeline_run WHERE state = 'failed'"), 1);
+}
+
+static void lease__is_its_users(void **state)
+{
+    world *w = *state;
+    define(w);
+    char run[24];
+    bool done;
+    td_err failure = {0};
+    td_actor other = w->ana;
+    other.user_id = 2;
+    run_start(w, run);
+    json_decref(claim(w));
+    td_lease lease = {.actor = &other, .worker = "w1", .run = run, .step = "gather", .attempt = 1};
+    assert_int_equal(td_worker_renew(w->db, &lease, 60000, &failure), TD_CONFLICT);
+    assert_int_equal(report_as(w, &other, run, "gather", gathered, &done, &failure), TD_CONFLICT);
+    MUST(report(w, run, "gather", gathered, &done, err));
+}
+
+static void lease__is_of_one_attempt(void **state)
+{
+    world *w = *state;
+    define(w);
+    char run[24];
+    bool done;
+    td_err failure = {0};
+    run_start(w, run);
+    json_decref(claim(w));
+    MUST(report(w, run, "gather", gathered, &done, err));
+    json_decref(claim(w));
+    w->now_ms += 70000;
+    json_decref(claim(w)); /* train again, by a worker of the same name */
+    static const char late[] = "{\"worker\":\"w1\",\"attempt\":1,\"exit_code\":3}";
+    static const char mine[] = "{\"worker\":\"w1\",\"attempt\":2,\"exit_code\":3}";
+    td_lease lease = {.actor = &w->ana, .worker = "w1", .run = run, .step = "train", .attempt = 1};
+    assert_int_equal(td_worker_renew(w->db, &lease, 60000, &failure), TD_CONFLICT);
+    assert_int_equal(report(w, run, "train", late, &done, &failure), TD_CONFLICT);
+    assert_non_null(strstr(failure.text, "attempt 2"));
+    MUST(report(w, run, "train", mine, &done, err));
 }
 
 static void report__inputs_with_a_dataset_name_become_lineage(void **state)
@@ -401,6 +454,8 @@ int main(void)
         CASE(gate__is_pinned_when_the_run_starts),
         CASE(step__is_retried_and_then_fails_the_run),
         CASE(lease__that_runs_out_is_lost),
+        CASE(lease__is_its_users),
+        CASE(lease__is_of_one_attempt),
         CASE(report__inputs_with_a_dataset_name_become_lineage),
         CASE(report__is_checked),
         CASE(alert__starts_one_run_and_the_cooldown_holds),

@@ -46,7 +46,7 @@ typedef enum td_permission {
     TD_MAY_READ,            /* models, versions, files, devices, rollouts, signals, alerts, lineage, events */
     TD_MAY_REGISTER,        /* uploads, models, versions, tags, metrics; submit */
     TD_MAY_MANAGE_ALIAS,    /* aliases that are not protected; deprecate and retire versions */
-    TD_MAY_APPROVE,         /* approve and reject versions */
+    TD_MAY_APPROVE,         /* approve and reject versions; protected aliases */
     TD_MAY_MANAGE_DEVICE,   /* enrolment codes, tags of devices, revocation */
     TD_MAY_ROLL_OUT,        /* create, pause, resume, abort, revert rollouts */
     TD_MAY_SET_MONITOR,     /* thresholds and signals of a model */

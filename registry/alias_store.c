@@ -11,7 +11,7 @@
 #define ALIASES_MAX 100   /* of one model */
 #define HISTORY_SHOWN 200 /* newest moves in a view */
 
-/* Aliases that may only name what was approved. */
+/* Aliases that may only name what was approved, and that only an approver moves, with a reason. */
 static const char *const protected_aliases[] = {"champion"};
 
 static bool is_protected(const char *alias)
@@ -22,6 +22,17 @@ static bool is_protected(const char *alias)
         }
     }
     return false;
+}
+
+td_permission td_alias_permission(const char *alias)
+{
+    return is_protected(alias) ? TD_MAY_APPROVE : TD_MAY_MANAGE_ALIAS;
+}
+
+static td_code check_reason(const char *alias, const char *reason, td_err *err)
+{
+    return is_protected(alias) ? td_registry__reason_check(reason, err)
+                               : td_registry__text_check("reason", reason, TD_REASON_MAX, err);
 }
 
 static td_code note_move(td_db *db, const td_actor *actor, int64_t model_id, const char *alias, int64_t number,
@@ -124,10 +135,10 @@ td_code td_alias_set(td_db *db, const td_actor *actor, const char *project, cons
     char object[TD_LABEL_SIZE + TD_ALIAS_NAME_MAX];
     td_version version;
     int64_t now;
-    TD_TRY(td_access_recheck(db, actor, project, TD_MAY_MANAGE_ALIAS, err));
+    TD_TRY(td_access_recheck(db, actor, project, td_alias_permission(alias), err));
     TD_TRY(td_model_name_check(model, err));
     TD_TRY(td_alias_name_check(alias, err));
-    TD_TRY(td_registry__text_check("reason", reason, TD_REASON_MAX, err));
+    TD_TRY(check_reason(alias, reason, err));
     snprintf(reference, sizeof reference, "%s/%lld", model, (long long)number);
     snprintf(object, sizeof object, "%s@%s", model, alias);
     TD_TRY(td_version_find(db, project, reference, &arena, &version, err));
@@ -148,9 +159,10 @@ td_code td_alias_delete(td_db *db, const td_actor *actor, const char *project, c
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_version version;
     td_stmt *stmt;
-    TD_TRY(td_access_recheck(db, actor, project, TD_MAY_MANAGE_ALIAS, err));
+    TD_TRY(td_access_recheck(db, actor, project, td_alias_permission(alias), err));
     TD_TRY(td_model_name_check(model, err));
     TD_TRY(td_alias_name_check(alias, err));
+    TD_TRY(check_reason(alias, reason, err));
     snprintf(object, sizeof object, "%s@%s", model, alias);
     TD_TRY(td_version_find(db, project, object, &arena, &version, err));
     TD_TRY(td_db_prepare(db, "DELETE FROM alias WHERE model_id = :model AND name = :name", &stmt, err));

@@ -16,6 +16,7 @@
 #ifndef TD_REGISTRY_REGISTRY_H
 #define TD_REGISTRY_REGISTRY_H
 
+#include "access/access.h"
 #include "audit/audit.h"
 #include "core/base/arena.h"
 #include "core/base/json.h"
@@ -212,7 +213,10 @@ TD_MUST_USE td_code td_version_move(td_db *db, const td_actor *actor, const char
 
 /* ---- aliases ---- */
 
-/* Points model@alias at a version (number of that model). CONFLICT: it already does. `reason` may be NULL. */
+/* What moving or deleting it takes: TD_MAY_APPROVE for a protected alias ("champion"), else TD_MAY_MANAGE_ALIAS. */
+td_permission td_alias_permission(const char *alias);
+/* Points model@alias at a version (number of that model). CONFLICT: it already does. `reason` may be NULL unless the
+ * alias is protected. */
 TD_MUST_USE td_code td_alias_set(td_db *db, const td_actor *actor, const char *project, const char *model,
                                  const char *alias, int64_t number, const char *reason, td_err *err);
 TD_MUST_USE td_code td_alias_delete(td_db *db, const td_actor *actor, const char *project, const char *model,

@@ -118,6 +118,12 @@ static td_code write_alias(td_db *db, void *context, td_err *err)
     return td_alias_set(db, &request->actor, request->project, model, alias, write->number, write->reason, err);
 }
 
+static td_code may_move(td_request *request, td_err *err)
+{
+    return td_access_check(&request->principal, request->project, td_alias_permission(request->parameters[1]),
+                           request->id, &request->actor, err);
+}
+
 static td_code list_aliases(td_request *request, td_err *err)
 {
     json_t *list;
@@ -139,6 +145,7 @@ static td_code set_alias(td_request *request, td_err *err)
         {.name = "reason", .type = TD_JSON_STRING, .maximum = TD_REASON_BODY_MAX},
         {.name = NULL},
     };
+    TD_TRY(may_move(request, err));
     TD_TRY(td_request_check(request, fields, err));
     alias_write write = {request, td_json_int(request->body, "version", 0),
                          td_json_text(request->body, "reason", NULL)};
@@ -150,6 +157,7 @@ static td_code set_alias(td_request *request, td_err *err)
 static td_code delete_alias(td_request *request, td_err *err)
 {
     alias_write write = {.request = request};
+    TD_TRY(may_move(request, err));
     TD_TRY(td_request_reason(request, false, &write.reason, err));
     TD_TRY(td_request_write(request, write_alias, &write, err));
     return td_answer_json(request, 200, json_pack("{s:s, s:b}", "alias", request->parameters[1], "deleted", 1), err);
@@ -201,9 +209,10 @@ const td_route td_routes_model[] = {
     TD_GET("/api/v1/models/{model}/versions", TD_MAY_READ, list_versions, "Versions of a model"),
     TD_GET("/api/v1/models/{model}/aliases", TD_MAY_READ, list_aliases, "Aliases of a model"),
     TD_GET("/api/v1/models/{model}/aliases/{alias}", TD_MAY_READ, get_alias, "One alias with its history"),
-    TD_SEND("PUT", "/api/v1/models/{model}/aliases/{alias}", TD_MAY_MANAGE_ALIAS, set_alias,
-            "Point an alias at a version"),
-    TD_SEND("DELETE", "/api/v1/models/{model}/aliases/{alias}", TD_MAY_MANAGE_ALIAS, delete_alias, "Remove an alias"),
+    {"PUT", "/api/v1/models/{model}/aliases/{alias}", TD_ROUTE_LOGIN, TD_LISTENER_USERS, TD_BODY_JSON, set_alias,
+     "Point an alias at a version (manage_alias; champion: approve)"},
+    {"DELETE", "/api/v1/models/{model}/aliases/{alias}", TD_ROUTE_LOGIN, TD_LISTENER_USERS, TD_BODY_JSON, delete_alias,
+     "Remove an alias (manage_alias; champion: approve)"},
     TD_SEND("PUT", "/api/v1/models/{model}/versions/{version}/tags/{key}", TD_MAY_REGISTER, set_tag, "Tag a draft"),
     TD_SEND("DELETE", "/api/v1/models/{model}/versions/{version}/tags/{key}", TD_MAY_REGISTER, delete_tag,
             "Remove a tag"),

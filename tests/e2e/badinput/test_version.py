@@ -16,7 +16,8 @@ class Versions(CommandTest):
         self.refused(CONFLICT, ["next", "twice/1"], "alias", "set", "twice@next", "1")
         self.refused(NOT_FOUND, "there is no version twice/9; the newest is twice/1", "alias", "set", "twice@next", "9")
         self.refused(CONFLICT, ["champion may only name an approved version", "twice/1 is draft"], "alias", "set",
-                     "twice@champion", "1")
+                     "twice@champion", "1", "--reason", "good", as_="ben")
+        self.refused(DENIED, "approve", "alias", "set", "twice@champion", "1", "--reason", "mine")
 
     def test_approving_ones_own(self):
         self.register("own")

@@ -54,6 +54,8 @@ DEMANDS = {
         GET /api/v1/keyset
     """,
     "login": """
+        PUT /api/v1/models/{model}/aliases/{alias}
+        DELETE /api/v1/models/{model}/aliases/{alias}
         GET /api/v1/routes
         POST /api/v1/users/{user}/tokens
         POST /api/v1/tokens/{token}/revoke
@@ -69,8 +71,6 @@ DEMANDS = {
         POST /api/v1/models/{model}/versions/{version}/submit
     """,
     "manage_alias": """
-        PUT /api/v1/models/{model}/aliases/{alias}
-        DELETE /api/v1/models/{model}/aliases/{alias}
         POST /api/v1/models/{model}/versions/{version}/move
     """,
     "approve": """
@@ -200,6 +200,15 @@ class Matrix(harness.ServerTest):
                 else:
                     self.assertEqual(answer.status, 403, (role, route, answer))
                     self.assertIn(permission, answer.json["detail"])
+
+    def test_aliases_are_moved_by_those_who_may(self):
+        for role, allowed in MAY.items():
+            headers = {"Authorization": "Bearer " + self.tokens[role]}
+            for alias, permission in (("beta", "manage_alias"), ("champion", "approve")):
+                for method in ("PUT", "DELETE"):
+                    answer = self.server.call(method, f"/api/v1/models/none/aliases/{alias}", {"reason": "test", "version": 1}
+                                              if method == "PUT" else {"reason": "test"}, None, headers)
+                    self.assertEqual(answer.status, 404 if permission in allowed else 403, (role, alias, method, answer))
 
     def test_another_project_is_closed(self):
         for role in MAY:

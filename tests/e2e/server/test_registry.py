@@ -37,7 +37,9 @@ class Flow(harness.ServerTest):
         self.assertEqual((answer.status, answer.json["state"]), (200, "pending"), answer)
         answer = server.approve("way/1")
         self.assertEqual((answer.status, answer.json["state"]), (201, "approved"), answer)
-        answer = server.call("PUT", "/api/v1/models/way/aliases/champion", {"version": 1, "reason": "the first"})
+        champion = "/api/v1/models/way/aliases/champion"
+        self.check(server.call("PUT", champion, {"version": 1, "reason": "mine"}), 403, "denied", "approve")
+        answer = server.call("PUT", champion, {"version": 1, "reason": "the first"}, as_="ben")
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual(server.call("GET", "/api/v1/models/way/versions/@champion").json["version"], 1)
         self.check_lineage()

@@ -382,8 +382,8 @@ static void alias__bad_moves_are_refused(void **state)
     must(td_alias_set(f->db, ana, "default", "pump", "beta", 1, NULL, &err), &err);
     refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "beta", 1, NULL, &err)), &err, TD_CONFLICT,
             "already");
-    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "champion", 1, NULL, &err)), &err, TD_CONFLICT,
-            "may only name an approved version; pump/1 is draft");
+    refused(TRY_WRITE(f, td_alias_set(f->db, &f->ben.actor, "default", "pump", "champion", 1, "why", &err)), &err,
+            TD_CONFLICT, "may only name an approved version; pump/1 is draft");
     refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "2nd", 1, NULL, &err)), &err, TD_INVALID,
             "is no alias");
     refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "beta", 5, NULL, &err)), &err, TD_NOT_FOUND,
@@ -399,7 +399,16 @@ static void alias__champion_names_what_was_approved(void **state)
     fixture *f = *state;
     td_err err = {0};
     (void)make_approved(f, "pump", "a");
-    must(td_alias_set(f->db, &f->ana.actor, "default", "pump", "champion", 1, "gate passed", &err), &err);
+    td_actor *ana = &f->ana.actor, *ben = &f->ben.actor;
+    refused(TRY_WRITE(f, td_alias_set(f->db, ana, "default", "pump", "champion", 1, "mine", &err)), &err, TD_DENIED,
+            "approve");
+    refused(TRY_WRITE(f, td_alias_set(f->db, ben, "default", "pump", "champion", 1, NULL, &err)), &err, TD_INVALID,
+            "reason");
+    must(td_alias_set(f->db, ben, "default", "pump", "champion", 1, "gate passed", &err), &err);
+    refused(TRY_WRITE(f, td_alias_delete(f->db, ana, "default", "pump", "champion", "mine", &err)), &err, TD_DENIED,
+            "approve");
+    refused(TRY_WRITE(f, td_alias_delete(f->db, ben, "default", "pump", "champion", NULL, &err)), &err, TD_INVALID,
+            "reason");
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     must(td_alias_list_json(f->db, "default", "pump", &json, &err), &err);
     assert_int_equal(td_json_int(json_object_get(json, "aliases"), "champion", 0), 1);

@@ -49,6 +49,7 @@ td_code td_access_authenticate(td_db *db, const char *token, size_t length, td_p
         .user_id = row.user.user_id,
         .authentication = "token",
         .token_id = row.token_id,
+        .token_expires_ms = row.expires_ms,
         .token_used_ms = row.used_ms,
     };
     memcpy(principal.name, row.user.name, sizeof principal.name);

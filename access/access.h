@@ -79,8 +79,9 @@ typedef struct td_principal {
     char name[TD_USER_NAME_MAX + 1];
     char authentication[16]; /* "token" or "admin-socket" */
     int64_t token_id;        /* 0: no token */
-    int64_t token_used_ms;   /* when this token was last seen; see td_token_touch */
-    uint32_t all_roles;      /* roles in every project (bit 1 << td_role): only the admin socket */
+    int64_t token_expires_ms;
+    int64_t token_used_ms; /* when this token was last seen; see td_token_touch */
+    uint32_t all_roles;    /* roles in every project (bit 1 << td_role): only the admin socket */
     size_t grant_count;
     struct {
         char project[TD_PROJECT_NAME_MAX + 1];
@@ -148,6 +149,7 @@ typedef struct td_token_options {
     const char *user;
     const char *label;   /* what it is for, or NULL */
     int64_t lifetime_ms; /* 0: TD_TOKEN_LIFETIME_DEFAULT_MS */
+    int64_t latest_ms;   /* it expires no later, whatever the lifetime; 0: no such end */
     uint32_t roles;      /* restricts the token to these roles; 0: all that the user has */
 } td_token_options;
 

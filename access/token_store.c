@@ -59,6 +59,10 @@ td_code td_access__token_insert(td_db *db, int64_t user_id, const td_token_optio
     td_stmt *stmt;
     int64_t now_ms = td_db_now_ms(db);
     int64_t lifetime_ms = options->lifetime_ms == 0 ? TD_TOKEN_LIFETIME_DEFAULT_MS : options->lifetime_ms;
+    int64_t expires_ms = now_ms + lifetime_ms;
+    if (options->latest_ms != 0 && expires_ms > options->latest_ms) {
+        expires_ms = options->latest_ms;
+    }
     TD_TRY(td_db_prepare(db,
                          "INSERT INTO token (user_id, digest, label, roles, created_ms, expires_ms) "
                          "VALUES (:user, :digest, :label, :roles, :now, :expires)",
@@ -68,10 +72,10 @@ td_code td_access__token_insert(td_db *db, int64_t user_id, const td_token_optio
     td_bind_text(stmt, ":label", options->label == NULL ? "" : options->label);
     td_bind_int(stmt, ":roles", options->roles);
     td_bind_int(stmt, ":now", now_ms);
-    td_bind_int(stmt, ":expires", now_ms + lifetime_ms);
+    td_bind_int(stmt, ":expires", expires_ms);
     TD_TRY(td_run(stmt, err));
     out->token_id = td_db_last_id(db);
-    out->expires_ms = now_ms + lifetime_ms;
+    out->expires_ms = expires_ms;
     return TD_OK;
 }
 

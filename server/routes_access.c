@@ -208,6 +208,7 @@ static td_code create_token(td_request *request, td_err *err)
         write.options.roles |= lists_role(roles, (td_role)role) ? UINT32_C(1) << role : 0;
     }
     TD_TRY(restrict_token(request, &write.options, err));
+    write.options.latest_ms = request->principal.token_expires_ms; /* no token outlives the one that made it */
     TD_TRY(td_request_write(request, write_token, &write, err));
     char expires[32];
     td_format_time(write.token.expires_ms, expires);

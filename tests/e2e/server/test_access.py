@@ -226,6 +226,14 @@ class Matrix(harness.ServerTest):
         wider = server.call("POST", "/api/v1/users/wide/tokens", {}, None, headers).json["token"]
         self.assertEqual(server.call("GET", "/api/v1/users", None, None, {"Authorization": "Bearer " + wider}).status, 403)
 
+    def test_a_token_does_not_outlive_the_one_that_made_it(self):
+        parent = self.server.admin("POST", "/api/v1/users/only-viewer/tokens", {"lifetime": "1h"}).json
+        headers = {"Authorization": "Bearer " + parent["token"]}
+        child = self.server.call("POST", "/api/v1/users/only-viewer/tokens", {"lifetime": "30d"}, None, headers).json
+        self.assertEqual(child["expires_at"], parent["expires_at"])
+        short = self.server.call("POST", "/api/v1/users/only-viewer/tokens", {"lifetime": "10m"}, None, headers).json
+        self.assertLess(short["expires_at"], parent["expires_at"])
+
     def test_a_restricted_token_of_an_admin_leaves_others_tokens_alone(self):
         server = self.server
         server.admin("POST", "/api/v1/users", {"name": "chief", "roles": ["viewer", "admin"], "reason": "test"})

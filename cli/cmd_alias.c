@@ -61,7 +61,7 @@ static void print_aliases(td_cli *cli, const json_t *answer)
     json_t *version;
     const json_t *aliases = json_object_get(answer, "aliases");
     if (json_object_size(aliases) == 0) {
-        td_print_line(cli, "No aliases. Set one: tidemark alias set MODEL@champion NUMBER");
+        td_print_line(cli, "No aliases. Set one: tidemark alias set MODEL@ALIAS NUMBER");
     }
     json_object_foreach ((json_t *)aliases, alias, version) {
         td_print_line(cli, "%-20s %lld", alias, (long long)json_integer_value(version));
@@ -85,7 +85,7 @@ static const td_cli_option options[] = {
 
 const td_cli_command td_cli_alias_commands[] = {
     {"alias", "set", "MODEL@ALIAS NUMBER", 2, 2, "Point an alias at a version", NULL,
-     "tidemark alias set pump@champion 3", options, run_set},
+     "tidemark alias set pump@champion 3 --reason 'gate passed'", options, run_set},
     {"alias", "list", "MODEL|MODEL@ALIAS", 1, 1, "List a model's aliases, or the history of one", NULL,
      "tidemark alias list pump@champion", NULL, run_list},
     {"alias", "delete", "MODEL@ALIAS", 1, 1, "Remove an alias; its history stays", NULL, NULL, options, run_delete},

@@ -90,7 +90,8 @@ TD_MUST_USE td_code td_worker_renew(td_db *db, const td_lease *lease, int64_t le
  * name become lineage],
  * "metrics":{"metrics":{…},"champion":{…},"groups":{…}}} (metrics: the parsed content of the step's metrics output, if
  * it declared one). Output files must already be in the content store (the server checks that before). CONFLICT: as
- * td_worker_renew. *done_out: all steps of the run are done and it waits for judgement (td_run_result, then td_gate_judge). */
+ * td_worker_renew. *done_out: all steps of the run are done and it waits for judgement (td_run_result, then
+ * td_gate_judge). */
 TD_MUST_USE td_code td_step_result(td_db *db, const td_actor *actor, const char *run, const char *step,
                                    const json_t *report, bool *done_out, td_err *err);
 

@@ -49,15 +49,16 @@ def cold_start(rounds):
 
 
 def memory(pid):
-    """(private, resident) bytes of smaps_rollup."""
-    private = resident = 0
+    """(private, dirty, resident) bytes of smaps_rollup; dirty is the part of private that no file backs."""
+    private = dirty = resident = 0
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         for line in file:
             if line.startswith(("Private_Clean", "Private_Dirty")):
                 private += int(line.split()[1]) * 1024
+                dirty += int(line.split()[1]) * 1024 if line.startswith("Private_Dirty") else 0
             elif line.startswith("Rss"):
                 resident = int(line.split()[1]) * 1024
-    return private, resident
+    return private, dirty, resident
 
 
 def rate(server, clients, seconds, request):
@@ -138,8 +139,8 @@ def rates(server):
 
 def memory_row(what, server, idle_s, floor=""):
     time.sleep(idle_s)  # poll-interval: memory at rest is the figure
-    private, resident = memory(server.process.pid)
-    row(what, private / MIB, "MiB private", floor=floor, note=f"resident {resident / MIB:.1f} MiB, after {idle_s:g} s without work")
+    private, dirty, resident = memory(server.process.pid)
+    row(what, private / MIB, "MiB private", floor=floor, note=f"dirty {dirty / MIB:.1f}, resident {resident / MIB:.1f} MiB, after {idle_s:g} s without work")
 
 
 def measure(idle_s):

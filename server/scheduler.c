@@ -122,7 +122,7 @@ static td_code run_shrink(td_db *db, void *context, td_err *err)
     return TD_OK;
 }
 
-/* Once a minute what a burst took goes back to the system: pages that SQLite cached, then what malloc holds. */
+/* Once a minute what a burst took goes back to the system: pages that SQLite cached, what malloc holds, unused code. */
 static void shrink(td_scheduler *scheduler)
 {
     td_err err = {0};
@@ -130,6 +130,7 @@ static void shrink(td_scheduler *scheduler)
     if (td_server_write(scheduler->server, run_shrink, NULL, &err) == TD_OK) {
         (void)malloc_trim(0);
     }
+    td_text_pages_drop();
 }
 
 static void roll_up(td_scheduler *scheduler)

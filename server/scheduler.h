@@ -18,4 +18,7 @@ void td_scheduler_stop(td_scheduler *scheduler);
 void td_scheduler_free(td_scheduler **scheduler); /* TD_CLEANUP; stops it if need be */
 void td_scheduler_kick(td_scheduler *scheduler);
 
+/* Forgets mapped pages of code and constants until they are needed again (text_pages.c). */
+void td_text_pages_drop(void);
+
 #endif

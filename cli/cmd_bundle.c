@@ -70,7 +70,7 @@ static void print_inspection(td_cli *cli, const json_t *answer)
     TD_CLEANUP(td_str_done) td_str tree = {0};
     if (lineage != NULL && td_lineage_tree(lineage, false, &tree, NULL) == TD_OK && tree.size > 0) {
         td_print_title(cli, "Lineage");
-        (void)fputs(td_str_text(&tree), cli->out);
+        td_print_text(cli, td_str_text(&tree));
     }
 }
 

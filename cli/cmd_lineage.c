@@ -14,7 +14,7 @@ static void print_tree(td_cli *cli, const json_t *answer, bool down, const char 
         td_print_title(cli, title);
     }
     if (td_lineage_tree(answer, down, &text, NULL) == TD_OK) {
-        (void)fputs(td_str_text(&text), cli->out);
+        td_print_text(cli, td_str_text(&text));
     }
 }
 

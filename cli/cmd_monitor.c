@@ -98,7 +98,7 @@ static void print_spec(td_cli *cli, const json_t *answer)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
     if (td_yaml_write(answer, &text, NULL) == TD_OK) {
-        (void)fputs(td_str_text(&text), cli->out);
+        td_print_text(cli, td_str_text(&text));
     }
 }
 

@@ -49,7 +49,8 @@ static void print_spec(td_cli *cli, const json_t *answer)
     TD_CLEANUP(td_str_done) td_str text = {0};
     td_print_fields(cli, fields, answer);
     if (td_yaml_write(json_object_get(answer, "spec"), &text, NULL) == TD_OK) {
-        (void)fprintf(cli->out, "\n%s", td_str_text(&text));
+        (void)fputc('\n', cli->out);
+        td_print_text(cli, td_str_text(&text));
     }
 }
 
@@ -141,9 +142,7 @@ static void print_failures(td_cli *cli, const json_t *steps)
             continue;
         }
         td_print_title(cli, td_cli_text(cli, "The end of what step %s said", td_json_text(step, "step", "")));
-        for (; *log != '\0'; log++) {
-            (void)fputc((unsigned char)*log < 0x20 && *log != '\n' ? '?' : *log, cli->out);
-        }
+        td_print_text(cli, log);
     }
 }
 

@@ -104,7 +104,7 @@ static td_code result_of(const json_t *rollout, td_err *err)
  */
 static td_code watch(td_cli *cli, const char *id, td_err *err)
 {
-    td_str last = {0}, line = {0};
+    td_str last = {0}, text = {0}, line = {0};
     td_code code = TD_OK;
     const char *path = td_cli_path(cli, "rollouts", id, NULL);
     for (;;) {
@@ -114,7 +114,9 @@ static td_code watch(td_cli *cli, const char *id, td_err *err)
             break;
         }
         td_str_clear(&line);
-        summarise(rollout, &line);
+        td_str_clear(&text);
+        summarise(rollout, &text);
+        td_text_add(&line, td_str_text(&text));
         if (last.size == 0 || strcmp(td_str_text(&last), td_str_text(&line)) != 0) {
             td_str_clear(&last);
             td_str_add(&last, td_str_text(&line));
@@ -138,6 +140,7 @@ static td_code watch(td_cli *cli, const char *id, td_err *err)
     }
     td_str_done(&last);
     td_str_done(&line);
+    td_str_done(&text);
     return code;
 }
 

@@ -26,8 +26,8 @@ static void print_names(td_cli *cli, const json_t *values, const char *title)
         td_str_add(&text, json_array_size(shape) > 0 ? "]" : "");
     }
     if (text.size > 0) {
-        (void)fprintf(cli->out, "%s%-10s%s  %s\n", td_tint_code(cli, TD_TINT_FAINT), title,
-                      td_tint_code(cli, TD_TINT_NONE), td_str_text(&text));
+        td_print_line(cli, "%s%-10s%s  %s", td_tint_code(cli, TD_TINT_FAINT), title, td_tint_code(cli, TD_TINT_NONE),
+                      td_str_text(&text));
     }
 }
 

@@ -16,12 +16,25 @@
 #define COLUMNS_MAX 24
 #define PATH_MAX_KEYS 128
 
+static const char *const tint_codes[] = {[TD_TINT_NONE] = "\x1b[0m",  [TD_TINT_GOOD] = "\x1b[32m",
+                                         [TD_TINT_BAD] = "\x1b[31m",  [TD_TINT_WARN] = "\x1b[33m",
+                                         [TD_TINT_FAINT] = "\x1b[2m", [TD_TINT_STRONG] = "\x1b[1m"};
+
 const char *td_tint_code(const td_cli *cli, td_tint tint)
 {
-    static const char *const codes[] = {
-        [TD_TINT_NONE] = "\x1b[0m",  [TD_TINT_GOOD] = "\x1b[32m", [TD_TINT_BAD] = "\x1b[31m",
-        [TD_TINT_WARN] = "\x1b[33m", [TD_TINT_FAINT] = "\x1b[2m", [TD_TINT_STRONG] = "\x1b[1m"};
-    return cli->color ? codes[tint] : "";
+    return cli->color ? tint_codes[tint] : "";
+}
+
+/* How many bytes at `text` are one of our own tints; 0: none. */
+static size_t tint_length(const char *text)
+{
+    for (size_t i = 0; *text == '\x1b' && i < TD_COUNT_OF(tint_codes); i++) {
+        size_t length = strlen(tint_codes[i]);
+        if (strncmp(text, tint_codes[i], length) == 0) {
+            return length;
+        }
+    }
+    return 0;
 }
 
 td_tint td_state_tint(const char *state)
@@ -92,6 +105,33 @@ void td_format_local(const char *rfc3339, char out[32])
     }
 }
 
+/* One character of outside text; what steers a terminal (C0, DEL, and C1 as UTF-8) becomes '?'. Returns its bytes. */
+static size_t add_tame(td_str *out, const char *text)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    bool c1 = c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F;
+    td_str_add_char(out, c1 || *c < 0x20 || *c == 0x7F ? '?' : *text);
+    return c1 ? 2 : 1;
+}
+
+void td_text_add(td_str *out, const char *text)
+{
+    while (*text != '\0') {
+        text += add_tame(out, text);
+    }
+}
+
+void td_print_text(td_cli *cli, const char *text)
+{
+    TD_CLEANUP(td_str_done) td_str tame = {0};
+    while (*text != '\0') {
+        size_t ours = *text == '\n' ? 1 : tint_length(text);
+        td_str_append(&tame, text, ours);
+        text += ours > 0 ? ours : add_tame(&tame, text);
+    }
+    (void)fputs(td_str_text(&tame), cli->out);
+}
+
 static void add_number(td_str *out, double value)
 {
     if (value == floor(value) && fabs(value) < 1e15) {
@@ -111,7 +151,9 @@ static void add_words(td_str *out, const json_t *value)
     json_t *item;
     size_t size = out->size;
     json_object_foreach ((json_t *)value, key, item) {
-        td_str_addf(out, "%s%s ", out->size > size ? ", " : "", key);
+        td_str_add(out, out->size > size ? ", " : "");
+        td_text_add(out, key);
+        td_str_add_char(out, ' ');
         add_plain(out, item);
     }
     for (size_t i = 0; i < json_array_size(value); i++) {
@@ -121,13 +163,10 @@ static void add_words(td_str *out, const json_t *value)
     td_str_add(out, out->size == size ? "none" : "");
 }
 
-/* Text of a value as it is; control characters (which could steer a terminal) become '?'. */
 static void add_plain(td_str *out, const json_t *value)
 {
     if (json_is_string(value)) {
-        for (const char *c = json_string_value(value); *c != '\0'; c++) {
-            td_str_add_char(out, (unsigned char)*c < 0x20 || *c == 0x7F ? '?' : *c);
-        }
+        td_text_add(out, json_string_value(value));
     } else if (json_is_number(value)) {
         add_number(out, json_number_value(value));
     } else if (json_is_boolean(value)) {
@@ -175,7 +214,8 @@ static void add_pairs(td_str *out, const json_t *value, bool with_values, size_t
                 td_str_add(out, ", …");
                 break;
             }
-            td_str_addf(out, "%s%s", first ? "" : ", ", key);
+            td_str_add(out, first ? "" : ", ");
+            td_text_add(out, key);
             if (with_values) {
                 td_str_add(out, "=");
                 add_value(out, item);
@@ -200,9 +240,10 @@ void td_cell_add(td_str *out, const json_t *value, td_cell cell)
     }
     if (cell == TD_CELL_TIME && string != NULL) {
         td_format_local(string, text);
-        td_str_add(out, text);
+        td_text_add(out, text);
     } else if (cell == TD_CELL_DIGEST && string != NULL) {
-        td_str_addf(out, "%.12s", strncmp(string, "sha256:", 7) == 0 ? string + 7 : string);
+        (void)snprintf(text, sizeof text, "%.12s", strncmp(string, "sha256:", 7) == 0 ? string + 7 : string);
+        td_text_add(out, text);
     } else if (cell == TD_CELL_BYTES && json_is_number(value)) {
         td_format_bytes((uint64_t)fmax(0, json_number_value(value)), text);
         td_str_add(out, text);
@@ -331,10 +372,15 @@ void td_print_json(td_cli *cli, const json_t *json)
 
 void td_print_line(td_cli *cli, const char *format, ...)
 {
+    char *line = NULL;
     va_list args;
     va_start(args, format);
-    (void)vfprintf(cli->out, format, args);
+    int length = vasprintf(&line, format, args);
     va_end(args);
+    if (length >= 0) {
+        td_print_text(cli, line);
+        free(line);
+    }
     (void)fputc('\n', cli->out);
 }
 

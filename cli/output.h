@@ -34,7 +34,9 @@ void td_print_table(td_cli *cli, const td_column_spec *columns, const json_t *ro
 void td_print_fields(td_cli *cli, const td_column_spec *columns, const json_t *object);
 /* The whole tree, indented, keys sorted. */
 void td_print_json(td_cli *cli, const json_t *json);
+/* A line, or lines, parts of which may come from outside: only our own tints and line ends pass as controls. */
 void td_print_line(td_cli *cli, const char *format, ...) TD_PRINTF(2, 3);
+void td_print_text(td_cli *cli, const char *text); /* the same without a line end */
 /* A heading: bold on a terminal. */
 void td_print_title(td_cli *cli, const char *title);
 
@@ -48,6 +50,8 @@ td_tint td_state_tint(const char *state);
 const json_t *td_json_at(const json_t *object, const char *path);
 /* A value as the cell type shows it, appended. */
 void td_cell_add(td_str *out, const json_t *value, td_cell cell);
+/* Outside text in one line of a cell: control characters become '?', so that nothing steers the terminal. */
+void td_text_add(td_str *out, const char *text);
 /* The array in an answer: the answer itself, or its member `key`. Never NULL (an empty static array). */
 const json_t *td_json_list(const json_t *answer, const char *key);
 /* Local time of an RFC 3339 text, "2026-03-01 10:00:05"; the text itself when it is not one. */

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "cli/cli.h"
+#include "cli/output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,13 +16,14 @@
 static void print_problem(const td_cli *cli, td_code code, const td_err *err)
 {
     const char *text = err->text[0] != '\0' ? err->text : td_code_lookup(code)->name;
+    TD_CLEANUP(td_str_done) td_str line = {0};
     if (!cli->json) {
-        (void)fprintf(stderr, "tidemark: %s\n", text);
+        td_text_add(&line, text); /* a server's details, or a name in a file, may be in it */
+        (void)fprintf(stderr, "tidemark: %s\n", td_str_text(&line));
         return;
     }
     TD_CLEANUP(td_json_done)
     json_t *problem = json_pack("{s:s, s:s}", "code", td_code_lookup(code)->name, "detail", text);
-    TD_CLEANUP(td_str_done) td_str line = {0};
     if (problem != NULL && td_json_write(problem, &line, NULL) == TD_OK) {
         (void)fprintf(stderr, "%s\n", td_str_text(&line));
     }

@@ -121,7 +121,6 @@ const char *td_event_sentence(td_cli *cli, const json_t *record, td_tint *tint_o
     add_facts(&text, record);
     const char *reason = td_json_text(record, "reason", "");
     td_str_addf(&text, "%s%s", *reason != '\0' ? ": " : "", reason);
-    TD_CLEANUP(td_json_done) json_t *line = json_string(td_str_text(&text));
-    td_cell_add(&clean, line, TD_CELL_TEXT); /* no control characters onto a terminal */
+    td_text_add(&clean, td_str_text(&text));
     return td_cli_text(cli, "%s", td_str_text(&clean));
 }

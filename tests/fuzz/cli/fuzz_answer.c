@@ -35,7 +35,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     td_print_fields(&cli, columns, answer);
     const char *sentence = td_event_sentence(&cli, answer, &tint);
     assert(sentence == NULL || strpbrk(sentence, "\x1b\n\r") == NULL);
-    (void)!td_lineage_tree(answer, false, &tree, NULL);
+    if (td_lineage_tree(answer, false, &tree, NULL) == TD_OK) {
+        td_print_text(&cli, td_str_text(&tree));
+    }
+    td_print_line(&cli, "%s", td_json_text(answer, "node", ""));
     (void)fclose(cli.out);
     assert(strchr(printed, 0x1B) == NULL);
     free(printed);

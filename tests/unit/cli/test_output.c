@@ -55,6 +55,32 @@ static void table__control_characters_do_not_reach_the_terminal(void **state)
     json_decref(rows);
 }
 
+static void cells__no_kind_lets_control_characters_through(void **state)
+{
+    (void)state;
+    for (td_cell cell = TD_CELL_TEXT; cell <= TD_CELL_BRIEF; cell++) {
+        const td_column_spec columns[] = {{"v", "V", cell}, {0}};
+        json_t *rows = tree("[{\"v\":\"a\\u001b[2J\\u009b\\u007f\"},{\"v\":{\"k\\u001b[2J\":[\"\\u001b\"]}},"
+                            "{\"v\":[{\"name\":\"\\u001b[2J\"},{\"\\u001b\":{\"\\u001b\":1}}]}]");
+        td_cli cli = {.out = capture()};
+        td_print_table(&cli, columns, rows, "none");
+        (void)fclose(cli.out);
+        assert_null(strpbrk(printed, "\x1b\x7f"));
+        assert_null(strstr(printed, "\xC2\x9B"));
+        json_decref(rows);
+    }
+}
+
+static void line__our_tints_pass_and_nothing_else(void **state)
+{
+    (void)state;
+    td_cli cli = {.out = capture(), .color = true};
+    td_print_line(&cli, "%sgood%s %s", td_tint_code(&cli, TD_TINT_GOOD), td_tint_code(&cli, TD_TINT_NONE),
+                  "bad\x1b[2J\r\xC2\x9B end");
+    (void)fclose(cli.out);
+    assert_string_equal(printed, "\x1b[32mgood\x1b[0m bad?[2J?? end\n");
+}
+
 static void fields__missing_ones_are_left_out(void **state)
 {
     (void)state;
@@ -145,6 +171,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table__columns_are_as_wide_as_needed),
         cmocka_unit_test(table__control_characters_do_not_reach_the_terminal),
+        cmocka_unit_test(cells__no_kind_lets_control_characters_through),
+        cmocka_unit_test(line__our_tints_pass_and_nothing_else),
         cmocka_unit_test(fields__missing_ones_are_left_out),
         cmocka_unit_test(sentence__of_records),
         cmocka_unit_test(lineage__tree_shows_each_node_once_in_full),

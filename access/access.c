@@ -1,8 +1,6 @@
 /*
- * access.c: from a token to a principal, and from a principal to a yes or no.
- *
- * Strangers learn nothing from a refusal at the door: unknown, expired and revoked tokens get the same sentence. Once
- * inside, a refusal names the permission and the roles that have it, so that people know whom to ask.
+ * access.c: from a principal to a yes or no. A refusal names the permission and the roles that have it, so that people
+ * know whom to ask; authenticate.c, at the door, tells strangers nothing.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/access.h"
@@ -13,49 +11,10 @@
 #include <string.h>
 
 #define BIT(role) (UINT32_C(1) << (role))
-#define REFUSED "this token is not valid here: unknown, expired or revoked (make one with `tidemark token create`)"
 
 bool td_actor_is_person(const td_actor *actor)
 {
     return actor->kind == TD_ACTOR_USER && actor->user_id > 0;
-}
-
-static td_code parse_token(const char *token, size_t length, uint8_t digest[TD_DIGEST_SIZE], td_err *err)
-{
-    uint8_t secret[32];
-    size_t prefix = strlen(TD_TOKEN_PREFIX);
-    if (length != TD_TOKEN_TEXT_SIZE - 1 || memcmp(token, TD_TOKEN_PREFIX, prefix) != 0 ||
-        td_hex_decode(token + prefix, length - prefix, secret, sizeof secret, NULL) != TD_OK) {
-        return td_fail(err, TD_DENIED, "%s", REFUSED);
-    }
-    td_sha256_of(secret, sizeof secret, digest);
-    td_wipe(secret, sizeof secret);
-    return TD_OK;
-}
-
-td_code td_access_authenticate(td_db *db, const char *token, size_t length, td_principal *out, td_err *err)
-{
-    uint8_t digest[TD_DIGEST_SIZE];
-    TD_TRY(parse_token(token, length, digest, err));
-    td_access__token row;
-    td_code code = td_access__token_by_digest(db, digest, &row, err);
-    if (code == TD_NOT_FOUND ||
-        (code == TD_OK && (row.revoked || row.user.disabled || row.expires_ms <= td_db_now_ms(db)))) {
-        return td_fail(err, TD_DENIED, "%s", REFUSED);
-    }
-    TD_TRY(code);
-    td_principal principal = {
-        .kind = row.user.service ? TD_ACTOR_SERVICE : TD_ACTOR_USER,
-        .user_id = row.user.user_id,
-        .authentication = "token",
-        .token_id = row.token_id,
-        .token_expires_ms = row.expires_ms,
-        .token_used_ms = row.used_ms,
-    };
-    memcpy(principal.name, row.user.name, sizeof principal.name);
-    TD_TRY(td_access__load_grants(db, row.roles == 0 ? UINT32_MAX : row.roles, &principal, err));
-    *out = principal;
-    return TD_OK;
 }
 
 void td_access_local(unsigned uid, td_principal *out)

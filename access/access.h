@@ -1,7 +1,7 @@
 /*
  * access.h: who may do what: users, service accounts, tokens, and the roles they hold in each project.
  *
- * Default deny. A request is answered in three steps: td_access_authenticate turns a token into a principal,
+ * Default deny. A request is answered in three steps: td_access_log_in turns a header into a principal,
  * td_access_check asks the permission table (role × permission, access/roles.c) and gives the actor in whose name the
  * records are written, and whoever writes asks td_access_recheck again inside the transaction. An admin manages people
  * and commands but can neither approve nor roll out; a service account never approves, whatever it was granted.
@@ -25,6 +25,7 @@ extern const td_migration td_access_migrations[];
 #define TD_PROJECT_NAME_MAX 64 /* [a-z0-9][a-z0-9-]* */
 #define TD_PROJECTS_PER_USER_MAX 32
 #define TD_TOKENS_PER_USER_MAX 64 /* that are neither expired nor revoked */
+#define TD_CREDENTIAL_MAX 4096 /* bytes of a secret of any kind, as a client sends it */
 #define TD_TOKEN_PREFIX "tmk_"
 #define TD_TOKEN_TEXT_SIZE (4 + 2 * 32 + 1) /* with its NUL */
 #define TD_TOKEN_LIFETIME_DEFAULT_MS ((int64_t)90 * 24 * 3600 * 1000)
@@ -89,10 +90,13 @@ typedef struct td_principal {
     } grants[TD_PROJECTS_PER_USER_MAX];
 } td_principal;
 
-/* `token` as received, any length up to `length`. DENIED with one and the same text for unknown, expired and revoked
- * tokens and disabled users (the audit log keeps the true reason, see td_access_denied). A reading connection is
- * enough. */
-TD_MUST_USE td_code td_access_authenticate(td_db *db, const char *token, size_t length, td_principal *out, td_err *err);
+/* `secret` as received, any bytes; its first bytes choose the authenticator (access/authenticate.c). DENIED with one
+ * and the same text for unknown, expired and revoked tokens and disabled users. A reading connection is enough. */
+TD_MUST_USE td_code td_access_authenticate(td_db *db, const char *secret, size_t length, td_principal *out,
+                                           td_err *err);
+/* The same for the value of an Authorization header (NULL: there is none): `Bearer SECRET`, or `Basic` with the user's
+ * name and the secret as password. A name that does not own the secret is refused with the same text. */
+TD_MUST_USE td_code td_access_log_in(td_db *db, const char *header, td_principal *out, td_err *err);
 /* Who connected to the workspace's admin socket, by SO_PEERCRED: role admin in every project, name "uid-1000". */
 void td_access_local(unsigned uid, td_principal *out);
 

@@ -172,12 +172,8 @@ static bool log_in(td_call *call, td_db *db)
         td_access_local(td_call_uid(call), &request->principal);
         return true;
     }
-    const char *header = td_call_header(call, "Authorization");
-    if (!header || strncasecmp(header, "Bearer ", 7) != 0) {
-        return refuse_login(call, "this route needs a login: send Authorization: Bearer tmk_…");
-    }
     td_err err = {0};
-    td_code code = td_access_authenticate(db, header + 7, strlen(header + 7), &request->principal, &err);
+    td_code code = td_access_log_in(db, td_call_header(call, "Authorization"), &request->principal, &err);
     if (code == TD_DENIED) {
         return refuse_login(call, err.text);
     }

@@ -2,6 +2,7 @@
 
 SPDX-License-Identifier: Apache-2.0
 """
+import base64
 import re
 
 import harness
@@ -174,6 +175,17 @@ class Matrix(harness.ServerTest):
         for headers in ({"Authorization": token}, {"Authorization": "Basic " + basic}, {"Cookie": "token=" + token}):
             self.check(self.server.call("GET", "/api/v1/models", None, None, headers), 401, "unauthenticated")
         self.check(self.server.call("GET", "/api/v1/models?token=" + token, None, None), 401, "unauthenticated")
+
+    def test_basic_takes_the_token_as_password(self):
+        token = self.tokens["viewer"]
+        for name, password, status in (("only-viewer", token, 200), ("ana", token, 401), ("only-viewer", "", 401),
+                                       ("", token, 401), ("only-viewer", token[:-1], 401), ("admin", "password1234", 401)):
+            pair = base64.b64encode(f"{name}:{password}".encode()).decode()
+            answer = self.server.call("GET", "/api/v1/models", None, None, {"Authorization": "Basic " + pair})
+            self.assertEqual(answer.status, status, (name, answer))
+            if status == 401:
+                self.check(answer, 401, "unauthenticated", "unknown, expired or revoked")
+                self.assertTrue(answer.headers["WWW-Authenticate"].startswith("Bearer "))  # no browser shall ask and remember
 
     def test_expired_and_revoked_tokens(self):
         short = self.server.admin("POST", "/api/v1/users/only-viewer/tokens", {"lifetime": "1s"}).json["token"]

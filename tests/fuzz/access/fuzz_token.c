@@ -1,5 +1,6 @@
 /*
- * fuzz_token.c: any bytes as a token, against a database with one user: nothing but the one token opens the door.
+ * fuzz_token.c: any bytes as a token and as an Authorization header, against a database with one user: nothing but the
+ * one token opens the door.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -66,6 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = malloc(size + 1);
     memcpy(text, data, size);
     text[size] = '\0';
+    code = td_access_log_in(db, text, &who, NULL);
+    assert(code == TD_DENIED || (code == TD_OK && size > strlen(token.text)));
     (void)!td_user_name_check(text, NULL);
     (void)!td_project_name_check(text, NULL);
     (void)!td_role_parse(text, &role, NULL);

@@ -185,6 +185,63 @@ static void token__bad_ones_all_get_the_same_answer(void **state)
     assert_string_equal(unknown.text, disabled.text);
 }
 
+static td_code basic(struct fixture *f, const char *pair, td_principal *out, td_err *err)
+{
+    char header[512] = "Basic ";
+    td_str text = {0};
+    td_base64_add(&text, pair, strlen(pair));
+    (void)snprintf(header + 6, sizeof header - 6, "%s", td_str_text(&text));
+    td_str_done(&text);
+    return td_access_log_in(f->db, header, out, err);
+}
+
+static void basic__takes_the_token_as_its_owners_password(void **state)
+{
+    struct fixture *f = *state;
+    td_principal who;
+    td_err wrong = {0}, foreign = {0}, empty = {0}, bare = {0};
+    char pair[256], header[128];
+    add_user(f, "ana", false);
+    add_user(f, "eve", false);
+    grant(f, "ana", TD_ROLE_VIEWER);
+    td_token token = token_for(f, "ana");
+    (void)snprintf(header, sizeof header, "bearer %s", token.text);
+    assert_int_equal(td_access_log_in(f->db, header, &who, NULL), TD_OK);
+    (void)snprintf(pair, sizeof pair, "ana:%s", token.text);
+    assert_int_equal(basic(f, pair, &who, NULL), TD_OK);
+    assert_string_equal(who.name, "ana");
+    (void)snprintf(pair, sizeof pair, "eve:%s", token.text);
+    assert_int_equal(basic(f, pair, &who, &foreign), TD_DENIED);
+    (void)snprintf(pair, sizeof pair, "ana:%s0", token.text);
+    assert_int_equal(basic(f, pair, &who, &wrong), TD_DENIED);
+    assert_int_equal(basic(f, "ana:", &who, &empty), TD_DENIED);
+    assert_int_equal(basic(f, "ana", &who, &bare), TD_DENIED);
+    assert_string_equal(wrong.text, foreign.text);
+    assert_string_equal(wrong.text, empty.text);
+    assert_string_equal(wrong.text, bare.text);
+}
+
+static void header__of_no_known_form_is_refused(void **state)
+{
+    static const char *const headers[] = {"",        "Basic",       "Basic ",      "Basic !!!!", "Basic Og==",
+                                          "Bearer",  "Bearer ",     "Bearer tmk_", "Digest x",   "Basicdg==",
+                                          "Bearertm"};
+    struct fixture *f = *state;
+    td_principal who;
+    assert_int_equal(td_access_log_in(f->db, NULL, &who, NULL), TD_DENIED);
+    for (size_t i = 0; i < TD_COUNT_OF(headers); i++) {
+        assert_int_equal(td_access_log_in(f->db, headers[i], &who, NULL), TD_DENIED);
+    }
+    char *huge = malloc(100001);
+    memset(huge, 'A', 100000);
+    memcpy(huge, "Basic ", 6);
+    huge[100000] = 0;
+    assert_int_equal(td_access_log_in(f->db, huge, &who, NULL), TD_DENIED);
+    memcpy(huge, "Bearer tmk_", 11);
+    assert_int_equal(td_access_log_in(f->db, huge, &who, NULL), TD_DENIED);
+    free(huge);
+}
+
 static void token__expires_at_its_moment_and_not_before(void **state)
 {
     struct fixture *f = *state;
@@ -358,6 +415,8 @@ int main(void)
         CASE(token__opens_the_door_with_the_users_roles),
         CASE(token__is_stored_only_as_digest),
         CASE(token__bad_ones_all_get_the_same_answer),
+        CASE(basic__takes_the_token_as_its_owners_password),
+        CASE(header__of_no_known_form_is_refused),
         CASE(token__expires_at_its_moment_and_not_before),
         CASE(token__may_be_restricted_to_some_roles),
         CASE(token__for_others_takes_an_admin),

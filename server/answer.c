@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/internal.h"
+#include "server/mlflow.h"
 #include "server/request.h"
 
 #include <stdarg.h>
@@ -112,6 +113,11 @@ void td_answer_header(td_request *request, const char *name, const char *value)
 
 void td_answer_problem_status(td_request *request, int status, const char *code, const char *detail)
 {
+    if (request->mlflow) {
+        td_answer_done(&request->answer);
+        td_mlflow_problem(request, status, code, detail);
+        return;
+    }
     td_answer_done(&request->answer);
     TD_CLEANUP(td_json_done)
     json_t *problem = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "type", "about:blank", "title", status_title(status),

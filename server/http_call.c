@@ -8,6 +8,7 @@
 #include "server/denials.h"
 #include "server/http.h"
 #include "server/internal.h"
+#include "server/mlflow.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,23 @@ static bool find_route(td_call *call, const char *method)
     return true;
 }
 
+/* Of MLflow's clients a header names it; they also repeat keys of a query, which means nothing elsewhere. */
+static bool find_project(td_call *call)
+{
+    td_request *request = &call->request;
+    td_err err = {0};
+    if (request->mlflow) {
+        return td_mlflow_project(td_call_header(call, TD_MLFLOW_WORKSPACE), &request->project, &err) == TD_OK ||
+               refuse_err(call, &err);
+    }
+    if (request->target.repeated) {
+        return refuse(call, 400, "invalid",
+                      td_request_text(request, "the query names \"%.40s\" twice", request->target.repeated));
+    }
+    request->project = td_request_query(request, "project", TD_PROJECT_DEFAULT);
+    return true;
+}
+
 bool td_call_begin(td_call *call, const char *method)
 {
     td_request *request = &call->request;
@@ -142,8 +160,7 @@ bool td_call_begin(td_call *call, const char *method)
     if (td_target_parse(call->raw_target, &request->arena, &request->target, &err) != TD_OK) {
         return refuse_err(call, &err);
     }
-    request->project = td_request_query(request, "project", TD_PROJECT_DEFAULT);
-    return check_host(call) && find_route(call, method) && check_length(call);
+    return check_host(call) && find_project(call) && find_route(call, method) && check_length(call);
 }
 
 /* ---- who ---- */

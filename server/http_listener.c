@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "server/http_watch.h"
 #include "server/internal.h"
+#include "server/mlflow.h"
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -60,6 +61,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     td_hex_encode(id, sizeof id, call->request.id);
     size_t length = strnlen(target, TD_TARGET_LENGTH_MAX + 1);
     call->target_too_long = length > TD_TARGET_LENGTH_MAX;
+    call->request.mlflow = td_mlflow_owns(target);
     call->raw_target = td_arena_text(&call->request.arena, call->target_too_long ? "/" : target);
     return call;
 }

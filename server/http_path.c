@@ -162,7 +162,7 @@ static td_code add_pair(const char *raw, size_t length, td_arena *arena, td_targ
                        *name ? "text that is not UTF-8" : "a value without a name");
     }
     if (td_target_query(out, name)) {
-        return td_fail(err, TD_INVALID, "the query names \"%.40s\" twice", name);
+        out->repeated = name;
     }
     if (out->pair_count == TD_QUERY_PAIRS_MAX) {
         return td_fail(err, TD_LIMIT, "the query has more than %d values", TD_QUERY_PAIRS_MAX);

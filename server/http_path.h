@@ -26,11 +26,12 @@ typedef struct td_target {
     size_t segment_count;
     td_query_pair pairs[TD_QUERY_PAIRS_MAX];
     size_t pair_count;
+    const char *repeated; /* a name that stands more than once in the query, or NULL */
 } td_target;
 
 /* INVALID names the rule that was broken. */
 TD_MUST_USE td_code td_target_parse(const char *raw, td_arena *arena, td_target *out, td_err *err);
-/* The value of a query parameter, or NULL. */
+/* The value of a query parameter (the first, if it is repeated), or NULL. */
 const char *td_target_query(const td_target *target, const char *name);
 
 #endif

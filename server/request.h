@@ -58,6 +58,8 @@ typedef struct td_request {
     bool expired;              /* of a request that waited: this is the last time it is asked */
     uint8_t upload_digest[32]; /* of a route with a streamed body */
     uint64_t upload_size;
+    bool mlflow;              /* below one of MLflow's prefixes: errors have its shape (mlflow.h) */
+    const char *mlflow_error; /* see td_mlflow_error_name; NULL */
     char field[TD_PROBLEM_FIELD_MAX]; /* what of the input an error is about, or "" */
     td_answer answer;
 } td_request;

@@ -68,7 +68,6 @@ static void path__traversal_in_any_dress_is_refused(void **state)
         "/a?b=%ed%a0%80",
         "/a?b=\x01",
         "/a?=1",
-        "/a?b=1&b=2",
         "/a*",
         "/a'",
         "/a\"",
@@ -90,6 +89,21 @@ static void path__traversal_in_any_dress_is_refused(void **state)
         assert_true(strlen(err.text) > 10);
         td_arena_done(&arena);
     }
+}
+
+static void path__tells_of_a_name_that_is_repeated(void **state)
+{
+    (void)state;
+    td_arena arena = {0};
+    td_target target;
+    td_err err = {0};
+    assert_int_equal(td_target_parse("/a?b=1&c=2", &arena, &target, &err), TD_OK);
+    assert_null(target.repeated);
+    assert_int_equal(td_target_parse("/a?b=1&c=2&b=3", &arena, &target, &err), TD_OK);
+    assert_string_equal(target.repeated, "b");
+    assert_int_equal(target.pair_count, 3);
+    assert_string_equal(td_target_query(&target, "b"), "1");
+    td_arena_done(&arena);
 }
 
 static void path__limits_hold(void **state)
@@ -119,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(path__splits_and_decodes_once),
         cmocka_unit_test(path__traversal_in_any_dress_is_refused),
+        cmocka_unit_test(path__tells_of_a_name_that_is_repeated),
         cmocka_unit_test(path__limits_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,8 +2,8 @@
  * mlflow.h: what the handlers of MLflow's REST API share: one reader of fields, and MLflow's own shape of errors.
  *
  * An unmodified client of MLflow sends the fields of a GET in the query and those of everything else, DELETE and PATCH
- * included, as a JSON body. td_mlflow_text and its like read a field wherever it is. Unknown fields are ignored, because
- * clients newer than this server send more. An empty text counts as absent where a field is required.
+ * included, as a JSON body. td_mlflow_text and its like read a field wherever it is. Unknown fields are ignored: newer
+ * clients send more. An empty text counts as absent where a field is required.
  * Every answer below /api/2.0/ and /api/3.0/ that is no success is {"error_code","message"} (mlflow_error.c).
  * Wire facts: MLflow 3.17 and 2.22, mlflow/utils/rest_utils.py and mlflow/exceptions.py.
  *

@@ -20,7 +20,9 @@
 void td_http_close(td_http **http)
 {
     if (*http != NULL) {
-        curl_easy_cleanup((*http)->curl);
+        if ((*http)->curl != NULL) {
+            curl_easy_cleanup((*http)->curl);
+        }
         td_arena_done(&(*http)->arena);
         free(*http);
         *http = NULL;
@@ -63,7 +65,7 @@ td_code td_cli__http(td_cli *cli, td_http **out, td_err *err)
     if (!cli->http->ready) {
         TD_TRY(td_cli__locate(cli, cli->http, err));
         TD_TRY(keep_texts(cli->http, err));
-        (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+        TD_TRY(td_curl_load(err));
         cli->http->curl = curl_easy_init();
         if (cli->http->curl == NULL) {
             return td_fail(err, TD_NOMEM, "libcurl does not start");

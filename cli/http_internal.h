@@ -8,7 +8,7 @@
 
 #include "cli/http.h"
 
-#include <curl/curl.h>
+#include "core/http/curl.h"
 
 struct td_http {
     CURL *curl;

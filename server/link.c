@@ -17,6 +17,7 @@
 
 #define DRAIN_MS 1000
 #define WILL_DELAY_S 0
+#define BROKER_START_MS 5000
 
 static td_link__message wake_message; /* never freed: tells the block thread to look up */
 
@@ -68,6 +69,13 @@ static void on_connected(void *context, bool session_present)
     td_log_info("mqtt", "connected to %s:%d", link->host, link->port);
 }
 
+/* Our own Mosquitto needs a moment before it listens, which is nothing to warn of. */
+static bool may_be_starting(const td_link *link)
+{
+    const td_server *server = link->server;
+    return server->broker && td_now_ms(server->clock) - server->started_ms < BROKER_START_MS;
+}
+
 static void on_disconnected(void *context, const td_err *why)
 {
     td_link *link = context;
@@ -77,7 +85,7 @@ static void on_disconnected(void *context, const td_err *why)
     snprintf(link->why, sizeof link->why, "%.190s", why->text);
     pthread_mutex_unlock(&link->lock);
     if (was || !same) {
-        td_log_warn("mqtt", "not connected: %s", why->text);
+        td_log_write(may_be_starting(link) ? TD_LOG_DEBUG : TD_LOG_WARN, "mqtt", "not connected: %s", why->text);
     }
 }
 
@@ -166,10 +174,9 @@ static td_code make_parts(td_link *link, td_err *err)
     td_server *server = link->server;
     TD_TRY(td_queue_new(TD_LINK_QUEUE_MAX, &link->uplinks, err));
     TD_TRY(td_queue_new(TD_LINK_GETS_MAX, &link->gets, err));
-    TD_TRY(td_workspace_reader(server->workspace, &link->ingest_db, err));
     TD_TRY(td_workspace_reader(server->workspace, &link->block_db, err));
     TD_TRY(td_uplink_keys_new(&link->keys, err));
-    TD_TRY(td_uplink_keys_load(link->keys, link->ingest_db, err));
+    TD_TRY(td_uplink_keys_load(link->keys, link->block_db, err));
     TD_TRY(td_uplink_reader_new(link->keys, link->prefix, &link->ingest_reader, err));
     TD_TRY(td_uplink_reader_new(link->keys, link->prefix, &link->block_reader, err));
     td_sender sender = {link, publish_mqtt};
@@ -250,7 +257,6 @@ void td_link_stop(td_link **slot)
     drain(link->gets);
     td_queue_free(link->uplinks);
     td_queue_free(link->gets);
-    td_db_close(link->ingest_db);
     td_db_close(link->block_db);
     pthread_mutex_destroy(&link->lock);
     free(link);

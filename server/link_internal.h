@@ -30,7 +30,7 @@ struct td_link {
     td_queue *uplinks, *gets;
     pthread_t ingest_thread, block_thread;
     bool ingest_started, block_started;
-    td_db *ingest_db, *block_db; /* reading connections of the two threads */
+    td_db *block_db; /* reading connection of the block thread; the ingest thread needs none */
     td_uplink_reader *ingest_reader, *block_reader;
     td_publisher *publisher;
     td_content_server *content;

@@ -18,6 +18,7 @@
 
 #define LEAVES_AT_ONCE 1000
 #define CHECKPOINT_EVERY_MS 200
+#define IDLE_MS 10000
 
 struct td_sequencer {
     td_server *server;
@@ -79,7 +80,11 @@ static td_code sign(td_sequencer *sequencer, td_err *err)
 static void run_once(td_sequencer *sequencer)
 {
     td_err err = {0};
-    td_code code = sequence(sequencer, &err);
+    td_code code = TD_OK;
+    if (!sequencer->db) {
+        code = td_workspace_reader(sequencer->server->workspace, &sequencer->db, &err);
+    }
+    code = code == TD_OK ? sequence(sequencer, &err) : code;
     code = code == TD_OK ? sign(sequencer, &err) : code;
     if (code == TD_CONFLICT) {
         set_trouble(sequencer, &err);
@@ -88,16 +93,31 @@ static void run_once(td_sequencer *sequencer)
     }
 }
 
-/* Waits for work; true: stop. With `space_ms` the next round does not begin earlier. */
-static bool wait_work(td_sequencer *sequencer, int64_t space_ms)
+static struct timespec moment_in(int64_t ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(space_ms * 1000000);
-    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec += (long)(ms % 1000 * 1000000);
+    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
+    return until;
+}
+
+/* Waits for work, and CHECKPOINT_EVERY_MS in any case; true: stop. A connection that found nothing to do for a while is
+ * closed: it holds the parsed schema, and a server at rest should not. */
+static bool wait_work(td_sequencer *sequencer)
+{
+    struct timespec until = moment_in(CHECKPOINT_EVERY_MS), idle = moment_in(IDLE_MS);
     pthread_mutex_lock(&sequencer->lock);
     while (!sequencer->stopping && pthread_cond_timedwait(&sequencer->changed, &sequencer->lock, &until) == 0) {
+    }
+    int waited = 0;
+    while (!sequencer->stopping && !sequencer->work && waited == 0) {
+        waited = pthread_cond_timedwait(&sequencer->changed, &sequencer->lock, &idle);
+    }
+    if (waited != 0 && !sequencer->work) {
+        td_db_close(sequencer->db);
+        sequencer->db = NULL;
     }
     while (!sequencer->stopping && !sequencer->work) {
         pthread_cond_wait(&sequencer->changed, &sequencer->lock);
@@ -114,8 +134,10 @@ static void *sequencer_main(void *argument)
     bool stop = false;
     while (!stop) {
         run_once(sequencer);
-        td_db_shrink(sequencer->db); /* it reads each leaf once */
-        stop = wait_work(sequencer, CHECKPOINT_EVERY_MS);
+        if (sequencer->db) {
+            td_db_shrink(sequencer->db); /* it reads each leaf once */
+        }
+        stop = wait_work(sequencer);
     }
     run_once(sequencer);
     return NULL;

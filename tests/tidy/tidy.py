@@ -22,10 +22,10 @@ LIBRARIES = {
     "archive.h": ("registry/", "audit/", "server/", "cli/"),
     "archive_entry.h": ("registry/", "audit/", "server/", "cli/"),
     "microhttpd.h": ("server/",),
-    "curl/": ("cli/", "firmware/linux/"),
+    "curl/": ("core/http/", "firmware/linux/"),
     "yaml.h": ("core/base/",),
 }
-FOLDER_OF_MODULE = {"base": "core/base", "crypto": "core/crypto", "db": "core/db", "mqtt": "core/mqtt",
+FOLDER_OF_MODULE = {"base": "core/base", "crypto": "core/crypto", "db": "core/db", "mqtt": "core/mqtt", "http": "core/http",
                     "wire": "firmware/wire", "edge": "firmware/edge", "linux": "firmware/linux"}
 C_LINES, H_LINES, FUNCTION_LINES, LINE_LENGTH = 600, 250, 60, 120
 

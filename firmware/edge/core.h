@@ -185,7 +185,7 @@ typedef struct tde {
     uint64_t refused_sequence; /* of the last refusal that was reported, with its reason */
     uint8_t refused_reason;
     uint32_t transfer_id, largest_block, refused, hold;
-    uint64_t server_epoch;
+    uint64_t server_epoch, server_said_ms; /* of its newest announcement that it is there */
     bool connected, birth_due, server_online, busy;
     tde_bytes checkpoint;
 } tde;

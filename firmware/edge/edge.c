@@ -236,8 +236,9 @@ int tde_on_server(tde_core *public_core, const uint8_t *payload, size_t size)
         core->refused++;
         return TDE_DENIED; /* an old one, played again */
     }
-    if (state.online && (!core->server_online || state.epoch != core->server_epoch)) {
-        core->birth_due = true; /* a birth before it listened was heard by nobody */
+    if (state.online && (state.epoch != core->server_epoch || state.now_ms != core->server_said_ms)) {
+        core->server_said_ms = state.now_ms;
+        core->birth_due = true; /* it has just subscribed: a birth before that was heard by nobody */
     }
     core->server_epoch = state.epoch;
     core->server_online = state.online;

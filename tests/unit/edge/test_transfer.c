@@ -173,6 +173,35 @@ static void transfer__a_stopped_server_is_not_asked(void **state)
     expect_installed(s, &version);
 }
 
+static uint64_t births_before;
+
+static bool has_said_birth(sim *s)
+{
+    return s->births > births_before;
+}
+
+/* The broker came back and we were there before the server: our birth went to nobody. */
+static void birth__is_said_again_whenever_the_server_has_just_come(void **state)
+{
+    (void)state;
+    sim *s = kit_set_out();
+    static const uint8_t first[] = {0x08, 1, 0x10, 4, 0x18, 5, 0x20, 0x80, 0x04};
+    static const uint8_t again[] = {0x08, 1, 0x10, 4, 0x18, 6, 0x20, 0x80, 0x04}; /* same server, new connection */
+    const uint8_t *const states[] = {first, again};
+    const char *type = "application/vnd.tidemark.server.v1";
+    uint8_t message[4096];
+    for (size_t i = 0; i < 2; i++) {
+        births_before = s->births;
+        size_t size = sim_sign(type, states[i], sizeof first, &s->keys.director[0], 1, message);
+        assert_int_equal(tde_on_server(&s->core, message, size), TDE_OK);
+        assert_true(sim_run(s, has_said_birth, KIT_MINUTES));
+        births_before = s->births;
+        assert_int_equal(tde_on_server(&s->core, message, size), TDE_OK); /* the retained copy says nothing new */
+        assert_false(sim_run(s, has_said_birth, KIT_MINUTES));
+    }
+    sim_free(s);
+}
+
 /* ---- Outbox ---- */
 
 static const uint8_t window[] = {0x08, 0x01, 0x48, 0x05}; /* schema 1, n 5 */
@@ -313,6 +342,7 @@ int main(void)
         cmocka_unit_test(transfer__blocks_of_another_transfer_are_nothing),
         cmocka_unit_test(transfer__malformed_blocks_are_nothing),
         cmocka_unit_test(transfer__a_stopped_server_is_not_asked),
+        cmocka_unit_test(birth__is_said_again_whenever_the_server_has_just_come),
         cmocka_unit_test(outbox__windows_survive_until_the_receipt),
         cmocka_unit_test(outbox__the_oldest_goes_first_and_is_counted),
         cmocka_unit_test(outbox__what_is_not_settled_is_sent_again),

@@ -12,7 +12,8 @@
 #include "access/access.h"
 #include "core/base/fs.h"
 
-#define PORT_FILE "run/http.port"
+#define URL_FILE "run/http.url"
+#define CA_FILE "run/http.ca"
 #define SOCKET_FILE "run/admin.sock"
 
 static const char *environment(const char *name)
@@ -86,12 +87,11 @@ static td_code find_token(td_cli *cli, const char **path_out, td_err *err)
     return TD_OK;
 }
 
-static td_code find_port(td_cli *cli, td_http *http, td_err *err)
+static td_code find_url(td_cli *cli, td_http *http, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
-    const char *path = td_cli_text(cli, "%s/%s", cli->workspace, PORT_FILE);
-    int64_t port;
-    td_code code = td_file_read(path, 64, &text, NULL);
+    const char *path = td_cli_text(cli, "%s/%s", cli->workspace, URL_FILE);
+    td_code code = td_file_read(path, 600, &text, NULL);
     if (code != TD_OK && !td_path_exists(cli->workspace)) {
         return td_fail(err, TD_NOT_FOUND,
                        "no server is named (--server URL) and there is no workspace at %s (--workspace "
@@ -102,11 +102,11 @@ static td_code find_port(td_cli *cli, td_http *http, td_err *err)
         return td_fail(err, TD_IO, "no server runs in %s: start one with `tidemark serve --workspace %s`",
                        cli->workspace, cli->workspace);
     }
-    const char *digits = td_cli_text(cli, "%.*s", (int)strcspn(td_str_text(&text), "\r\n"), td_str_text(&text));
-    if (td_parse_int(digits, path, 1, 65535, &port, err) != TD_OK) {
-        return err != NULL ? err->code : TD_INVALID;
+    http->base = td_cli_text(cli, "%.*s", (int)strcspn(td_str_text(&text), "\r\n"), td_str_text(&text));
+    const char *ca = td_cli_text(cli, "%s/%s", cli->workspace, CA_FILE);
+    if (http->ca == NULL && td_path_exists(ca)) {
+        http->ca = ca;
     }
-    http->base = td_cli_text(cli, "http://127.0.0.1:%d", (int)port);
     return TD_OK;
 }
 
@@ -158,7 +158,7 @@ td_code td_cli__locate(td_cli *cli, td_http *http, td_err *err)
     if (url != NULL) {
         TD_TRY(check_url(cli, http, url, err));
     } else {
-        TD_TRY(find_port(cli, http, err));
+        TD_TRY(find_url(cli, http, err));
     }
     return token_path == NULL ? TD_OK : read_token(cli, http, token_path, err);
 }

@@ -64,6 +64,7 @@ typedef struct td_listener_options {
     const char *host;                      /* numeric address or name; for the admin socket its path */
     int port;                              /* 0: a free one */
     const char *certificate_pem, *key_pem; /* of the device listener */
+    bool tls;                              /* of the API: what http_tls.h has */
 } td_listener_options;
 /* INVALID: address; CONFLICT: the port is taken. */
 TD_MUST_USE td_code td_listener_start(struct td_server *server, const td_listener_options *options, td_listener **out,

@@ -8,6 +8,7 @@
 #include "server/http.h"
 
 #include "core/base/log.h"
+#include "server/http_tls.h"
 #include "server/http_watch.h"
 #include "server/internal.h"
 #include "server/mlflow.h"
@@ -328,17 +329,28 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *context, con
     td_log_debug("http", "%s", text);
 }
 
+static void name_certificate(const td_listener_options *options, struct MHD_OptionItem out[4])
+{
+    size_t used = 0;
+    if (options->tls || options->certificate_pem) {
+        out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TD_TLS_PRIORITIES};
+    }
+    if (options->tls) {
+        out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, td_tls_callback()};
+    } else if (options->certificate_pem) {
+        out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem};
+        out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem};
+    }
+    out[used] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+}
+
 static td_code start_daemon(td_listener *listener, const td_listener_options *options, td_err *err)
 {
     unsigned flags =
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
-    bool tls = options->certificate_pem != NULL;
-    struct MHD_OptionItem tls_options[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem},
-        {MHD_OPTION_END, 0, NULL},
-    };
-    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    bool tls = options->tls || options->certificate_pem != NULL;
+    struct MHD_OptionItem tls_options[4];
+    name_certificate(options, tls_options);
     const td_config *config = listener->server->config;
     unsigned timeout_s = (unsigned)((td_config_int(config, "http.timeout") + 999) / 1000);
     listener->daemon = MHD_start_daemon(
@@ -349,7 +361,7 @@ static td_code start_daemon(td_listener *listener, const td_listener_options *op
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)td_config_int(config, "http.connections_max"),
         MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         listener->kind == TD_LISTENER_ADMIN ? 0u : (unsigned)CONNECTIONS_PER_ADDRESS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_ARRAY, tls ? tls_options : none, MHD_OPTION_END);
+        MHD_OPTION_ARRAY, tls_options, MHD_OPTION_END);
     if (!listener->daemon) {
         return td_fail(err, TD_IO, "the %s listener could not be started", tls ? "HTTPS" : "HTTP");
     }

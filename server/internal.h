@@ -13,6 +13,7 @@
 #include "registry/content.h"
 #include "server/config.h"
 #include "server/http.h"
+#include "server/http_tls.h"
 #include "server/workspace.h"
 
 #include <pthread.h>
@@ -41,6 +42,7 @@ typedef struct td_server {
     td_writer *writer;
     td_workspace *workspace;
     td_pool *pool;
+    td_tls *tls; /* NULL: the API speaks plain HTTP */
     td_listener *api, *device, *admin;
     td_denials *denials;
     td_broker *broker;            /* NULL with an own broker */

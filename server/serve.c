@@ -64,8 +64,8 @@ static void on_commit(void *context)
 
 /* ---- files under run/ ---- */
 
-static const char *const run_files[] = {"run/http.port", "run/device.port", "run/mqtt.port",
-                                        "run/pid",       "run/admin.sock",  NULL};
+static const char *const run_files[] = {"run/http.port",   "run/http.url", "run/http.ca",    "run/device.port",
+                                        "run/mqtt.port",   "run/pid",      "run/admin.sock", NULL};
 
 static void remove_run_files(const td_server *server)
 {
@@ -79,7 +79,7 @@ static void remove_run_files(const td_server *server)
 }
 
 /* Not durable on purpose: they say what runs now. */
-static td_code write_run_file(const td_server *server, const char *name, long number, td_err *err)
+static td_code write_run_text(const td_server *server, const char *name, const char *text, td_err *err)
 {
     char path[4096], temporary[4096 + 8];
     TD_TRY(td_workspace_file(server->path, name, path, err));
@@ -88,11 +88,18 @@ static td_code write_run_file(const td_server *server, const char *name, long nu
     if (!file) {
         return td_fail_errno(err, errno, "%s", temporary);
     }
-    int written = fprintf(file, "%ld\n", number);
+    int written = fprintf(file, "%s\n", text);
     if (fclose(file) != 0 || written < 0 || rename(temporary, path) != 0) {
         return td_fail_errno(err, errno, "%s", path);
     }
     return TD_OK;
+}
+
+static td_code write_run_file(const td_server *server, const char *name, long number, td_err *err)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%ld", number);
+    return write_run_text(server, name, text, err);
 }
 
 /* ---- start ---- */
@@ -136,16 +143,55 @@ static td_code prepare_broker(td_server *server, td_err *err)
     return write_run_file(server, "run/mqtt.port", td_broker_port(server->broker), err);
 }
 
+static const char *scheme(const td_server *server)
+{
+    return server->tls ? "https" : "http";
+}
+
+/* How this machine's own client reaches it: a given certificate is for a name, the others are for loopback as well. */
+static td_code write_url(const td_server *server, td_err *err)
+{
+    const char *host = td_config_text(server->config, "http.host"), *names = td_config_text(server->config, "http.hosts");
+    bool files = server->tls && strcmp(td_config_text(server->config, "http.tls"), "files") == 0;
+    int length = (int)strcspn(names, ",");
+    char url[512];
+    if (files && length > 0) {
+        snprintf(url, sizeof url, "https://%.*s:%d", length, names, td_listener_port(server->api));
+    } else {
+        bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+        host = any ? "127.0.0.1" : host;
+        bool six = strchr(host, ':') != NULL;
+        snprintf(url, sizeof url, "%s://%s%s%s:%d", scheme(server), six ? "[" : "", host, six ? "]" : "",
+                 td_listener_port(server->api));
+    }
+    return write_run_text(server, "run/http.url", url, err);
+}
+
+static td_code start_api(td_server *server, td_err *err)
+{
+    TD_TRY(td_tls_new(server, &server->tls, err));
+    const char *host = td_config_text(server->config, "http.host");
+    if (!server->tls && !td_host_is_loopback(host)) {
+        td_log_warn("server", "the API speaks plain HTTP on %s (http.tls: off): let only a TLS proxy reach it", host);
+    }
+    td_listener_options options = {.kind = TD_LISTENER_API,
+                                   .host = host,
+                                   .port = (int)td_config_int(server->config, "http.port"),
+                                   .tls = server->tls != NULL};
+    TD_TRY(td_listener_start(server, &options, &server->api, err));
+    atomic_store(&server->api_port, td_listener_port(server->api));
+    TD_TRY(write_url(server, err));
+    if (server->tls && strcmp(td_config_text(server->config, "http.tls"), "files") != 0) {
+        TD_TRY(write_run_text(server, "run/http.ca", td_str_text(&server->keys.ca_pem), err));
+    }
+    return write_run_file(server, "run/http.port", td_listener_port(server->api), err);
+}
+
 /* The API first: it waits for nobody. */
 static td_code start_listeners(td_server *server, td_err *err)
 {
-    td_listener_options options = {.kind = TD_LISTENER_API,
-                                   .host = td_config_text(server->config, "http.host"),
-                                   .port = (int)td_config_int(server->config, "http.port")};
-    TD_TRY(td_listener_start(server, &options, &server->api, err));
-    atomic_store(&server->api_port, td_listener_port(server->api));
-    TD_TRY(write_run_file(server, "run/http.port", td_listener_port(server->api), err));
-    options = (td_listener_options){.kind = TD_LISTENER_DEVICE,
+    TD_TRY(start_api(server, err));
+    td_listener_options options = (td_listener_options){.kind = TD_LISTENER_DEVICE,
                                     .host = td_config_text(server->config, "device.host"),
                                     .port = (int)td_config_int(server->config, "device.port"),
                                     .certificate_pem = td_str_text(&server->keys.server_pem),
@@ -212,7 +258,7 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     record_life(server, "start.server");
     server->recorded = true;
     if (!options->quiet) {
-        printf("ready http://%s:%d\n", td_listener_host(server->api), td_listener_port(server->api));
+        printf("ready %s://%s:%d\n", scheme(server), td_listener_host(server->api), td_listener_port(server->api));
         (void)fflush(stdout);
     }
     notify_ready();
@@ -246,6 +292,7 @@ static void stop(td_server *server)
     td_pool_stop(server->pool);
     let_answers_out(server);
     td_listener_stop(&server->api);
+    td_tls_free(&server->tls);
     td_listener_stop(&server->device);
     td_listener_stop(&server->admin);
     td_link *link = atomic_exchange(&server->link_slot, NULL);
@@ -286,6 +333,9 @@ static void reload(td_server *server, const td_server_options *options)
     }
     bool json = td_config_int(server->config, "log.json") != 0;
     td_log_setup(log_level(fresh), json);
+    if (td_tls_reload(server->tls, &err) != TD_OK) {
+        td_log_err(TD_LOG_ERROR, "server", "the certificate was not read again; the old one stays in use", &err);
+    }
     TD_CLEANUP(td_str_done) td_str changed = {0};
     td_config_changed(server->config, fresh, &changed);
     td_log_info("server", "the configuration was read again%s%s", changed.size ? "; these need a restart: " : "",
@@ -333,8 +383,8 @@ td_code td_server_run(const td_server_options *options, td_err *err)
     td_code code = read_config(server, options, err);
     code = code == TD_OK ? start(server, options, err) : code;
     if (code == TD_OK) {
-        td_log_info("server", "serving %s on http://%s:%d (%s)", server->path, td_listener_host(server->api),
-                    td_listener_port(server->api), td_profile_worth(server->profile));
+        td_log_info("server", "serving %s on %s://%s:%d (%s)", server->path, scheme(server),
+                    td_listener_host(server->api), td_listener_port(server->api), td_profile_worth(server->profile));
         wait_signals(server, options, &signals);
     }
     stop(server);

@@ -20,7 +20,8 @@ typedef struct td_server_options {
     bool quiet;                   /* no line "ready" on standard output */
 } td_server_options;
 
-/* Files that a running server keeps under <workspace>/run: http.port, device.port, mqtt.port (text), admin.sock, pid.
+/* Files that a running server keeps under <workspace>/run: http.port, http.url, device.port, mqtt.port (text), http.ca (of a
+ * certificate of the workspace's CA), admin.sock, pid.
  * They are written before the server is ready and removed when it stops cleanly. When ready it prints one line on
  * standard output
  * ("ready http://127.0.0.1:7070") and tells NOTIFY_SOCKET, if set.

@@ -9,6 +9,7 @@
 #define MIB (1024 * 1024)
 
 static const char *const profiles[] = {"demo", "team", "regulated", NULL};
+static const char *const tls_modes[] = {"auto", "off", "workspace", "files", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 
 const td_setting td_settings[] = {
@@ -17,11 +18,18 @@ const td_setting td_settings[] = {
     {"log.level", TD_SETTING_CHOICE, "info", 0, 0, levels, true, "least important level that is logged"},
     {"log.json", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false, "log lines as JSON objects"},
     {"http.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false,
-     "address of the API (plain HTTP: put a TLS proxy before it for other machines)"},
+     "address of the API; on loopback it speaks plain HTTP unless http.tls says otherwise"},
     {"http.port", TD_SETTING_INTEGER, "7070", 0, 65535, NULL, false,
      "port of the API; 0 picks a free one (run/http.port)"},
     {"http.hosts", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
-     "further names, separated by commas, that the Host header may carry"},
+     "further names, separated by commas, that the Host header may carry (and http.tls: workspace certifies)"},
+    {"http.tls", TD_SETTING_CHOICE, "auto", 0, 0, tls_modes, false,
+     "certificate of the API: workspace (issued by the workspace's CA), files (http.cert_file and http.key_file), off "
+     "(plain HTTP, whatever the address: only behind a TLS proxy), auto (off on loopback, else workspace)"},
+    {"http.cert_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "PEM certificate and its chain for http.tls: files; SIGHUP reads it again"},
+    {"http.key_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "its PEM key (mode 0600, or root's and 0640); SIGHUP reads it again"},
     {"http.workers", TD_SETTING_INTEGER, "3", 1, 64, NULL, false, "threads that answer requests"},
     {"http.connections_max", TD_SETTING_INTEGER, "512", 8, 10000, NULL, false, "connections a listener admits"},
     {"http.body_bytes_max", TD_SETTING_INTEGER, "1048576", 1024, 64 * MIB, NULL, false, "largest JSON body"},

@@ -338,7 +338,8 @@ static void name_certificate(const td_listener_options *options, struct MHD_Opti
     if (options->tls) {
         out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, td_tls_callback()};
     } else if (options->certificate_pem) {
-        out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem};
+        out[used++] =
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem};
         out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem};
     }
     out[used] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};

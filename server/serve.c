@@ -151,7 +151,8 @@ static const char *scheme(const td_server *server)
 /* How this machine's own client reaches it: a given certificate is for a name, the others are for loopback as well. */
 static td_code write_url(const td_server *server, td_err *err)
 {
-    const char *host = td_config_text(server->config, "http.host"), *names = td_config_text(server->config, "http.hosts");
+    const char *host = td_config_text(server->config, "http.host");
+    const char *names = td_config_text(server->config, "http.hosts");
     bool files = server->tls && strcmp(td_config_text(server->config, "http.tls"), "files") == 0;
     int length = (int)strcspn(names, ",");
     char url[512];

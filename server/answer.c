@@ -4,6 +4,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "access/idempotency.h"
+#include "server/http_condition.h"
 #include "server/internal.h"
 #include "server/mlflow.h"
 #include "server/request.h"
@@ -28,6 +30,8 @@ static const char *status_title(int status)
         return "Method not allowed";
     case 409:
         return "Conflict";
+    case 412:
+        return "Precondition failed";
     case 411:
         return "Length required";
     case 413:
@@ -36,6 +40,8 @@ static const char *status_title(int status)
         return "Unsupported media type";
     case 416:
         return "Range not satisfiable";
+    case 429:
+        return "Too many requests";
     case 421:
         return "Misdirected request";
     case 422:
@@ -140,19 +146,108 @@ void td_answer_problem_status(td_request *request, int status, const char *code,
 void td_answer_problem(td_request *request, const td_err *err)
 {
     const td_code_info *info = td_code_lookup(err->code);
-    td_answer_problem_status(request, info->http_status, info->name, err->text);
+    td_answer_problem_status(request, request->problem_status ? request->problem_status : info->http_status,
+                             request->problem_code ? request->problem_code : info->name, err->text);
     if (info->retry) {
         td_answer_header(request, "Retry-After", "1");
     }
 }
 
+/* ---- writing ---- */
+
+typedef struct guarded_write {
+    td_request *request;
+    td_write_fn fn;
+    void *context;
+} guarded_write;
+
+static td_idempotent idempotent_of(const td_request *request)
+{
+    td_idempotent out = {.actor = request->actor.name, .key = request->idempotency_key};
+    memcpy(out.request_digest, request->request_digest, sizeof out.request_digest);
+    return out;
+}
+
+td_code td_request_replay(td_request *request, td_db *db, td_err *err)
+{
+    TD_CLEANUP(td_idempotent_answer_done) td_idempotent_answer kept = {0};
+    td_idempotent key = idempotent_of(request);
+    td_code code = td_idempotency_find(db, &key, &kept, err);
+    if (code == TD_CONFLICT) {
+        request->problem_status = 422;
+        request->problem_code = "idempotency_key_reused";
+    }
+    TD_TRY(code);
+    td_answer_done(&request->answer);
+    if (kept.location.size) {
+        td_answer_header(request, "Location", td_str_text(&kept.location));
+    }
+    td_answer_header(request, "Idempotency-Replayed", "true");
+    TD_TRY(td_answer_bytes(request, kept.status, "application/json", &kept.body, err));
+    request->replayed = true;
+    return TD_OK;
+}
+
+static const char *answer_location(const td_answer *answer)
+{
+    for (size_t i = 0; i < answer->header_count; i++) {
+        if (strcmp(answer->headers[i].name, "Location") == 0) {
+            return answer->headers[i].value;
+        }
+    }
+    return NULL;
+}
+
+static td_code keep_answer(td_request *request, td_db *db, td_err *err)
+{
+    const td_answer *answer = &request->answer;
+    td_idempotent key = idempotent_of(request);
+    if (answer->status == 0) {
+        return td_fail(err, TD_INVALID, "Idempotency-Key: %s %s takes none", request->route->method,
+                       request->route->pattern);
+    }
+    return td_idempotency_keep(db, &key, answer->status, answer_location(answer), &answer->body, err);
+}
+
+/* Two requests with one key meet here: the second finds what the first one left. */
+static td_code write_once(const guarded_write *write, td_db *db, td_err *err)
+{
+    td_request *request = write->request;
+    td_code code = td_request_replay(request, db, err);
+    if (code != TD_NOT_FOUND) {
+        return code;
+    }
+    TD_TRY(write->fn(db, write->context, err));
+    return keep_answer(request, db, err);
+}
+
+static td_code write_guarded(td_db *db, void *context, td_err *err)
+{
+    const guarded_write *write = context;
+    td_request *request = write->request;
+    td_db *reading = request->db;
+    request->db = db;
+    request->writing = true;
+    td_code code = td_condition_wanted(request) ? td_condition_check(request, db, err) : TD_OK;
+    if (code == TD_OK) {
+        code = request->idempotency_key ? write_once(write, db, err) : write->fn(db, write->context, err);
+    }
+    request->db = reading;
+    request->writing = false;
+    return code;
+}
+
 td_code td_request_write(td_request *request, td_write_fn fn, void *context, td_err *err)
 {
-    return td_server_write(request->server, fn, context, err);
+    guarded_write write = {request, fn, context};
+    return td_server_write(request->server, write_guarded, &write, err);
 }
 
 td_code td_request_refresh(td_request *request, td_err *err)
 {
+    if (request->writing) {
+        return TD_OK; /* the writer sees what it wrote */
+    }
     td_db_read_end(request->db);
     return td_db_read_begin(request->db, err);
 }

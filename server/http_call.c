@@ -4,9 +4,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "access/idempotency.h"
 #include "core/base/log.h"
 #include "server/denials.h"
 #include "server/http.h"
+#include "server/http_condition.h"
 #include "server/internal.h"
 #include "server/mlflow.h"
 
@@ -150,6 +152,26 @@ static bool find_project(td_call *call)
     return true;
 }
 
+/* The headers that make a request conditional or repeatable; each may stand once. */
+static bool read_conditions(td_call *call)
+{
+    td_request *request = &call->request;
+    const char **wanted[] = {&request->if_match, &request->if_none_match, &request->idempotency_key};
+    static const char *const names[] = {"If-Match", "If-None-Match", "Idempotency-Key"};
+    for (size_t i = 0; i < TD_COUNT_OF(names); i++) {
+        *wanted[i] = td_call_header(call, names[i]);
+        if (*wanted[i] && td_call_header_count(call, names[i]) > 1) {
+            return refuse(call, 400, "invalid", td_request_text(request, "%s may stand only once", names[i]));
+        }
+    }
+    if (strcmp(request->route->method, "POST") != 0 || request->route->body != TD_BODY_JSON) {
+        request->idempotency_key = NULL; /* the others do no harm when sent twice */
+    }
+    td_err err = {0};
+    return !request->idempotency_key || td_idempotency_key_check(request->idempotency_key, &err) == TD_OK ||
+           refuse_err(call, &err);
+}
+
 bool td_call_begin(td_call *call, const char *method)
 {
     td_request *request = &call->request;
@@ -160,7 +182,8 @@ bool td_call_begin(td_call *call, const char *method)
     if (td_target_parse(call->raw_target, &request->arena, &request->target, &err) != TD_OK) {
         return refuse_err(call, &err);
     }
-    return check_host(call) && find_project(call) && find_route(call, method) && check_length(call);
+    return check_host(call) && find_project(call) && find_route(call, method) && check_length(call) &&
+           read_conditions(call);
 }
 
 /* ---- who ---- */
@@ -274,6 +297,30 @@ static bool finish_upload(td_call *call)
     return code == TD_OK || refuse_err(call, &err);
 }
 
+/* True: this request was answered before, and is now answered alike (or refused). */
+static bool replay(td_call *call, td_db *db)
+{
+    td_request *request = &call->request;
+    if (!request->idempotency_key) {
+        return false;
+    }
+    TD_CLEANUP(td_sha256_free) td_sha256 *hash = NULL;
+    td_err err = {0};
+    td_code code = td_sha256_new(&hash, &err);
+    if (code == TD_OK) {
+        td_sha256_update(hash, request->route->method, strlen(request->route->method) + 1);
+        td_sha256_update(hash, call->raw_target, strlen(call->raw_target) + 1);
+        td_sha256_update(hash, td_str_text(&call->body), call->body.size);
+        td_sha256_final(hash, request->request_digest);
+        code = td_request_replay(request, db, &err);
+    }
+    if (code == TD_OK || code == TD_NOT_FOUND) {
+        return code == TD_OK;
+    }
+    td_answer_problem(request, &err);
+    return true;
+}
+
 static td_code touch_token(td_db *db, void *context, td_err *err)
 {
     return td_token_touch(db, *(int64_t *)context, err);
@@ -315,7 +362,7 @@ void td_call_work(td_call *call, td_db *db)
     td_request *request = &call->request;
     td_err err = {0};
     request->db = db;
-    if (!finish_upload(call) || !td_call_authorize(call, db) || !read_body(call)) {
+    if (!finish_upload(call) || !td_call_authorize(call, db) || !read_body(call) || replay(call, db)) {
         return;
     }
     note_token(request);
@@ -333,5 +380,6 @@ void td_call_work(td_call *call, td_db *db)
     } else if (!request->answer.wait && request->answer.status == 0) {
         td_answer_problem_status(request, 500, "internal", "the route gave no answer");
     }
+    td_condition_answer(request);
     log_answer(request, &err);
 }

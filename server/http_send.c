@@ -5,11 +5,13 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/http.h"
+#include "server/http_condition.h"
 
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection);
 
@@ -63,13 +65,36 @@ static range_kind parse_range(const char *header, uint64_t size, uint64_t *first
     return RANGE_GOOD;
 }
 
+static const char *etag_of(const td_answer *answer)
+{
+    for (size_t i = 0; i < answer->header_count; i++) {
+        if (strcmp(answer->headers[i].name, "ETag") == 0) {
+            return answer->headers[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* A part of something else than what the client began with is worth nothing to it (RFC 9110 §13.1.5). */
+static const char *wanted_range(const td_call *call)
+{
+    const char *condition = td_call_header(call, "If-Range"), *tag = etag_of(&call->request.answer);
+    return condition && (!tag || strcmp(condition, tag) != 0) ? NULL : td_call_header(call, "Range");
+}
+
+static bool is_unchanged(const td_call *call)
+{
+    const char *tags = call->request.if_none_match, *tag = etag_of(&call->request.answer);
+    return tags && tag && call->request.answer.status == 200 && td_etag_listed(tags, tag, true);
+}
+
 static struct MHD_Response *from_file(td_call *call, int *status)
 {
     td_answer *answer = &call->request.answer;
     uint64_t first = 0, last = answer->fd_size ? answer->fd_size - 1 : 0;
     range_kind range = RANGE_NONE;
     if (answer->ranges && *status == 200) {
-        range = parse_range(td_call_header(call, "Range"), answer->fd_size, &first, &last);
+        range = parse_range(wanted_range(call), answer->fd_size, &first, &last);
     }
     char text[96];
     if (range == RANGE_BAD) {
@@ -116,6 +141,11 @@ enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection)
 {
     td_answer *answer = &call->request.answer;
     int status = answer->status;
+    if (answer->fd >= 0 && is_unchanged(call)) {
+        close(answer->fd);
+        answer->fd = -1;
+        answer->status = status = 304;
+    }
     struct MHD_Response *response = answer->fd >= 0 ? from_file(call, &status) : NULL;
     if (!response) {
         response = from_memory(answer);

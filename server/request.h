@@ -20,7 +20,7 @@ struct td_server;
 struct td_route;
 
 #define TD_ROUTE_PARAMETERS_MAX 6
-#define TD_ANSWER_HEADERS_MAX 6
+#define TD_ANSWER_HEADERS_MAX 8
 #define TD_REQUEST_ID_SIZE 33
 #define TD_PROBLEM_FIELD_MAX 64
 
@@ -61,6 +61,14 @@ typedef struct td_request {
     bool mlflow;              /* below one of MLflow's prefixes: errors have its shape (mlflow.h) */
     const char *mlflow_error; /* see td_mlflow_error_name; NULL */
     char field[TD_PROBLEM_FIELD_MAX]; /* what of the input an error is about, or "" */
+    const char *if_match, *if_none_match; /* as sent, or NULL (http_condition.h) */
+    bool condition_held;                  /* it was checked inside a transaction */
+    bool writing;                         /* a closure of this request runs: db is the writer's connection */
+    const char *idempotency_key;          /* of a POST, or NULL */
+    uint8_t request_digest[32];           /* with a key: of method, target and body */
+    bool replayed;                        /* the answer is an earlier one's */
+    int problem_status;                   /* status and code of the problem, when the error's own do not say it */
+    const char *problem_code;
     td_answer answer;
 } td_request;
 
@@ -81,8 +89,13 @@ void td_answer_problem(td_request *request, const td_err *err);
 /* As td_answer_problem with another status (401, 405, 411, 421, 431 …) and stable code. */
 void td_answer_problem_status(td_request *request, int status, const char *code, const char *detail);
 
-/* Runs fn on the writer's thread inside its savepoint and waits for COMMIT. */
+/* Runs fn on the writer's thread inside its savepoint and waits for COMMIT; meanwhile request->db is the writer's
+ * connection. If-Match is checked there first. A create heeds an Idempotency-Key by building its answer inside fn: it
+ * is kept in the same transaction; where fn gives no answer, a key is refused. */
 TD_MUST_USE td_code td_request_write(td_request *request, td_write_fn fn, void *context, td_err *err);
+
+/* Answers as the first request with this key was answered. NOT_FOUND: it is the first; CONFLICT: of another request. */
+TD_MUST_USE td_code td_request_replay(td_request *request, td_db *db, td_err *err);
 
 /* From here on request->db sees what was written meanwhile. */
 TD_MUST_USE td_code td_request_refresh(td_request *request, td_err *err);

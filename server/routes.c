@@ -25,7 +25,14 @@ td_case td_request_case(td_request *request)
                      .arena = &request->arena,
                      .actor = &request->actor,
                      .project = request->project,
-                     .field = request->field};
+                     .field = request->field,
+                     .request = request};
+}
+
+td_code td_case_write(const td_case *work, td_write_fn fn, void *context, td_err *err)
+{
+    return work->request ? td_request_write(work->request, fn, context, err)
+                         : td_server_write(work->server, fn, context, err);
 }
 
 td_code td_request_reference(td_request *request, const char **out, td_err *err)

@@ -69,8 +69,9 @@ static td_code write_user(td_db *db, void *context, td_err *err)
                                .description = td_json_text(body, "description", NULL)};
     int64_t user_id;
     TD_TRY(td_user_create(db, &request->actor, &options, &user_id, err));
-    return grant_roles(db, request, options.name, json_object_get(body, "roles"),
-                       td_json_text(body, "reason", "given when the user was created"), err);
+    TD_TRY(grant_roles(db, request, options.name, json_object_get(body, "roles"),
+                       td_json_text(body, "reason", "given when the user was created"), err));
+    return answer_user(request, 201, options.name, err);
 }
 
 static td_code create_user(td_request *request, td_err *err)
@@ -85,8 +86,7 @@ static td_code create_user(td_request *request, td_err *err)
     };
     TD_TRY(td_request_check(request, fields, err));
     TD_TRY(check_roles(json_object_get(request->body, "roles"), err));
-    TD_TRY(td_request_write(request, write_user, request, err));
-    return answer_user(request, 201, td_json_text(request->body, "name", ""), err);
+    return td_request_write(request, write_user, request, err);
 }
 
 static bool lists_role(const json_t *roles, td_role role)

@@ -51,7 +51,11 @@ static td_code create_codes(td_request *request, td_err *err)
     TD_TRY(td_trust_current(request->db, &request->arena, &trust, err));
     TD_TRY(td_enrol_trust_digest(td_str_text(&request->server->keys.ca_pem), trust.envelope, trust.envelope_size,
                                  write.options.trust_digest, err));
-    TD_TRY(td_request_write(request, write_codes, &write, err));
+    td_code code = td_request_write(request, write_codes, &write, err);
+    if (code != TD_OK) { /* perhaps only after they were made: a COMMIT that failed, a key */
+        json_decref(write.codes);
+        return code;
+    }
     return td_answer_json(request, 201, write.codes, err);
 }
 

@@ -35,22 +35,16 @@ static td_code write_model(td_db *db, void *context, td_err *err)
 {
     model_write *write = context;
     td_request *request = write->request;
+    const char *name = write->options.name;
     if (write->create) {
-        return td_model_create(db, &request->actor, request->project, &write->options, err);
+        TD_TRY(td_model_create(db, &request->actor, request->project, &write->options, err));
+        td_answer_header(request, "Location", td_request_text(request, "/api/v1/models/%s", name));
+    } else {
+        TD_TRY(td_model_update(db, &request->actor, request->project, &write->options, err));
     }
-    return td_model_update(db, &request->actor, request->project, &write->options, err);
-}
-
-static td_code put_model(td_request *request, int status, model_write *write, td_err *err)
-{
-    TD_TRY(td_request_write(request, write_model, write, err));
-    TD_TRY(td_request_refresh(request, err));
     json_t *model;
-    TD_TRY(td_model_json(request->db, request->project, write->options.name, &model, err));
-    if (status == 201) {
-        td_answer_header(request, "Location", td_request_text(request, "/api/v1/models/%s", write->options.name));
-    }
-    return td_answer_json(request, status, model, err);
+    TD_TRY(td_model_json(db, request->project, name, &model, err));
+    return td_answer_json(request, write->create ? 201 : 200, model, err);
 }
 
 static td_code create_model(td_request *request, td_err *err)
@@ -66,7 +60,7 @@ static td_code create_model(td_request *request, td_err *err)
     write.options =
         (td_model_options){td_json_text(request->body, "name", ""), td_json_text(request->body, "description", NULL),
                            json_object_get(request->body, "tags")};
-    return put_model(request, 201, &write, err);
+    return td_request_write(request, write_model, &write, err);
 }
 
 static td_code change_model(td_request *request, td_err *err)
@@ -80,7 +74,7 @@ static td_code change_model(td_request *request, td_err *err)
     model_write write = {.request = request};
     write.options = (td_model_options){request->parameters[0], td_json_text(request->body, "description", NULL),
                                        json_object_get(request->body, "tags")};
-    return put_model(request, 200, &write, err);
+    return td_request_write(request, write_model, &write, err);
 }
 
 static td_code get_model(td_request *request, td_err *err)

@@ -73,18 +73,19 @@ typedef struct run_write {
     char run[24];
 } run_write;
 
-static td_code write_run(td_db *db, void *context, td_err *err)
-{
-    run_write *write = context;
-    return td_run_start(db, &write->request->actor, &write->options, write->run, err);
-}
-
 static td_code answer_run(td_request *request, int status, const char *run, td_err *err)
 {
     json_t *json;
     TD_TRY(td_request_refresh(request, err));
     TD_TRY(td_run_json(request->db, request->project, run, &json, err));
     return td_answer_json(request, status, json, err);
+}
+
+static td_code write_run(td_db *db, void *context, td_err *err)
+{
+    run_write *write = context;
+    TD_TRY(td_run_start(db, &write->request->actor, &write->options, write->run, err));
+    return answer_run(write->request, 201, write->run, err);
 }
 
 static td_code start_run(td_request *request, td_err *err)
@@ -104,8 +105,7 @@ static td_code start_run(td_request *request, td_err *err)
                                      .parent_version = td_json_int(request->body, "parent_version", 0),
                                      .alert = td_json_text(request->body, "alert", NULL),
                                      .reason = td_json_text(request->body, "reason", NULL)};
-    TD_TRY(td_request_write(request, write_run, &write, err));
-    return answer_run(request, 201, write.run, err);
+    return td_request_write(request, write_run, &write, err);
 }
 
 static td_code list_runs(td_request *request, td_err *err)

@@ -16,19 +16,21 @@ typedef struct rollout_write {
     const char *verb, *reason;
 } rollout_write;
 
-static td_code write_rollout(td_db *db, void *context, td_err *err)
-{
-    rollout_write *write = context;
-    td_request *request = write->request;
-    return td_rollout_create(db, &request->actor, request->project, request->body, write->id, err);
-}
-
 static td_code answer_rollout(td_request *request, int status, const char *id, td_err *err)
 {
     json_t *rollout;
     TD_TRY(td_request_refresh(request, err));
     TD_TRY(td_rollout_json(request->db, request->project, id, &rollout, err));
     return td_answer_json(request, status, rollout, err);
+}
+
+static td_code write_rollout(td_db *db, void *context, td_err *err)
+{
+    rollout_write *write = context;
+    td_request *request = write->request;
+    TD_TRY(td_rollout_create(db, &request->actor, request->project, request->body, write->id, err));
+    td_answer_header(request, "Location", td_request_text(request, "/api/v1/rollouts/%s", write->id));
+    return answer_rollout(request, 201, write->id, err);
 }
 
 static td_code create_rollout(td_request *request, td_err *err)
@@ -41,8 +43,7 @@ static td_code create_rollout(td_request *request, td_err *err)
     rollout_write write = {.request = request};
     TD_TRY(td_request_write(request, write_rollout, &write, err));
     td_scheduler_kick(request->server->scheduler);
-    td_answer_header(request, "Location", td_request_text(request, "/api/v1/rollouts/%s", write.id));
-    return answer_rollout(request, 201, write.id, err);
+    return TD_OK;
 }
 
 static td_code list_rollouts(td_request *request, td_err *err)

@@ -18,21 +18,36 @@ static td_code answer_version(td_request *request, int status, const char *refer
     return td_answer_json(request, status, version, err);
 }
 
+typedef struct registering {
+    td_request *request;
+    td_registration registration;
+} registering;
+
+static td_code answer_registered(td_db *db, void *context, int64_t number, td_err *err)
+{
+    registering *made = context;
+    const char *model = made->registration.model;
+    (void)db;
+    td_answer_header(made->request, "Location",
+                     td_request_text(made->request, "/api/v1/models/%s/versions/%lld", model, (long long)number));
+    return td_answer_json(made->request, 201,
+                          json_pack("{s:s, s:I, s:s, s:O}", "model", model, "version", (json_int_t)number, "state",
+                                    "draft", "warnings", made->registration.warnings),
+                          err);
+}
+
 static td_code register_version(td_request *request, td_err *err)
 {
     td_case work = td_request_case(request);
-    td_registration registration;
-    td_registered registered;
-    TD_TRY(td_registration_read(&work, request->body, &registration, err));
-    registration.model = request->parameters[0];
-    TD_TRY(td_register(&work, &registration, &registered, err));
-    td_answer_header(
-        request, "Location",
-        td_request_text(request, "/api/v1/models/%s/versions/%lld", registration.model, (long long)registered.number));
-    return td_answer_json(request, 201,
-                          json_pack("{s:s, s:I, s:s, s:o}", "model", registration.model, "version",
-                                    (json_int_t)registered.number, "state", "draft", "warnings", registered.warnings),
-                          err);
+    registering made = {.request = request};
+    td_registered registered = {.number = 0};
+    TD_TRY(td_registration_read(&work, request->body, &made.registration, err));
+    made.registration.model = request->parameters[0];
+    made.registration.also = answer_registered;
+    made.registration.also_context = &made;
+    TD_TRY(td_register(&work, &made.registration, &registered, err));
+    json_decref(registered.warnings);
+    return TD_OK;
 }
 
 static td_code get_version(td_request *request, td_err *err)
@@ -219,6 +234,7 @@ static td_code get_file(td_request *request, td_err *err)
     char label[TD_DIGEST_LABEL_SIZE];
     td_digest_format(file->digest, label);
     td_answer_header(request, "X-Content-Digest", label);
+    td_answer_header(request, "ETag", td_request_text(request, "\"%s\"", label + 7));
     return TD_OK;
 }
 

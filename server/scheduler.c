@@ -6,6 +6,7 @@
  */
 #include "server/scheduler.h"
 
+#include "access/idempotency.h"
 #include "core/base/log.h"
 #include "fleet/fleet.h"
 #include "monitor/evaluate.h"
@@ -114,6 +115,11 @@ static td_code run_retain(td_db *db, void *context, td_err *err)
     return td_monitor_retain(db, KEEP_RAW_MS, KEEP_DEVICE_MS, ROLLUP_ROWS, err);
 }
 
+static td_code run_purge(td_db *db, void *context, td_err *err)
+{
+    return td_idempotency_purge(db, ROLLUP_ROWS, context, err);
+}
+
 static td_code run_shrink(td_db *db, void *context, td_err *err)
 {
     (void)context;
@@ -150,6 +156,13 @@ static void retain(td_scheduler *scheduler)
     td_err err = {0};
     if (td_server_write(scheduler->server, run_retain, NULL, &err) != TD_OK) {
         td_log_err(TD_LOG_ERROR, "monitor", "old windows could not be deleted", &err);
+    }
+    bool more = true;
+    while (more && !atomic_load(&scheduler->server->stopping)) {
+        if (td_server_write(scheduler->server, run_purge, &more, &err) != TD_OK) {
+            td_log_err(TD_LOG_ERROR, "http", "old idempotency keys could not be deleted", &err);
+            return;
+        }
     }
 }
 

@@ -20,12 +20,11 @@ typedef struct td_server_options {
     bool quiet;                   /* no line "ready" on standard output */
 } td_server_options;
 
-/* Files that a running server keeps under <workspace>/run: http.port, http.url, device.port, mqtt.port (text), http.ca (when
- * the API's certificate is from the workspace's CA), admin.sock, pid. They are written before the server is ready and
- * removed when it stops cleanly. When ready it prints one line on standard output ("ready http://127.0.0.1:7070") and
- * tells NOTIFY_SOCKET, if set.
- * BUSY: the workspace is in use by another server; CONFLICT: its database is newer than this program; INVALID:
- * configuration. */
+/* Files that a running server keeps under <workspace>/run: http.port, http.url, device.port, mqtt.port (text),
+ * http.ca (when the API's certificate is from the workspace's CA), admin.sock, pid. They are written before the
+ * server is ready and removed when it stops cleanly. When ready it prints one line on standard output ("ready
+ * http://127.0.0.1:7070") and tells NOTIFY_SOCKET, if set. BUSY: the workspace is in use by another server; CONFLICT:
+ * its database is newer than this program; INVALID: configuration. */
 TD_MUST_USE td_code td_server_run(const td_server_options *options, td_err *err);
 
 /* The route table for people and tests: an array of {method, path, permission, listener, body}. */

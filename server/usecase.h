@@ -22,7 +22,11 @@ typedef struct td_case {
     const td_actor *actor;
     const char *project;
     char *field; /* room for TD_PROBLEM_FIELD_MAX, or NULL: what of the input an error is about */
+    td_request *request; /* whose conditions the change heeds; NULL: the server's own work */
 } td_case;
+
+/* Runs fn through the writer, with the conditions of the request if there is one (td_request_write). */
+TD_MUST_USE td_code td_case_write(const td_case *work, td_write_fn fn, void *context, td_err *err);
 
 /* ---- register (usecase_register.c) ---- */
 
@@ -44,6 +48,7 @@ typedef struct td_registration {
     const char *runtimes[4];
     uint64_t ram_bytes;
     uint32_t security_counter;
+    const json_t *warnings; /* filled in by td_register before it writes; borrowed */
     /* Runs in the same transaction, after the version was written; or NULL. */
     td_code (*also)(td_db *db, void *context, int64_t number, td_err *err);
     void *also_context;

@@ -59,7 +59,7 @@ static td_code try_once(const td_case *work, const td_version *version, const td
     approval_write write = {.work = work, .version = version, .approval = *approval};
     write.approval.envelope_digest = envelope_digest;
     write.approval.model_sig_digest = sig_digest;
-    TD_TRY(td_server_write(work->server, write_approval, &write, err));
+    TD_TRY(td_case_write(work, write_approval, &write, err));
     *state_out = write.state;
     return TD_OK;
 }

@@ -308,7 +308,8 @@ td_code td_register(const td_case *work, td_registration *registration, td_regis
     }
     TD_TRY(fill_sizes(work, registration, err));
     TD_TRY(prepare(&prepared, err));
-    TD_TRY(td_server_write(work->server, write_version, &prepared, err));
+    registration->warnings = prepared.warnings;
+    TD_TRY(td_case_write(work, write_version, &prepared, err));
     out->number = prepared.number;
     out->warnings = prepared.warnings;
     prepared.warnings = NULL;

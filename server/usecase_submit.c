@@ -126,5 +126,5 @@ td_code td_submit(const td_case *work, const char *reference, const char *reason
     TD_CLEANUP(submission_done) pending_submission submission = {.work = work, .reason = reason};
     TD_TRY(td_version_find(work->db, work->project, reference, work->arena, &submission.version, err));
     TD_TRY(pack(&submission, err));
-    return td_server_write(work->server, write_submission, &submission, err);
+    return td_case_write(work, write_submission, &submission, err);
 }

@@ -103,7 +103,7 @@ static td_code failed(td_request *request, td_err *err)
     request->problem_status = 412;
     request->problem_code = "precondition_failed";
     return request->if_match
-               ? td_fail(err, TD_CONFLICT, "it was changed since you read it (If-Match); read it again, and decide anew")
+               ? td_fail(err, TD_CONFLICT, "it was changed since you read it (If-Match); read it again, decide anew")
                : td_fail(err, TD_CONFLICT, "it is there already (If-None-Match)");
 }
 

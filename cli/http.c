@@ -150,7 +150,7 @@ static td_code code_of(const char *name, long status)
 }
 
 /* An answer of RFC 9457, or whatever came instead. */
-static td_code raise_problem(const td_cli__exchange *x, td_err *err)
+static td_code raise_problem(const td_http *http, const td_cli__exchange *x, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *problem = NULL;
     if (td_json_parse(td_str_text(&x->answer), x->answer.size, "answer", &problem, NULL) != TD_OK ||
@@ -160,7 +160,7 @@ static td_code raise_problem(const td_cli__exchange *x, td_err *err)
     const char *field = td_json_text(problem, "field", "");
     const char *detail = td_json_text(problem, "detail", td_json_text(problem, "title", "no details"));
     td_code code = code_of(td_json_text(problem, "code", ""), x->status);
-    if (x->status == 401 && strstr(detail, "token") == NULL) {
+    if (x->status == 401 && http->header == NULL) {
         return td_fail(err, code,
                        "%s (name a token: --token-file FILE, $TIDEMARK_TOKEN_FILE, or --as NAME in profile demo)",
                        detail);
@@ -263,6 +263,9 @@ td_code td_cli__perform(td_cli *cli, td_cli__exchange *x, td_err *err)
     if (http->header != NULL) {
         headers = curl_slist_append(headers, http->header);
     }
+    for (size_t i = 0; i < TD_COUNT_OF(x->headers) && x->headers[i] != NULL; i++) {
+        headers = curl_slist_append(headers, x->headers[i]);
+    }
     CURL *curl = http->curl;
     curl_easy_reset(curl);
     (void)curl_easy_setopt(curl, CURLOPT_URL, td_str_text(&url));
@@ -285,7 +288,7 @@ td_code td_cli__perform(td_cli *cli, td_cli__exchange *x, td_err *err)
     if (result != CURLE_OK && x->status < 400) {
         return no_connection(cli, http, result, details, err);
     }
-    return x->status >= 400 ? raise_problem(x, err) : TD_OK;
+    return x->status >= 400 ? raise_problem(http, x, err) : TD_OK;
 }
 
 static td_code call(td_cli *cli, td_cli__exchange *x, const json_t *body, json_t **out, td_err *err)

@@ -30,6 +30,7 @@ TD_MUST_USE td_code td_cli__locate(td_cli *cli, td_http *http, td_err *err);
 typedef struct td_cli__exchange {
     const char *method, *path;
     const char *content_type; /* NULL: JSON, else plain bytes */
+    const char *headers[2];   /* further ones, or NULL */
     const char *body;         /* text, or NULL */
     size_t body_size;
     int64_t timeout_ms; /* 0: none, but a stalled transfer ends */

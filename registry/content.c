@@ -220,7 +220,9 @@ td_code td_content_put_write(td_content_put *put, const void *data, size_t size,
             left -= (size_t)written;
         }
     }
-    td_sha256_update(put->hash, data, size);
+    if (put->hash != NULL) {
+        td_sha256_update(put->hash, data, size);
+    }
     put->size += size;
     if (put->size - put->written_back >=
         WRITEBACK_STEP) { /* the disk works while we hash: the fsync at the end is short */
@@ -258,6 +260,67 @@ static td_code publish(td_content_put *put, const uint8_t digest[TD_DIGEST_SIZE]
     return td_folder_sync(folder, err);
 }
 
+td_code td_content__put_adopt(td_content *content, const char *path, int fd, uint64_t size, uint64_t size_max,
+                              td_sha256 *hash, td_content_put **out, td_err *err)
+{
+    td_content_put *put = calloc(1, sizeof *put);
+    if (put == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory to store content");
+    }
+    *put = (td_content_put){.content = content,
+                            .hash = hash,
+                            .fd = fd,
+                            .size = size,
+                            .size_max = size_max,
+                            .written_back = size};
+    (void)snprintf(put->path, sizeof put->path, "%s", path);
+    *out = put;
+    return TD_OK;
+}
+
+void td_content__put_release(td_content_put **put_in, td_sha256 **hash_out)
+{
+    td_content_put *put = *put_in;
+    *hash_out = put->failed ? NULL : put->hash;
+    if (!put->failed) {
+        put->hash = NULL;
+    }
+    put->path[0] = '\0';
+    td_content_put_free(put_in);
+}
+
+uint64_t td_content__put_size(const td_content_put *put)
+{
+    return put->size;
+}
+
+int td_content__put_fd(const td_content_put *put)
+{
+    return put->fd;
+}
+
+/* Of a put that began in an earlier process: its file is read once more. */
+static td_code hash_file(td_content_put *put, td_err *err)
+{
+    TD_CLEANUP(td_free_text) char *block = malloc(COPY_BLOCK);
+    if (block == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory to hash");
+    }
+    TD_TRY(td_sha256_new(&put->hash, err));
+    for (uint64_t at = 0; at < put->size;) {
+        ssize_t got = pread(put->fd, block, COPY_BLOCK, (off_t)at);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return put_failed(put, "reading back", err);
+        }
+        td_sha256_update(put->hash, block, (size_t)got);
+        at += (uint64_t)got;
+    }
+    return TD_OK;
+}
+
 td_code td_content_put_finish(td_content_put *put, const uint8_t *expected, uint8_t digest_out[TD_DIGEST_SIZE],
                               uint64_t *size_out, td_err *err)
 {
@@ -265,6 +328,9 @@ td_code td_content_put_finish(td_content_put *put, const uint8_t *expected, uint
         return td_fail(err, TD_CONFLICT, "this upload has failed before; start it again");
     }
     uint8_t digest[TD_DIGEST_SIZE];
+    if (put->hash == NULL) {
+        TD_TRY(hash_file(put, err));
+    }
     td_sha256_final(put->hash, digest);
     put->failed = true; /* a put ends once */
     if (expected != NULL && memcmp(expected, digest, sizeof digest) != 0) {

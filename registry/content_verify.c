@@ -167,7 +167,7 @@ static bool is_shard(const char *name)
 static bool is_known(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "tmp") == 0 ||
-           strcmp(name, "damaged") == 0;
+           strcmp(name, "damaged") == 0 || strcmp(name, "partial") == 0;
 }
 
 td_code td_content_verify_all(td_content *content, void (*found)(void *context, const char *path, const char *problem),

@@ -10,7 +10,7 @@
 #ifndef TD_SERVER_HTTP_H
 #define TD_SERVER_HTTP_H
 
-#include "registry/content.h"
+#include "registry/partial.h"
 #include "server/router.h"
 
 struct MHD_Connection;
@@ -30,6 +30,7 @@ typedef struct td_call {
     bool refused; /* the answer is there already; what is left of the body is thrown away */
     td_str body;
     td_content_put *put; /* a streamed body */
+    td_partial *partial; /* a streamed piece of one */
     struct td_call *next_parked;
 } td_call;
 

@@ -279,9 +279,21 @@ static bool read_body(td_call *call)
     return true;
 }
 
+static bool finish_piece(td_call *call)
+{
+    td_request *request = &call->request;
+    td_err err = {0};
+    td_code code = td_partial_end(call->partial, &request->upload, &request->upload_whole, &err);
+    td_partial_free(&call->partial);
+    return code == TD_OK || refuse_err(call, &err);
+}
+
 static bool finish_upload(td_call *call)
 {
     td_request *request = &call->request;
+    if (call->partial) {
+        return finish_piece(call);
+    }
     if (!call->put) {
         return true;
     }

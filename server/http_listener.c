@@ -80,6 +80,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     }
     atomic_fetch_sub(&listener->server->calls, 1);
     td_content_put_free(&call->put);
+    td_partial_free(&call->partial);
     td_str_done(&call->body);
     td_answer_done(&call->request.answer);
     td_json_done(&call->request.body);
@@ -104,6 +105,29 @@ static bool can_drain(const td_call *call)
     return td_call_header(call, "Transfer-Encoding") == NULL && (!known || size <= DRAIN_MAX);
 }
 
+/* A piece of a resumable upload, from the offset that its header names. */
+static void begin_piece(td_call *call)
+{
+    td_request *request = &call->request;
+    td_err err = {0};
+    const char *text = td_call_header(call, "Upload-Offset");
+    int64_t offset;
+    uint64_t there = UINT64_MAX;
+    td_code code = text ? td_parse_int(text, "Upload-Offset", 0, INT64_MAX, &offset, &err)
+                        : td_fail(&err, TD_INVALID, "Upload-Offset is missing: a HEAD tells where the upload stands");
+    if (code == TD_OK) {
+        code = td_partial_begin(request->server->partials, request->principal.name, request->parameters[0],
+                                (uint64_t)offset, &there, &call->partial, &err);
+    }
+    if (code != TD_OK) {
+        td_answer_problem(request, &err);
+        call->refused = true;
+    }
+    if (there != UINT64_MAX) {
+        td_answer_header(request, "Upload-Offset", td_request_text(request, "%llu", (unsigned long long)there));
+    }
+}
+
 static void begin_upload(td_call *call)
 {
     td_listener *listener = call->listener;
@@ -114,6 +138,10 @@ static void begin_upload(td_call *call)
         return;
     }
     if (!td_call_authorize(call, listener->db)) {
+        return;
+    }
+    if (strcmp(call->request.route->method, "PATCH") == 0) {
+        begin_piece(call);
         return;
     }
     uint64_t most = (uint64_t)td_config_int(listener->server->config, "http.upload_bytes_max");
@@ -151,6 +179,8 @@ static void take_bytes(td_call *call, const char *data, size_t size)
     td_code code = TD_OK;
     if (call->put) {
         code = td_content_put_write(call->put, data, size, &err);
+    } else if (call->partial) {
+        code = td_partial_write(call->partial, data, size, &err);
     } else if (call->request.route->body == TD_BODY_JSON) {
         td_str_append(&call->body, data, size);
         code = td_str_check(&call->body, &err);
@@ -161,6 +191,7 @@ static void take_bytes(td_call *call, const char *data, size_t size)
     }
     if (code != TD_OK) {
         td_content_put_free(&call->put);
+        td_partial_free(&call->partial);
         td_answer_problem(&call->request, &err);
         call->refused = true;
     }

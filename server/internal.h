@@ -10,7 +10,7 @@
 
 #include "core/crypto/crypto.h"
 #include "core/db/writer.h"
-#include "registry/content.h"
+#include "registry/partial.h"
 #include "server/config.h"
 #include "server/http.h"
 #include "server/http_tls.h"
@@ -39,6 +39,7 @@ typedef struct td_server {
     char profile[16];
     td_server_keys keys;
     td_content *content;
+    td_partials *partials;
     td_writer *writer;
     td_workspace *workspace;
     td_pool *pool;

@@ -14,6 +14,7 @@
 #include "core/base/json.h"
 #include "core/db/db.h"
 #include "core/db/writer.h"
+#include "registry/partial.h"
 #include "server/http_path.h"
 
 struct td_server;
@@ -58,6 +59,8 @@ typedef struct td_request {
     bool expired;              /* of a request that waited: this is the last time it is asked */
     uint8_t upload_digest[32]; /* of a route with a streamed body */
     uint64_t upload_size;
+    td_partial_facts upload; /* of a piece of a resumable upload: where it stands now */
+    bool upload_whole;       /* that was the last piece */
     bool mlflow;              /* below one of MLflow's prefixes: errors have its shape (mlflow.h) */
     const char *mlflow_error; /* see td_mlflow_error_name; NULL */
     char field[TD_PROBLEM_FIELD_MAX]; /* what of the input an error is about, or "" */

@@ -198,6 +198,7 @@ static void look(td_scheduler *scheduler, timetable *due, bool kicked)
     }
     if (passed(&due->rollup_ms, now, ROLLUP_EVERY_MS, false)) {
         roll_up(scheduler);
+        td_partials_expire(server->partials);
         shrink(scheduler);
     }
     if (passed(&due->retain_ms, now, RETAIN_EVERY_MS, false)) {

@@ -122,6 +122,11 @@ static td_code open_records(td_server *server, const char *path, td_err *err)
     TD_TRY(td_auto_approve_check(server, err));
     TD_TRY(td_workspace_file(server->path, "content", folder, err));
     TD_TRY(td_content_open(folder, &server->content, err));
+    td_partial_limits limits = {
+        .object_bytes_max = (uint64_t)td_config_int(server->config, "http.upload_bytes_max"),
+        .bytes_max = (uint64_t)td_config_int(server->config, "http.uploads_unfinished_bytes_max"),
+        .keep_ms = td_config_int(server->config, "http.upload_keep")};
+    TD_TRY(td_partials_open(server->content, server->clock, &limits, &server->partials, err));
     TD_TRY(td_denials_new(&server->denials, err));
     TD_TRY(td_writer_start(td_workspace_take_db(server->workspace), WRITER_QUEUE_MAX, WRITER_GROUP_MAX, &server->writer,
                            err));
@@ -313,6 +318,7 @@ static void stop(td_server *server)
     if (server->path[0]) {
         remove_run_files(server);
     }
+    td_partials_close(&server->partials);
     td_content_close(server->content);
     td_denials_free(&server->denials);
     td_server_keys_done(&server->keys);

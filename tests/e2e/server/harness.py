@@ -7,13 +7,16 @@ import hashlib
 import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -308,6 +311,60 @@ class ServerTest(unittest.TestCase):
             if field:
                 self.assertEqual(problem.get("field"), field)
         return answer
+
+
+class BreakingProxy:
+    """TCP in between; each connection is cut (with a reset) after the next number of bytes of breaks_at, both ways counted."""
+
+    def __init__(self, port, breaks_at, at_break=None):
+        self.target, self.breaks_at, self.at_break = port, list(breaks_at), at_break
+        self.breaks = self.down_bytes = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    @staticmethod
+    def _reset(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+    def _serve(self, client):
+        try:
+            server = socket.create_connection(("127.0.0.1", self.target))
+        except OSError:
+            self._reset(client)
+            return
+        moved = 0
+        while True:
+            for source in select.select([client, server], [], [])[0]:
+                try:
+                    data = source.recv(65536)
+                    (server if source is client else client).sendall(data)
+                except OSError:
+                    data = b""
+                moved += len(data)
+                self.down_bytes += len(data) if source is server else 0
+                cut = bool(self.breaks_at) and moved >= self.breaks_at[0]
+                if cut:
+                    self.breaks_at.pop(0)
+                    if self.at_break:
+                        self.at_break()
+                    self.breaks += 1
+                if cut or not data:
+                    self._reset(client)
+                    self._reset(server)
+                    return
 
 
 def main():

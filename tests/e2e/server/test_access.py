@@ -63,6 +63,10 @@ DEMANDS = {
     """,
     "register": """
         POST /api/v1/uploads
+        POST /api/v1/upload-sessions
+        GET /api/v1/upload-sessions/{upload}
+        PATCH /api/v1/upload-sessions/{upload}
+        DELETE /api/v1/upload-sessions/{upload}
         POST /api/v1/models
         PATCH /api/v1/models/{model}
         PUT /api/v1/models/{model}/versions/{version}/tags/{key}

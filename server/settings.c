@@ -30,7 +30,7 @@ const td_setting td_settings[] = {
      "PEM certificate and its chain for http.tls: files; SIGHUP reads it again"},
     {"http.key_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
      "its PEM key (mode 0600, or root's and 0640); SIGHUP reads it again"},
-    {"http.workers", TD_SETTING_INTEGER, "3", 1, 64, NULL, false, "threads that answer requests"},
+    {"http.workers", TD_SETTING_INTEGER, "8", 1, 64, NULL, false, "threads that answer requests"},
     {"http.connections_max", TD_SETTING_INTEGER, "512", 8, 10000, NULL, false, "connections a listener admits"},
     {"http.body_bytes_max", TD_SETTING_INTEGER, "1048576", 1024, 64 * MIB, NULL, false, "largest JSON body"},
     {"http.upload_bytes_max", TD_SETTING_INTEGER, "8589934592", 1024, INT64_C(1) << 44, NULL, false,

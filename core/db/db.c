@@ -140,10 +140,12 @@ static td_code take_lock(td_db *db, const char *path, td_err *err)
     return TD_OK;
 }
 
-/* Page caches grow page by page: a server has a dozen connections, most of them at rest. */
+/* Page caches grow page by page: a server has a dozen connections, most of them at rest. SQLite's own statistics of
+ * memory take a process-wide lock around each allocation; nobody reads them. */
 static void configure_once(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
 /* Made as 0600, whatever the umask; a reading connection creates nothing, and the umask is everybody's. */

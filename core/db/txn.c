@@ -6,12 +6,19 @@
 #include "core/db/internal.h"
 
 #include <assert.h>
-#include <stdio.h>
+
+/* Group commit runs thousands of these a second, so they are prepared once. */
+static td_code run(td_db *db, const char *literal, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db, literal, &stmt, err));
+    return td_run(stmt, err);
+}
 
 td_code td_txn_begin(td_db *db, td_txn *txn, td_err *err)
 {
     assert(!db->in_txn);
-    TD_TRY(td_db_exec(db, "BEGIN IMMEDIATE", err));
+    TD_TRY(run(db, "BEGIN IMMEDIATE", err));
     db->in_txn = true;
     *txn = (td_txn){db, true};
     return TD_OK;
@@ -20,7 +27,7 @@ td_code td_txn_begin(td_db *db, td_txn *txn, td_err *err)
 td_code td_txn_commit(td_txn *txn, td_err *err)
 {
     assert(txn->open);
-    TD_TRY(td_db_exec(txn->db, "COMMIT", err)); /* on failure td_txn_done rolls back */
+    TD_TRY(run(txn->db, "COMMIT", err)); /* on failure td_txn_done rolls back */
     txn->open = false;
     txn->db->in_txn = false;
     return TD_OK;
@@ -36,16 +43,18 @@ void td_txn_done(td_txn *txn)
     }
 }
 
-static void savepoint_sql(char sql[64], const char *verb, int depth)
-{
-    snprintf(sql, 64, "%s td_%d", verb, depth);
-}
+/* What a closure, and what it calls, may nest. */
+#define DEPTH_MAX 4
+static const char *const savepoint[DEPTH_MAX] = {"SAVEPOINT td_0", "SAVEPOINT td_1", "SAVEPOINT td_2",
+                                                 "SAVEPOINT td_3"};
+static const char *const release[DEPTH_MAX] = {"RELEASE td_0", "RELEASE td_1", "RELEASE td_2", "RELEASE td_3"};
+static const char *const rollback[DEPTH_MAX] = {"ROLLBACK TO td_0", "ROLLBACK TO td_1", "ROLLBACK TO td_2",
+                                                "ROLLBACK TO td_3"};
 
 td_code td_db_savepoint(td_db *db, td_err *err)
 {
-    char sql[64];
-    savepoint_sql(sql, "SAVEPOINT", db->depth);
-    TD_TRY(td_db_exec(db, sql, err));
+    assert(db->depth < DEPTH_MAX);
+    TD_TRY(run(db, savepoint[db->depth], err));
     db->depth++;
     return TD_OK;
 }
@@ -53,9 +62,7 @@ td_code td_db_savepoint(td_db *db, td_err *err)
 td_code td_db_release(td_db *db, td_err *err)
 {
     assert(db->depth > 0);
-    char sql[64];
-    savepoint_sql(sql, "RELEASE", db->depth - 1);
-    TD_TRY(td_db_exec(db, sql, err));
+    TD_TRY(run(db, release[db->depth - 1], err));
     db->depth--;
     return TD_OK;
 }
@@ -63,18 +70,15 @@ td_code td_db_release(td_db *db, td_err *err)
 void td_db_rollback_to(td_db *db)
 {
     assert(db->depth > 0);
-    char sql[64];
     db->depth--;
-    savepoint_sql(sql, "ROLLBACK TO", db->depth);
-    (void)sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
-    savepoint_sql(sql, "RELEASE", db->depth);
-    (void)sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    (void)sqlite3_exec(db->handle, rollback[db->depth], NULL, NULL, NULL);
+    (void)sqlite3_exec(db->handle, release[db->depth], NULL, NULL, NULL);
 }
 
 td_code td_db_read_begin(td_db *db, td_err *err)
 {
     if (db->reads == 0) {
-        TD_TRY(td_db_exec(db, "BEGIN", err));
+        TD_TRY(run(db, "BEGIN", err));
     }
     db->reads++;
     return TD_OK;

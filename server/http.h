@@ -43,6 +43,8 @@ void td_pool_stop(td_pool *pool);
 void td_pool_free(td_pool **pool);
 /* The call's connection is suspended already. BUSY: no room, or stopping. */
 bool td_pool_push(td_pool *pool, td_call *call);
+/* The call's text is sent: it waits for a commit or its heartbeat. False: stopping, or no room. */
+bool td_pool_rest(td_pool *pool, td_call *call);
 /* Something committed: parked calls are asked again. Any thread, short. */
 void td_pool_wake(td_pool *pool);
 /* Parked calls whose time has come are asked for the last time; returns ms until the next one, at most `most`. */

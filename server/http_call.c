@@ -157,6 +157,7 @@ static bool read_conditions(td_call *call)
 {
     td_request *request = &call->request;
     const char **wanted[] = {&request->if_match, &request->if_none_match, &request->idempotency_key};
+    request->last_event_id = td_call_header(call, "Last-Event-ID");
     static const char *const names[] = {"If-Match", "If-None-Match", "Idempotency-Key"};
     for (size_t i = 0; i < TD_COUNT_OF(names); i++) {
         *wanted[i] = td_call_header(call, names[i]);
@@ -369,10 +370,37 @@ static void log_answer(const td_request *request, const td_err *err)
     }
 }
 
+/* A stream lives as long as its token; a server that stops ends it. */
+static void work_stream(td_call *call, td_db *db)
+{
+    td_request *request = &call->request;
+    td_err err = {0};
+    request->db = db;
+    request->logged_in = false;
+    request->answer.wait = false;
+    td_code code = TD_BUSY;
+    if (!atomic_load(&request->server->stopping) && td_call_authorize(call, db)) {
+        code = td_db_read_begin(db, &err);
+    }
+    if (code == TD_OK) {
+        code = request->route->handler(request, &err);
+        td_db_read_end(db);
+    }
+    request->expired = false;
+    if (code != TD_OK) {
+        request->stream.closed = true;
+        request->answer.wait = false;
+    }
+}
+
 void td_call_work(td_call *call, td_db *db)
 {
     td_request *request = &call->request;
     td_err err = {0};
+    if (request->stream.open) {
+        work_stream(call, db);
+        return;
+    }
     request->db = db;
     if (!finish_upload(call) || !td_call_authorize(call, db) || !read_body(call) || replay(call, db)) {
         return;
@@ -386,6 +414,10 @@ void td_call_work(td_call *call, td_db *db)
     }
     if (code == TD_DENIED && request->route->access < 0) { /* public or login: the handler itself decided */
         note_refusal(call, request->logged_in ? &request->actor : NULL);
+    }
+    if (code != TD_OK && request->stream.open) { /* it did not even begin */
+        request->stream.open = false;
+        atomic_fetch_sub(&request->server->streams, 1);
     }
     if (code != TD_OK) {
         td_answer_problem(request, &err);

@@ -81,6 +81,10 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     atomic_fetch_sub(&listener->server->calls, 1);
     td_content_put_free(&call->put);
     td_partial_free(&call->partial);
+    if (call->request.stream.open) {
+        atomic_fetch_sub(&listener->server->streams, 1);
+    }
+    td_str_done(&call->request.stream.text);
     td_str_done(&call->body);
     td_answer_done(&call->request.answer);
     td_json_done(&call->request.body);

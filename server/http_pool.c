@@ -80,6 +80,7 @@ static void work(td_pool *pool, td_call *call, td_db *db)
         bool stopping;
         uint64_t wakes = wakes_now(pool, &stopping);
         call->request.expired = call->request.expired || stopping;
+        call->request.stream.wakes = wakes;
         td_call_work(call, db);
         if (!call->request.answer.wait) {
             break;
@@ -186,6 +187,18 @@ bool td_pool_push(td_pool *pool, td_call *call)
     return td_queue_try_push(pool->queue, call);
 }
 
+bool td_pool_rest(td_pool *pool, td_call *call)
+{
+    call->request.answer.wait_until_ms =
+        td_server_monotonic_ms(pool->server) + td_config_int(pool->server->config, "http.stream_heartbeat");
+    bool stopping;
+    uint64_t wakes = wakes_now(pool, &stopping);
+    if (stopping) {
+        return false;
+    }
+    return (wakes == call->request.stream.wakes && park(pool, call, wakes)) || td_pool_push(pool, call);
+}
+
 static void requeue(td_pool *pool, td_call *calls)
 {
     while (calls) {
@@ -193,6 +206,7 @@ static void requeue(td_pool *pool, td_call *calls)
         calls = call->next_parked;
         call->next_parked = NULL;
         if (!td_queue_try_push(pool->queue, call)) {
+            call->request.stream.closed = true;
             td_answer_problem_status(&call->request, 503, "busy", "too many requests are waiting; try again");
             finish(call);
         }

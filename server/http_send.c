@@ -6,14 +6,19 @@
  */
 #include "server/http.h"
 #include "server/http_condition.h"
+#include "server/internal.h"
 
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection);
+
+#define STREAM_BLOCK 4096
+#define STREAM_SOCKET_BYTES (32 * 1024)
 
 typedef enum range_kind { RANGE_NONE, RANGE_GOOD, RANGE_BAD } range_kind;
 
@@ -137,6 +142,56 @@ static struct MHD_Response *from_memory(td_answer *answer)
     return response;
 }
 
+/* libmicrohttpd asks when the socket takes more, so a slow reader holds one text at most; what he missed is read from
+ * the records when he is ready. */
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t room)
+{
+    td_call *call = context;
+    td_stream *stream = &call->request.stream;
+    (void)position;
+    size_t left = stream->text.size - stream->sent;
+    if (left > 0) {
+        size_t count = left < room ? left : room;
+        memcpy(out, stream->text.data + stream->sent, count);
+        stream->sent += count;
+        return (ssize_t)count;
+    }
+    td_str_clear(&stream->text);
+    stream->sent = 0;
+    if (stream->closed) {
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    MHD_suspend_connection(call->connection);
+    if (!td_pool_rest(call->request.server->pool, call)) {
+        stream->closed = true;
+        MHD_resume_connection(call->connection);
+    }
+    return 0;
+}
+
+/* The kernel keeps little for a stream, so that who does not read is noticed (http.timeout) before megabytes are. */
+static void bound_socket(const td_call *call)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int size = STREAM_SOCKET_BYTES;
+    if (info) {
+        (void)setsockopt(info->connect_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    }
+}
+
+static struct MHD_Response *begin_answer(td_call *call, int *status)
+{
+    td_answer *answer = &call->request.answer;
+    struct MHD_Response *response = NULL;
+    if (call->request.stream.open) {
+        bound_socket(call);
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, call, NULL);
+    } else if (answer->fd >= 0) {
+        response = from_file(call, status);
+    }
+    return response ? response : from_memory(answer);
+}
+
 enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection)
 {
     td_answer *answer = &call->request.answer;
@@ -146,10 +201,7 @@ enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection)
         answer->fd = -1;
         answer->status = status = 304;
     }
-    struct MHD_Response *response = answer->fd >= 0 ? from_file(call, &status) : NULL;
-    if (!response) {
-        response = from_memory(answer);
-    }
+    struct MHD_Response *response = begin_answer(call, &status);
     if (!response) {
         return MHD_NO;
     }

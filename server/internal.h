@@ -56,6 +56,7 @@ typedef struct td_server {
     atomic_bool stopping;
     atomic_uint_fast64_t commits;
     atomic_uint_fast64_t requests;
+    atomic_int streams; /* open event streams */
     atomic_int calls; /* requests whose answer has not gone out yet */
 } td_server;
 

@@ -42,6 +42,15 @@ typedef struct td_answer {
     size_t header_count;
 } td_answer;
 
+/* An answer that goes on: whenever its text has been sent, the handler is asked for more (answer.wait: not yet). */
+typedef struct td_stream {
+    bool open, closed; /* it began; it ends with what is in `text` */
+    int64_t after;     /* what was told so far; the handler's own */
+    td_str text;       /* to be sent */
+    size_t sent;       /* of it */
+    uint64_t wakes;    /* commits seen before the handler looked */
+} td_stream;
+
 typedef struct td_request {
     struct td_server *server;
     const struct td_route *route;
@@ -73,6 +82,8 @@ typedef struct td_request {
     int problem_status;                   /* status and code of the problem, when the error's own do not say it */
     const char *problem_code;
     td_answer answer;
+    td_stream stream;
+    const char *last_event_id; /* header, or NULL */
 } td_request;
 
 typedef td_code (*td_handler)(td_request *request, td_err *err);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define EVENT_WAIT_MS_MAX 60000
+#define STREAM_RECORDS 100
 
 /* ---- lineage ---- */
 
@@ -162,6 +163,78 @@ static td_code get_events(td_request *request, td_err *err)
     return td_answer_json(request, 200, json_incref(list), err);
 }
 
+/* ---- the same as a stream (text/event-stream, WHATWG HTML §9.2) ---- */
+
+static td_code read_place(td_request *request, int64_t *after_out, td_err *err)
+{
+    td_audit_query query = TD_AUDIT_QUERY_ALL;
+    if (request->last_event_id) {
+        return td_parse_int(request->last_event_id, "Last-Event-ID", -1, INT64_MAX, after_out, err);
+    }
+    if (td_target_query(&request->target, "after")) {
+        return td_request_query_int(request, "after", -1, INT64_MAX, -1, after_out, err);
+    }
+    query.limit = 1;
+    query.newest_first = true;
+    TD_CLEANUP(td_json_done) json_t *newest = NULL;
+    TD_TRY(td_audit_list_json(request->db, &query, &newest, err));
+    *after_out = td_json_int(json_array_get(json_object_get(newest, "records"), 0), "seq", -1);
+    return TD_OK;
+}
+
+static td_code begin_stream(td_request *request, td_err *err)
+{
+    td_stream *stream = &request->stream;
+    TD_TRY(read_place(request, &stream->after, err));
+    int64_t most = td_config_int(request->server->config, "http.streams_max");
+    if (atomic_fetch_add(&request->server->streams, 1) >= most) {
+        atomic_fetch_sub(&request->server->streams, 1);
+        return td_fail(err, TD_BUSY, "%lld event streams are open already (http.streams_max)", (long long)most);
+    }
+    stream->open = true;
+    request->answer.status = 200;
+    request->answer.content_type = "text/event-stream";
+    td_str_add(&stream->text, "retry: 2000\n\n");
+    return TD_OK;
+}
+
+static td_code tell(td_stream *stream, const json_t *record, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    TD_TRY(td_json_write(record, &text, err));
+    stream->after = td_json_int(record, "seq", stream->after);
+    td_str_addf(&stream->text, "id: %lld\ndata: ", (long long)stream->after);
+    td_str_append(&stream->text, text.data, text.size);
+    td_str_add(&stream->text, "\n\n");
+    return td_str_check(&stream->text, err);
+}
+
+static td_code stream_events(td_request *request, td_err *err)
+{
+    td_stream *stream = &request->stream;
+    bool fresh = !stream->open;
+    if (fresh) {
+        TD_TRY(begin_stream(request, err));
+    }
+    td_audit_query query = TD_AUDIT_QUERY_ALL;
+    query.after = stream->after;
+    query.limit = STREAM_RECORDS;
+    query.project = request->project;
+    TD_CLEANUP(td_json_done) json_t *list = NULL;
+    TD_TRY(td_audit_list_json(request->db, &query, &list, err));
+    size_t index;
+    const json_t *record, *records = json_object_get(list, "records");
+    json_array_foreach ((json_t *)records, index, record) {
+        TD_TRY(tell(stream, record, err));
+    }
+    stream->after = td_json_int(list, "next_after", stream->after);
+    if (stream->text.size == 0 && request->expired) {
+        td_str_add(&stream->text, ":\n\n");
+    }
+    request->answer.wait = stream->text.size == 0; /* until the next commit, or the heartbeat that is set */
+    return td_str_check(&stream->text, err);
+}
+
 const td_route td_routes_record[] = {
     TD_GET("/api/v1/lineage", TD_MAY_READ, get_lineage, "The graph around ?node= (&direction=up|down|both &depth=)"),
     TD_GET("/api/v1/lineage/impact", TD_MAY_READ, get_impact, "What ?node= reached: versions, bundles, devices"),
@@ -172,5 +245,7 @@ const td_route td_routes_record[] = {
     TD_GET("/api/v1/audit/records/{seq}", TD_MAY_READ_AUDIT, get_record, "Canonical bytes of one record"),
     TD_GET("/api/v1/audit/records/{seq}/proof", TD_MAY_READ_AUDIT, get_record_proof, "Its proof of inclusion"),
     TD_GET("/api/v1/events", TD_MAY_READ, get_events, "The project's records as a feed (?after= &wait_ms= long poll)"),
+    TD_GET("/api/v1/events/stream", TD_MAY_READ, stream_events,
+           "The same as server-sent events, from Last-Event-ID or ?after= on, else from now"),
     TD_ROUTES_END,
 };

@@ -86,6 +86,8 @@ const char *td_call_header(const td_call *call, const char *name); /* or NULL */
 /* How often the header stands there. */
 int td_call_header_count(const td_call *call, const char *name);
 void td_call_peer(const td_call *call, char out[64]);              /* address, or "uid-1000" */
+/* The address as bytes that limits go by: IPv4, or an IPv6 network; 0: none, or loopback that is not counted. */
+size_t td_call_address(const td_call *call, unsigned char out[16]);
 unsigned td_call_uid(const td_call *call);                         /* of an admin socket's peer */
 /* The listener goes on with this call: the answer is there. */
 void td_call_resume(td_call *call);

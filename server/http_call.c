@@ -136,6 +136,37 @@ static bool find_route(td_call *call, const char *method)
 }
 
 /* Of MLflow's clients a header names it; they also repeat keys of a query, which means nothing elsewhere. */
+static bool refuse_rate(td_call *call, const char *whose, int64_t wait_ms)
+{
+    refuse(call, 429, "rate_limited",
+           td_request_text(&call->request, "too many requests of this %s; the next one may come in %lld ms", whose,
+                           (long long)wait_ms));
+    td_answer_header(&call->request, "Retry-After",
+                     td_request_text(&call->request, "%lld", (long long)(wait_ms + 999) / 1000));
+    return false;
+}
+
+/* Whether the server lives may always be asked. */
+static bool check_address_rate(td_call *call)
+{
+    td_request *request = &call->request;
+    unsigned char address[16];
+    int64_t wait_ms;
+    size_t size = request->server->address_rate ? td_call_address(call, address) : 0;
+    return size == 0 || strcmp(request->route->pattern, "/healthz") == 0 ||
+           td_rate_take(request->server->address_rate, address, size, request->started_ms, &wait_ms) ||
+           refuse_rate(call, "address", wait_ms);
+}
+
+static bool check_token_rate(td_call *call)
+{
+    td_request *request = &call->request;
+    int64_t token_id = request->principal.token_id, wait_ms;
+    return token_id == 0 || request->stream.open ||
+           td_rate_take(request->server->token_rate, &token_id, sizeof token_id, request->started_ms, &wait_ms) ||
+           refuse_rate(call, "token", wait_ms);
+}
+
 static bool find_project(td_call *call)
 {
     td_request *request = &call->request;
@@ -183,8 +214,8 @@ bool td_call_begin(td_call *call, const char *method)
     if (td_target_parse(call->raw_target, &request->arena, &request->target, &err) != TD_OK) {
         return refuse_err(call, &err);
     }
-    return check_host(call) && find_project(call) && find_route(call, method) && check_length(call) &&
-           read_conditions(call);
+    return check_host(call) && find_project(call) && find_route(call, method) && check_address_rate(call) &&
+           check_length(call) && read_conditions(call);
 }
 
 /* ---- who ---- */
@@ -249,7 +280,7 @@ bool td_call_authorize(td_call *call, td_db *db)
     if (request->logged_in || request->route->access == TD_ROUTE_PUBLIC) {
         return true;
     }
-    if (!log_in(call, db) || !check_permission(call)) {
+    if (!log_in(call, db) || !check_token_rate(call) || !check_permission(call)) {
         return false;
     }
     request->logged_in = true;

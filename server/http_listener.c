@@ -318,6 +318,23 @@ void td_call_peer(const td_call *call, char out[64])
     }
 }
 
+size_t td_call_address(const td_call *call, unsigned char out[16])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    bool loopback = td_config_int(call->request.server->config, "http.rate_on_loopback") != 0;
+    if (call->listener->kind == TD_LISTENER_ADMIN || !info) {
+        return 0;
+    }
+    if (info->client_addr->sa_family == AF_INET) {
+        memcpy(out, &((const struct sockaddr_in *)info->client_addr)->sin_addr, 4);
+        return out[0] == 127 && !loopback ? 0 : 4;
+    }
+    const struct in6_addr *six = &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr;
+    memcpy(out, six, 8);
+    return info->client_addr->sa_family == AF_INET6 && (loopback || !IN6_IS_ADDR_LOOPBACK(six)) ? 8 : 0;
+}
+
 int td_listener_port(const td_listener *listener)
 {
     return listener->port;

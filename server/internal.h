@@ -13,6 +13,7 @@
 #include "registry/partial.h"
 #include "server/config.h"
 #include "server/http.h"
+#include "server/http_rate.h"
 #include "server/http_tls.h"
 #include "server/workspace.h"
 
@@ -46,6 +47,7 @@ typedef struct td_server {
     td_tls *tls; /* NULL: the API speaks plain HTTP */
     td_listener *api, *device, *admin;
     td_denials *denials;
+    td_rate *address_rate, *token_rate; /* NULL: no limit */
     td_broker *broker;            /* NULL with an own broker */
     _Atomic(td_link *) link_slot; /* set a little after the server is ready; see td_server_link */
     td_sequencer *sequencer;

@@ -128,6 +128,8 @@ static td_code open_records(td_server *server, const char *path, td_err *err)
         .keep_ms = td_config_int(server->config, "http.upload_keep")};
     TD_TRY(td_partials_open(server->content, server->clock, &limits, &server->partials, err));
     TD_TRY(td_denials_new(&server->denials, err));
+    TD_TRY(td_rate_new(td_config_int(server->config, "http.rate_per_address"), &server->address_rate, err));
+    TD_TRY(td_rate_new(td_config_int(server->config, "http.rate_per_token"), &server->token_rate, err));
     TD_TRY(td_writer_start(td_workspace_take_db(server->workspace), WRITER_QUEUE_MAX, WRITER_GROUP_MAX, &server->writer,
                            err));
     return TD_OK;
@@ -321,6 +323,8 @@ static void stop(td_server *server)
     td_partials_close(&server->partials);
     td_content_close(server->content);
     td_denials_free(&server->denials);
+    td_rate_free(&server->address_rate);
+    td_rate_free(&server->token_rate);
     td_server_keys_done(&server->keys);
     td_workspace_close(&server->workspace);
 }

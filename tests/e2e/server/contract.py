@@ -60,7 +60,8 @@ class Contract:
         common = document["x-common"]
         self.common = {status: self.schemas.resolve(one) for status, one in common["responses"].items()}
         self.common_headers = {name.lower(): self.schemas.resolve(one) for name, one in common["headers"].items()}
-        self.foreign = tuple(document["x-foreign-prefixes"])
+        self.optional_headers = {name.lower(): self.schemas.resolve(one) for name, one in common["optionalHeaders"].items()}
+        self.foreign = document["x-foreign-prefixes"]
         self.headers = {}
         self.media = {}
         self.seen = {}
@@ -74,7 +75,7 @@ class Contract:
         return next((one for one in found if one.method == method), None), bool(found)
 
     def is_foreign(self, path):
-        return path.startswith(self.foreign)
+        return any(path.startswith(one) if one.endswith("/") else path == one for one in self.foreign)
 
     # ---- answers ----
 
@@ -114,7 +115,7 @@ class Contract:
         for name, value in headers:
             low = name.lower()
             names.add(low)
-            place = mine.get(low) or self.common_headers.get(low)
+            place = mine.get(low) or self.common_headers.get(low) or self.optional_headers.get(low)
             if place is None:
                 if low in HTTP_OWN:
                     continue
@@ -134,6 +135,8 @@ class Contract:
 
     def judge_body(self, response, method, status, headers, body):
         content = response.get("content", {})
+        if response.get("x-bare"):
+            return ""
         kind = next((value for name, value in headers if name.lower() == "content-type"), "").split(";")[0].strip()
         if kind not in content:
             return f"Content-Type {kind!r} is none of {sorted(content)}"

@@ -82,7 +82,9 @@ static void run_child(const char *program, const char *config, pid_t parent)
     }
     char *const arguments[] = {(char *)(uintptr_t) "mosquitto", (char *)(uintptr_t) "-c", (char *)(uintptr_t)config,
                                NULL};
-    execvp(program, arguments);
+    /* None of our environment: with NOTIFY_SOCKET it would tell the service manager that we are ready. */
+    char *const environment[] = {(char *)(uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    execvpe(program, arguments, environment);
     _exit(errno == ENOENT ? 127 : 126);
 }
 

@@ -8,6 +8,7 @@
 
 #include "access/idempotency.h"
 #include "core/base/log.h"
+#include "core/base/notify.h"
 #include "fleet/fleet.h"
 #include "monitor/evaluate.h"
 #include "registry/trust.h"
@@ -34,6 +35,7 @@
 struct td_scheduler {
     td_server *server;
     td_db *db;
+    int64_t watchdog_ms; /* between two signs of life; 0: nobody waits for them */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock; /* of what follows */
@@ -166,10 +168,28 @@ static void retain(td_scheduler *scheduler)
     }
 }
 
+/* ---- the service manager's watchdog ---- */
+
+static td_code run_nothing(td_db *db, void *context, td_err *err)
+{
+    (void)db;
+    (void)context;
+    (void)err;
+    return TD_OK;
+}
+
+/* We live while the writer answers, whatever it answers: a full disk is not cured by a new start. */
+static void feed_watchdog(td_scheduler *scheduler)
+{
+    td_err ignored;
+    (void)!td_server_write(scheduler->server, run_nothing, NULL, &ignored);
+    td_notify("WATCHDOG=1");
+}
+
 /* ---- the thread ---- */
 
 typedef struct timetable {
-    int64_t tick_ms, evaluate_ms, rollup_ms, retain_ms; /* when each comes next */
+    int64_t tick_ms, evaluate_ms, rollup_ms, retain_ms, watchdog_ms; /* when each comes next */
 } timetable;
 
 static bool passed(int64_t *next, int64_t now, int64_t interval, bool force)
@@ -200,6 +220,9 @@ static void look(td_scheduler *scheduler, timetable *due, bool kicked)
         roll_up(scheduler);
         td_partials_expire(server->partials);
         shrink(scheduler);
+    }
+    if (scheduler->watchdog_ms > 0 && passed(&due->watchdog_ms, now, scheduler->watchdog_ms, false)) {
+        feed_watchdog(scheduler);
     }
     if (passed(&due->retain_ms, now, RETAIN_EVERY_MS, false)) {
         retain(scheduler);
@@ -267,6 +290,7 @@ td_code td_scheduler_new(td_server *server, td_scheduler **out, td_err *err)
         return td_fail(err, TD_NOMEM, "no memory for the scheduler");
     }
     scheduler->server = server;
+    scheduler->watchdog_ms = td_notify_watchdog_ms();
     pthread_mutex_init(&scheduler->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

@@ -9,6 +9,7 @@
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "core/base/notify.h"
 #include "fleet/fleet.h"
 #include "server/broker.h"
 #include "server/denials.h"
@@ -21,12 +22,9 @@
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -213,25 +211,6 @@ static td_code start_listeners(td_server *server, td_err *err)
     return td_listener_start(server, &options, &server->admin, err);
 }
 
-static void notify_ready(void)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (!path || strlen(path) >= sizeof address.sun_path) {
-        return;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    if (address.sun_path[0] == '@') {
-        address.sun_path[0] = 0;
-    }
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-        (void)sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address, size);
-        close(fd);
-    }
-}
-
 static td_code write_life_record(td_db *db, void *context, td_err *err)
 {
     td_audit_entry entry = {
@@ -269,7 +248,7 @@ static td_code start(td_server *server, const td_server_options *options, td_err
         printf("ready %s://%s:%d\n", scheme(server), td_listener_host(server->api), td_listener_port(server->api));
         (void)fflush(stdout);
     }
-    notify_ready();
+    td_notify("READY=1\nSTATUS=running");
     if (server->broker) {
         TD_TRY(td_broker_start(server->broker, err));
     }
@@ -292,6 +271,7 @@ static void let_answers_out(const td_server *server)
 
 static void stop(td_server *server)
 {
+    td_notify("STOPPING=1");
     atomic_store(&server->stopping, true);
     td_listener_quiesce(server->api);
     td_listener_quiesce(server->device);

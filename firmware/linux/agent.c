@@ -11,7 +11,7 @@
 #include "firmware/linux/apps.h"
 #include "firmware/linux/identity.h"
 #include "firmware/linux/link.h"
-#include "firmware/linux/notify.h"
+#include "core/base/notify.h"
 #include "firmware/linux/slot_files.h"
 #include "firmware/linux/socket.h"
 #include "firmware/linux/state_file.h"

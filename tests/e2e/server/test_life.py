@@ -4,10 +4,12 @@ SPDX-License-Identifier: Apache-2.0
 """
 import os
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
 import unittest
+import unittest.mock
 
 import harness
 
@@ -122,6 +124,21 @@ class Starts(unittest.TestCase):
         with open(server.path("tidemark.db"), "wb") as file:
             file.write(old)
         self.assertEqual(start_fails(server, "were signed", "backup"), 5)
+
+    def test_the_service_manager_hears_of_us(self):
+        server = self.server
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(os.path.join(server.folder, "notify"))
+            sock.settimeout(harness.PATIENCE_S)
+            with unittest.mock.patch.dict(os.environ, NOTIFY_SOCKET=sock.getsockname(), WATCHDOG_USEC="2000000"):
+                server.start()
+            self.assertTrue(sock.recv(200).startswith(b"READY=1"))
+            self.assertEqual([sock.recv(200) for _ in range(2)], [b"WATCHDOG=1"] * 2)
+            server.stop()
+            messages = [sock.recv(200)]
+            while messages[-1] == b"WATCHDOG=1":
+                messages.append(sock.recv(200))
+            self.assertEqual(messages[-1], b"STOPPING=1")
 
     def test_reload_takes_a_new_level_and_names_what_waits(self):
         server = self.server

@@ -1,8 +1,8 @@
 /*
- * notify.c: see notify.h.
+ * notify.c: one datagram a message; whoever is not run by systemd sends none.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "firmware/linux/notify.h"
+#include "core/base/notify.h"
 
 #include "core/base/fs.h"
 #include "core/base/str.h"

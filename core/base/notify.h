@@ -5,8 +5,8 @@
  * Outside systemd all of it does nothing.
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef TD_FIRMWARE_LINUX_NOTIFY_H
-#define TD_FIRMWARE_LINUX_NOTIFY_H
+#ifndef TD_CORE_BASE_NOTIFY_H
+#define TD_CORE_BASE_NOTIFY_H
 
 #include "core/base/err.h"
 

@@ -8,6 +8,8 @@ add_library(td_options INTERFACE)
 target_compile_features(td_options INTERFACE c_std_11)
 target_compile_definitions(td_options INTERFACE _GNU_SOURCE TD_VERSION="${PROJECT_VERSION}")
 target_include_directories(td_options INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/generated")
+# Where it was built is nobody's business, and two builds of one commit shall be equal.
+target_compile_options(td_options INTERFACE "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
 # Tidemark stops on a broken invariant in every build: assert() stays on.
 foreach(config RELEASE RELWITHDEBINFO MINSIZEREL)
   string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_${config} "${CMAKE_C_FLAGS_${config}}")

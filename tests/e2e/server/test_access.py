@@ -21,6 +21,11 @@ MAY = {
 DEMANDS = {
     "public": """
         GET /healthz
+        GET /health
+        GET /version
+        GET /api/3.0/mlflow/server-info
+        GET /api/3.0/mlflow/server-features
+        GET /api/2.0/mlflow/server-features
     """,
     "read": """
         GET /api/v1/status

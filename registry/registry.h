@@ -21,6 +21,7 @@
 #include "core/base/arena.h"
 #include "core/base/json.h"
 #include "core/base/states.h"
+#include "core/db/list.h"
 #include "core/db/migrate.h"
 #include "registry/manifest.h"
 
@@ -33,8 +34,6 @@ extern const td_migration td_registry_migrations[];
 #define TD_DESCRIPTION_MAX 65536
 #define TD_REASON_MAX 1024
 #define TD_ENTRIES_MAX 256 /* tags, metrics, parameters: each, of one version */
-#define TD_LIST_LIMIT_DEFAULT 50
-#define TD_LIST_LIMIT_MAX 500
 
 typedef enum td_version_state {
     TD_VERSION_DRAFT,
@@ -70,10 +69,6 @@ TD_MUST_USE td_code td_model_update(td_db *db, const td_actor *actor, const char
  */
 TD_MUST_USE td_code td_model_json(td_db *db, const char *project, const char *name, json_t **out, td_err *err);
 
-typedef struct td_page {
-    int64_t limit;      /* 0: TD_LIST_LIMIT_DEFAULT; more than TD_LIST_LIMIT_MAX: INVALID */
-    const char *cursor; /* "next_cursor" of the page before, or NULL */
-} td_page;
 /* {"models": […as above…], "next_cursor"?} by name. */
 TD_MUST_USE td_code td_model_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err);
 

@@ -197,15 +197,16 @@ static bool read_values(bytes in, td_arena *arena, td_filter__value *values, siz
 td_code td_cursor__read(const td_cursor__query *query, const char *text, td_arena *arena, td_filter__value *values,
                         size_t count, td_err *err)
 {
-    static const char message[] = "cursor: not one that this list gave for this filter and order; leave it out to begin "
-                                  "at the first page";
+    static const char message[] = "cursor: not one that this list gave for this filter and order; leave it out to begin"
+                                  " at the first page";
     TD_CLEANUP(td_str_done) td_str padded = {0};
     uint8_t data[BYTES_MAX + 3];
     size_t size = 0;
     td_err ignored;
     if (strlen(text) > TD_CURSOR_LENGTH_MAX || !from_url(text, &padded) ||
         td_base64_decode(td_str_text(&padded), padded.size, data, sizeof data, &size, &ignored) != TD_OK ||
-        size < DIGEST_SIZE || get_number(data, DIGEST_SIZE) != digest_of(query, data + DIGEST_SIZE, size - DIGEST_SIZE)) {
+        size < DIGEST_SIZE ||
+        get_number(data, DIGEST_SIZE) != digest_of(query, data + DIGEST_SIZE, size - DIGEST_SIZE)) {
         return td_fail(err, TD_INVALID, "%s", message);
     }
     bytes in = {data + DIGEST_SIZE, data + size};

@@ -81,7 +81,8 @@ static td_code check_op(const td_filter__reader *r, const char *at, const td_fil
         return orders ? td_filter__wrong(r, at, "= != LIKE ILIKE or IN (this is text)") : TD_OK;
     }
     if (left->type == TD_FILTER_BOOLEAN) {
-        return op == TD_FILTER_EQ || op == TD_FILTER_NE ? TD_OK : td_filter__wrong(r, at, "= or != (this is true or false)");
+        return op == TD_FILTER_EQ || op == TD_FILTER_NE ? TD_OK
+                                                        : td_filter__wrong(r, at, "= or != (this is true or false)");
     }
     return likes ? td_filter__wrong(r, at, "= != < <= > >= or IN (this is a number)") : TD_OK;
 }

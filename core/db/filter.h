@@ -58,7 +58,7 @@ typedef struct td_filter_field {
     td_filter_type type;
     const char *sql;            /* expression over the listed row; with `rows`: a column of those */
     const char *const *choices; /* of TEXT: what it may be (any case is understood), NULL-terminated; or NULL: any */
-    const td_filter_rows *rows; /* it has any number of values (aliases): = is "one of them is", != "none is"; or NULL */
+    const td_filter_rows *rows; /* it has many values (aliases): = is "one of them is", != "none is"; or NULL */
     bool nullable;              /* IS NULL may be asked; NULLs are ordered last */
     bool no_order;              /* may not be ordered by (implied by rows) */
     bool narrows;               /* "= value" leaves few rows, by an index */

@@ -18,7 +18,12 @@ typedef struct td_filter__reader {
     td_err *err;
 } td_filter__reader;
 
-typedef enum td_filter__value_type { TD_VALUE_NULL, TD_VALUE_INTEGER, TD_VALUE_REAL, TD_VALUE_TEXT } td_filter__value_type;
+typedef enum td_filter__value_type {
+    TD_VALUE_NULL,
+    TD_VALUE_INTEGER,
+    TD_VALUE_REAL,
+    TD_VALUE_TEXT,
+} td_filter__value_type;
 
 typedef struct td_filter__value {
     td_filter__value_type type;

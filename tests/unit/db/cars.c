@@ -45,7 +45,8 @@ static const td_filter_field fields[] = {
     {.name = "owner", .type = TD_FILTER_TEXT, .sql = "name", .rows = &owner_rows},
     {.name = NULL},
 };
-static const td_filter_field person_fields[] = {{.name = "name", .type = TD_FILTER_TEXT, .sql = "name"}, {.name = NULL}};
+static const td_filter_field person_fields[] = {{.name = "name", .type = TD_FILTER_TEXT, .sql = "name"},
+                                                {.name = NULL}};
 static const td_filter_key special[] = {{"hidden", "false", "c.hidden"}, {"fuel", "petrol", NULL}, {.key = NULL}};
 static const td_filter_family families[] = {
     {.names = td_filter_tags,

@@ -187,7 +187,8 @@ static void filter__binds_and_never_splices(void **state)
     td_filter *filter = NULL;
     td_err err = {0};
     TD_CLEANUP(td_str_done) td_str sql = {0};
-    assert_int_equal(td_filter_parse("tags.SECRET = 'SECRET' AND name IN ('SECRET')", &cars_table, &filter, &err), TD_OK);
+    const char *text = "tags.SECRET = 'SECRET' AND name IN ('SECRET')";
+    assert_int_equal(td_filter_parse(text, &cars_table, &filter, &err), TD_OK);
     assert_int_equal(td_filter_count(filter), 2);
     td_filter_sql(filter, &sql);
     td_filter_free(&filter);

@@ -31,7 +31,7 @@ class Addresses(harness.ServerTest):
     def test_an_address_that_asks_too_often_waits_whoever_it_is(self):
         answers = [self.server.call("GET", "/api/v1/models", as_=None) for _ in range(40)]
         self.assertEqual({answer.status for answer in answers}, {401, 429})
-        self.check(self.server.call("POST", "/api/v1/uploads", b"x" * 2_000_000), 429, "rate_limited", "of this address")
+        self.check(self.server.call("POST", "/api/v1/uploads", b"x" * 1_000_000), 429, "rate_limited", "of this address")
 
     def test_health_is_always_told(self):
         self.assertEqual({self.server.call("GET", "/healthz").status for _ in range(60)}, {200})

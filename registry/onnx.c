@@ -8,11 +8,9 @@
 
 #include "registry/onnx_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define METADATA_SHOWN 4096 /* bytes of a value; longer ones are only measured */
 
@@ -261,8 +259,9 @@ static bool is_local(const td_onnx__walk *walk, const td_onnx_operator *op)
 
 static bool is_quantizing(const char *name)
 {
-    return strstr(name, "QuantizeLinear") != NULL || strncmp(name, "QLinear", 7) == 0 ||
-           strcmp(name, "MatMulInteger") == 0 || strcmp(name, "ConvInteger") == 0;
+    /* MatMulNBits and QMoE: block-quantised weights of com.microsoft */
+    return strcmp(name, "MatMulNBits") == 0 || strcmp(name, "QMoE") == 0 || strstr(name, "QuantizeLinear") != NULL ||
+           strncmp(name, "QLinear", 7) == 0 || strcmp(name, "MatMulInteger") == 0 || strcmp(name, "ConvInteger") == 0;
 }
 
 static int by_count(const void *a, const void *b)
@@ -291,7 +290,7 @@ static void judge_operators(td_onnx__walk *walk)
 /* ---- the whole ---- */
 
 /* Every writer puts ir_version first; what then follows must be a field of a model. */
-static bool looks_like_onnx(const void *data, size_t size)
+bool td_onnx_looks(const void *data, size_t size)
 {
     td_proto_reader reader = td_proto_open(data, size);
     td_proto_field field;
@@ -340,31 +339,15 @@ static td_code walk_model(td_onnx__walk *walk, const void *data, size_t size)
     return TD_OK;
 }
 
-td_code td_onnx_read(const void *data, size_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out,
+td_code td_onnx_read(const void *data, size_t size, const td_inspect_options *options, td_arena *arena, td_onnx *out,
                      td_err *err)
 {
     td_onnx onnx;
-    if (!looks_like_onnx(data, size)) {
+    if (!td_onnx_looks(data, size)) {
         return td_fail(err, TD_INVALID, "%s is no ONNX file (it does not begin as one)", options->name);
     }
     td_onnx__walk walk = {.base = data, .options = options, .arena = arena, .out = &onnx, .err = err};
     TD_TRY(walk_model(&walk, data, size));
     *out = onnx;
     return TD_OK;
-}
-
-td_code td_onnx_read_fd(int fd, uint64_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out,
-                        td_err *err)
-{
-    if (size == 0 || size > SIZE_MAX / 2) {
-        return td_fail(err, TD_INVALID, "%s is no ONNX file (%s)", options->name,
-                       size == 0 ? "it is empty" : "it is too large");
-    }
-    void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED) {
-        return td_fail_errno(err, errno, "mapping %s", options->name);
-    }
-    td_code code = td_onnx_read(data, (size_t)size, options, arena, out, err);
-    (void)munmap(data, (size_t)size);
-    return code;
 }

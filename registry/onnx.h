@@ -12,7 +12,7 @@
 #define TD_REGISTRY_ONNX_H
 
 #include "core/base/arena.h"
-#include "core/base/json.h"
+#include "registry/inspect.h"
 
 #define TD_ONNX_PORTS_MAX 1024     /* inputs or outputs that are listed */
 #define TD_ONNX_DIMS_MAX 32        /* of one tensor */
@@ -22,6 +22,7 @@
 #define TD_ONNX_TENSORS_MAX 1000000 /* initializers, nodes: a million each */
 #define TD_ONNX_NODES_MAX 1000000
 #define TD_ONNX_DEPTH_MAX 16 /* graphs inside graphs (If, Loop, Scan) */
+#define TD_ONNX_TYPES 27     /* element types that are known */
 #define TD_ONNX_NAME_MAX 512 /* bytes of a name that is kept; longer is refused */
 
 typedef struct td_onnx_dim {
@@ -64,25 +65,18 @@ typedef struct td_onnx {
     size_t opset_count, input_count, output_count, operator_count, metadata_count;
     uint64_t node_count, tensor_count, function_count;
     uint64_t parameter_count, parameter_bytes; /* of initializers, subgraphs included */
+    uint64_t type_counts[TD_ONNX_TYPES];       /* initializers by element type (td_onnx__type_name) */
     bool quantized, custom_operators, external_data, training;
 } td_onnx;
-
-typedef struct td_onnx_options {
-    const char *name;         /* what messages call the file */
-    const char *const *files; /* names of files that external data may name (relative to the model's folder),
-                                 NULL-terminated; NULL: external data is refused */
-} td_onnx_options;
 
 /* Everything in *out lives in the arena.
  * INVALID: this is no ONNX file (the caller may register it as "opaque"). CORRUPT: it is one, but truncated or hostile;
  * the message names offset and field. LIMIT: one of the limits above. */
-TD_MUST_USE td_code td_onnx_read(const void *data, size_t size, const td_onnx_options *options, td_arena *arena,
+TD_MUST_USE td_code td_onnx_read(const void *data, size_t size, const td_inspect_options *options, td_arena *arena,
                                  td_onnx *out, td_err *err);
-/* The same from an open file (mapped, so that a file of any size costs no memory). */
-TD_MUST_USE td_code td_onnx_read_fd(int fd, uint64_t size, const td_onnx_options *options, td_arena *arena,
-                                    td_onnx *out, td_err *err);
-/* The summary that is stored with a version and shown: keys ir_version, opsets, producer, inputs, outputs, operators, …
- */
-TD_MUST_USE td_code td_onnx_json(const td_onnx *onnx, json_t **out, td_err *err);
+/* Does it begin as every writer begins one? */
+bool td_onnx_looks(const void *data, size_t size);
+/* Fills the facts. */
+void td_onnx_facts(const td_onnx *onnx, td_facts *facts);
 
 #endif

@@ -23,6 +23,8 @@ static const struct {
     {"uint2", 2},          {"int2", 2},
 };
 
+_Static_assert(TD_COUNT_OF(types) == TD_ONNX_TYPES, "one name an element type");
+
 const char *td_onnx__type_name(int64_t type)
 {
     return type > 0 && type < (int64_t)TD_COUNT_OF(types) ? types[type].name : "unknown";
@@ -273,6 +275,7 @@ td_code td_onnx__tensor(td_onnx__walk *walk, const td_proto_field *outer, bool c
     TD_TRY(check_tensor(walk, outer, &t, &bytes));
     if (counted) {
         td_onnx *onnx = walk->out;
+        onnx->type_counts[t.type < TD_ONNX_TYPES ? t.type : 0]++;
         if (++onnx->tensor_count > TD_ONNX_TENSORS_MAX) {
             return td_fail(walk->err, TD_LIMIT, "%s: more than %d tensors", walk->options->name, TD_ONNX_TENSORS_MAX);
         }
@@ -306,36 +309,28 @@ static td_code read_sparse(td_onnx__walk *walk, const td_proto_field *outer, td_
 
 /* ---- graphs ---- */
 
+/* The slot of a name: its own, or a free one. */
+static td_onnx__input *input_slot(const td_onnx__walk *walk, td_onnx__text name)
+{
+    td_onnx__text nothing = {name.data, 0};
+    size_t index = (size_t)td_onnx__hash(nothing, name) & (TD_ONNX__INPUT_SLOTS - 1);
+    while (walk->inputs[index].name.size != 0 && !td_onnx__same(walk->inputs[index].name, name)) {
+        index = (index + 1) & (TD_ONNX__INPUT_SLOTS - 1);
+    }
+    return &walk->inputs[index];
+}
+
 static void remember_initializer(td_onnx__walk *walk, td_onnx__text name)
 {
-    if (walk->initializer_slots == 0 || name.size == 0) {
-        return;
+    if (walk->inputs != NULL && name.size > 0) {
+        input_slot(walk, name)->initializer = true; /* on a free slot it says nothing */
     }
-    td_onnx__text nothing = {name.data, 0};
-    size_t index = (size_t)td_onnx__hash(nothing, name) & (walk->initializer_slots - 1);
-    while (walk->initializers[index].size != 0) {
-        if (td_onnx__same(walk->initializers[index], name)) {
-            return;
-        }
-        index = (index + 1) & (walk->initializer_slots - 1);
-    }
-    walk->initializers[index] = name;
 }
 
 static bool is_initializer(const td_onnx__walk *walk, td_onnx__text name)
 {
-    if (walk->initializer_slots == 0) {
-        return false;
-    }
-    td_onnx__text nothing = {name.data, 0};
-    size_t index = (size_t)td_onnx__hash(nothing, name) & (walk->initializer_slots - 1);
-    while (walk->initializers[index].size != 0) {
-        if (td_onnx__same(walk->initializers[index], name)) {
-            return true;
-        }
-        index = (index + 1) & (walk->initializer_slots - 1);
-    }
-    return false;
+    const td_onnx__input *slot = name.size > 0 ? input_slot(walk, name) : NULL;
+    return slot != NULL && slot->name.size > 0 && slot->initializer;
 }
 
 /* What every graph has, nested or not: nodes and weights. */
@@ -379,35 +374,6 @@ static td_code walk_graph(td_onnx__walk *walk, const td_proto_field *outer)
     return td_onnx__end(walk, &reader, "graph");
 }
 
-/* Counts before anything is allocated, so that the tables have the right size. */
-static td_code make_tables(td_onnx__walk *walk, const td_proto_field *outer)
-{
-    td_proto_reader reader;
-    td_proto_field field;
-    size_t counts[16] = {0};
-    size_t slots = 4;
-    TD_TRY(td_onnx__open(walk, outer, "graph", &reader));
-    while (td_proto_next(&reader, &field)) {
-        counts[field.number < 16 ? field.number : 0]++;
-    }
-    size_t tensors = counts[5] + counts[15];
-    if (tensors > TD_ONNX_TENSORS_MAX) {
-        return td_fail(walk->err, TD_LIMIT, "%s: more than %d tensors", walk->options->name, TD_ONNX_TENSORS_MAX);
-    }
-    while (slots < 2 * tensors) {
-        slots *= 2;
-    }
-    size_t ports = TD_ONNX_PORTS_MAX * sizeof(td_onnx_port);
-    walk->initializers = td_arena_alloc(walk->arena, slots * sizeof *walk->initializers);
-    walk->out->inputs =
-        td_arena_alloc(walk->arena, counts[11] < TD_ONNX_PORTS_MAX ? (counts[11] + 1) * sizeof(td_onnx_port) : ports);
-    walk->out->outputs =
-        td_arena_alloc(walk->arena, counts[12] < TD_ONNX_PORTS_MAX ? (counts[12] + 1) * sizeof(td_onnx_port) : ports);
-    walk->initializer_slots = slots;
-    bool all = walk->initializers != NULL && walk->out->inputs != NULL && walk->out->outputs != NULL;
-    return all ? TD_OK : td_fail(walk->err, TD_NOMEM, "no memory to read %s", walk->options->name);
-}
-
 /* The name of a ValueInfo without copying it. */
 static td_onnx__text port_name(const td_proto_field *outer)
 {
@@ -420,6 +386,33 @@ static td_onnx__text port_name(const td_proto_field *outer)
         }
     }
     return name;
+}
+
+/* Counts before anything is allocated. Inputs come first: weights are then only looked up among them, so that no table
+ * grows with the number of weights. */
+static td_code make_tables(td_onnx__walk *walk, const td_proto_field *outer)
+{
+    td_proto_reader reader;
+    td_proto_field field;
+    size_t counts[16] = {0};
+    walk->inputs = td_arena_alloc(walk->arena, TD_ONNX__INPUT_SLOTS * sizeof *walk->inputs);
+    if (walk->inputs == NULL) {
+        return td_fail(walk->err, TD_NOMEM, "no memory to read %s", walk->options->name);
+    }
+    TD_TRY(td_onnx__open(walk, outer, "graph", &reader));
+    while (td_proto_next(&reader, &field)) {
+        counts[field.number < 16 ? field.number : 0]++;
+        td_onnx__text name = field.number == 11 ? port_name(&field) : (td_onnx__text){field.data, 0};
+        if (name.size > 0 && counts[11] <= TD_ONNX__INPUTS_MAX) {
+            input_slot(walk, name)->name = name;
+        }
+    }
+    size_t inputs = counts[11] < TD_ONNX_PORTS_MAX ? counts[11] + 1 : TD_ONNX_PORTS_MAX;
+    size_t outputs = counts[12] < TD_ONNX_PORTS_MAX ? counts[12] + 1 : TD_ONNX_PORTS_MAX;
+    walk->out->inputs = td_arena_alloc(walk->arena, inputs * sizeof(td_onnx_port));
+    walk->out->outputs = td_arena_alloc(walk->arena, outputs * sizeof(td_onnx_port));
+    bool all = walk->out->inputs != NULL && walk->out->outputs != NULL;
+    return all ? TD_OK : td_fail(walk->err, TD_NOMEM, "no memory to read %s", walk->options->name);
 }
 
 static td_code add_port(td_onnx__walk *walk, const td_proto_field *field, td_onnx_port *ports, size_t *count)

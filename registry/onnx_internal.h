@@ -10,6 +10,8 @@
 #include "registry/proto.h"
 
 #define TD_ONNX__FUNCTIONS_MAX 4096
+#define TD_ONNX__INPUT_SLOTS 4096    /* power of two, at least twice TD_ONNX__INPUTS_MAX */
+#define TD_ONNX__INPUTS_MAX 2048     /* whose names are compared with weights' */
 #define TD_ONNX__OPERATOR_SLOTS 4096 /* power of two, at least twice TD_ONNX_OPERATORS_MAX */
 
 /* Text inside the file: not yet copied. */
@@ -18,17 +20,21 @@ typedef struct td_onnx__text {
     size_t size;
 } td_onnx__text;
 
+typedef struct td_onnx__input {
+    td_onnx__text name; /* size 0: free */
+    bool initializer;   /* a weight has this name: no real input */
+} td_onnx__input;
+
 typedef struct td_onnx__walk {
     const uint8_t *base; /* of the file, for offsets in messages */
-    const td_onnx_options *options;
+    const td_inspect_options *options;
     td_arena *arena;
     td_onnx *out;
     td_err *err;
-    int depth;                   /* of graphs */
-    uint16_t *operator_slots;    /* index + 1 into out->operators */
-    td_onnx__text *functions;    /* pairs of domain and name */
-    td_onnx__text *initializers; /* hash table of the main graph's names */
-    size_t initializer_slots;    /* power of two, or 0 */
+    int depth;                /* of graphs */
+    uint16_t *operator_slots; /* index + 1 into out->operators */
+    td_onnx__text *functions; /* pairs of domain and name */
+    td_onnx__input *inputs;   /* hash table of the main graph's inputs; NULL before they are known */
 } td_onnx__walk;
 
 /* CORRUPT: "model.onnx: byte 123, field graph.node: …". */

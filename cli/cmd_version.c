@@ -11,42 +11,6 @@
 
 /* ---- show ---- */
 
-static void print_names(td_cli *cli, const json_t *values, const char *title)
-{
-    TD_CLEANUP(td_str_done) td_str text = {0};
-    for (size_t i = 0; i < json_array_size(values); i++) {
-        const json_t *value = json_array_get(values, i);
-        const json_t *shape = json_object_get(value, "shape");
-        td_str_addf(&text, "%s%s %s", i > 0 ? ", " : "", td_json_text(value, "name", "?"),
-                    td_json_text(value, "type", ""));
-        for (size_t d = 0; d < json_array_size(shape); d++) {
-            td_str_add(&text, d == 0 ? "[" : ", ");
-            td_cell_add(&text, json_array_get(shape, d), TD_CELL_TEXT);
-        }
-        td_str_add(&text, json_array_size(shape) > 0 ? "]" : "");
-    }
-    if (text.size > 0) {
-        td_print_line(cli, "%s%-10s%s  %s", td_tint_code(cli, TD_TINT_FAINT), title, td_tint_code(cli, TD_TINT_NONE),
-                      td_str_text(&text));
-    }
-}
-
-static void print_facts(td_cli *cli, const json_t *facts)
-{
-    static const td_column_spec fields[] = {
-        {"ir_version", "IR version", TD_CELL_NUMBER}, {"opsets", "opset", TD_CELL_PAIRS},
-        {"producer", "producer", TD_CELL_TEXT},       {"operators", "operators", TD_CELL_LIST},
-        {"parameters", "parameters", TD_CELL_NUMBER}, {0},
-    };
-    if (facts == NULL || json_is_null(facts)) {
-        return;
-    }
-    td_print_title(cli, "Model file");
-    print_names(cli, json_object_get(facts, "inputs"), "inputs");
-    print_names(cli, json_object_get(facts, "outputs"), "outputs");
-    td_print_fields(cli, fields, facts);
-}
-
 static void print_version(td_cli *cli, const json_t *version)
 {
     static const td_column_spec fields[] = {
@@ -60,6 +24,7 @@ static void print_version(td_cli *cli, const json_t *version)
         {"submitted_at", "submitted", TD_CELL_TIME},
         {"decided_at", "decided", TD_CELL_TIME},
         {"parent", "parent", TD_CELL_TEXT},
+        {"derived_by", "derived by", TD_CELL_TEXT},
         {"cause", "cause", TD_CELL_TEXT},
         {"aliases", "aliases", TD_CELL_LIST},
         {"metrics", "metrics", TD_CELL_PAIRS},
@@ -81,7 +46,11 @@ static void print_version(td_cli *cli, const json_t *version)
                                                {"reason", "REASON", TD_CELL_TEXT},
                                                {0}};
     td_print_fields(cli, fields, version);
-    print_facts(cli, json_object_get(version, "facts"));
+    if (json_is_object(json_object_get(version, "facts"))) {
+        td_print_title(cli, "Model file");
+        td_cli_print_facts(cli, json_object_get(version, "facts"));
+    }
+    td_cli_print_scans(cli, version);
     (void)fputc('\n', cli->out);
     td_print_table(cli, files, td_json_list(version, "files"), "No files.");
     if (json_array_size(td_json_list(version, "approvals")) > 0) {

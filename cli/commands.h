@@ -31,6 +31,12 @@ extern const td_cli_command td_cli_help_commands[];
 TD_MUST_USE td_code td_cli_register(td_cli *cli, td_err *err); /* register.c */
 TD_MUST_USE td_code td_cli_approve(td_cli *cli, td_err *err);  /* approve.c */
 
+TD_MUST_USE td_code td_cli_inspect(td_cli *cli, td_err *err);  /* facts.c */
+
+/* What is known of a model file, and verdicts on the version's other files (facts.c). */
+void td_cli_print_facts(td_cli *cli, const json_t *facts);
+void td_cli_print_scans(td_cli *cli, const json_t *version);
+
 /* GET path; with --json prints the answer, else calls `print`. */
 typedef void (*td_cli_printer)(td_cli *cli, const json_t *answer);
 TD_MUST_USE td_code td_cli_show(td_cli *cli, const char *path, td_cli_printer print, td_err *err);

@@ -42,6 +42,9 @@ static td_code check_version(const td_version *version, td_err *err)
                        "submit %s, then somebody else: tidemark version approve %s)",
                        version->label, td_version_states.names[version->state], version->label, version->label);
     }
+    if (version->quarantined) {
+        return td_quarantine_refuse(version->label, "a file of it", "quarantined", err);
+    }
     return TD_OK;
 }
 

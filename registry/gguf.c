@@ -277,6 +277,9 @@ static td_code read_header(td_gguf__walk *w, uint64_t *tensors_out, uint64_t *ke
 {
     uint32_t version;
     char text[16];
+    if (w->view->size < 4) {
+        return corrupt(w, "magic", "the file is cut short here");
+    }
     w->at = 4;
     TD_TRY(take32(w, "version", &version));
     w->big = (version & 0xffff) == 0 && version != 0;

@@ -61,7 +61,7 @@ static bool same(td_text a, const char *b)
 
 static bool starts(td_text a, const char *b)
 {
-    return a.size > strlen(b) && memcmp(a.data, b, strlen(b)) == 0;
+    return a.size >= strlen(b) && memcmp(a.data, b, strlen(b)) == 0;
 }
 
 /* Numbers as text; floats as what they are, rounded for people. */

@@ -23,6 +23,7 @@
 #include "core/base/states.h"
 #include "core/db/list.h"
 #include "core/db/migrate.h"
+#include "registry/inspect.h"
 #include "registry/manifest.h"
 
 extern const td_migration td_registry_migrations[];
@@ -87,8 +88,10 @@ typedef struct td_version_options {
     bool create_model; /* make the model if it is not there (else NOT_FOUND with the nearest name) */
     const td_version_file *files;
     size_t file_count;           /* at least one of role model */
-    const char *format;          /* "onnx", "opaque" */
-    const json_t *facts;         /* what introspection found (td_onnx_json), or NULL */
+    const td_inspection *found;  /* what introspection found, one a file (as far as found_count goes), or NULL */
+    size_t found_count;
+    const char *format;          /* of the main model file: "onnx", "opaque" */
+    const json_t *facts;         /* of the main model file (registry/facts.h), or NULL */
     const uint8_t *edges_digest; /* of the baseline's edges (32 bytes), or NULL without a baseline */
     const json_t *metrics;       /* object of finite numbers, or NULL */
     const json_t *params;        /* object of strings or numbers, or NULL */
@@ -96,6 +99,7 @@ typedef struct td_version_options {
     const json_t *sources;     /* {"datasets":[…],"code":{…}} as given: kept for the card and for views, or NULL */
     const char *description;   /* or NULL */
     const char *parent;        /* reference of the version it was made from ("pump/1"), or NULL; must exist */
+    const char *derived_by;    /* the tool that made it from its parent ("skl2onnx"), or NULL */
     const char *cause;         /* what led to it ("al-…" or "run-…"), or NULL */
     const char *hardware;      /* requirement, or NULL */
     const char *runtimes[4];   /* requirement: any one of them; NULL-filled */
@@ -116,6 +120,8 @@ typedef struct td_version {
     const char *registrar;                                      /* user name */
     int64_t registrar_id, created_ms, submitted_ms, decided_ms; /* 0: not yet */
     const char *format, *description, *parent, *cause;          /* parent: label or NULL; cause or NULL */
+    const char *derived_by;                                     /* tool, or NULL */
+    bool quarantined;                                           /* a file of it can hold a pickle */
     const char *hardware;                                       /* "" = any */
     const char *runtimes[4];
     size_t runtime_count;
@@ -137,6 +143,9 @@ typedef struct td_version {
     uint8_t model_sig_digest[TD_DIGEST_SIZE]; /* model.sig, in content */
     int64_t approval_seq;                     /* audit record of the approval that met the threshold; -1: none */
 } td_version;
+
+/* CONFLICT: names the file of a version that keeps it from being packed, and the way on. */
+TD_MUST_USE td_code td_quarantine_refuse(const char *label, const char *file, const char *verdict, td_err *err);
 
 /* Finds by any form of reference. NOT_FOUND names the nearest model or alias; INVALID: not a reference. */
 TD_MUST_USE td_code td_version_find(td_db *db, const char *project, const char *reference, td_arena *arena,

@@ -56,4 +56,11 @@ td_code td_registry__json_ok(const json_t *json, td_err *err);
 json_t *td_registry__json_time(int64_t ms);           /* null for 0 */
 json_t *td_registry__json_digest(const void *digest); /* null for NULL */
 
+/* ---- scan_store.c ---- */
+
+TD_MUST_USE td_code td_registry__scan_write(td_db *db, int64_t version_id, const char *name, const td_inspection *found,
+                                            td_err *err);
+/* CONFLICT: a file of the version is quarantined. */
+TD_MUST_USE td_code td_registry__quarantine_check(td_db *db, const td_version *version, td_err *err);
+
 #endif

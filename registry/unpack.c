@@ -104,6 +104,7 @@ static bool open_archive(struct archive *archive, const wrapping *w, source *s)
     int bad = archive_read_support_format_tar(archive) < ARCHIVE_WARN;
     if (w->how == ARCHIVE) {
         bad |= archive_read_support_format_zip(archive) < ARCHIVE_WARN;
+        bad |= archive_read_set_format_option(archive, "zip", "ignorecrc32", "1") < ARCHIVE_WARN; /* as PyTorch does */
     } else {
         bad |= archive_read_support_filter_gzip(archive) < ARCHIVE_WARN;
         bad |= archive_read_support_filter_bzip2(archive) < ARCHIVE_WARN;
@@ -275,6 +276,9 @@ static void scan_members(td_scan *scan, struct archive *archive, const wrapping 
     int code;
     while ((code = archive_read_next_header(archive, &entry)) == ARCHIVE_OK || code == ARCHIVE_WARN) {
         const char *name = archive_entry_pathname(entry);
+        if (w->how == STREAM && archive_filter_code(archive, 0) == ARCHIVE_FILTER_NONE) {
+            return; /* its mark was chance */
+        }
         name = name != NULL && archive_format(archive) != ARCHIVE_FORMAT_RAW ? name : "";
         if (scan->members_left == 0) {
             td_scan__note(scan, TD_VERDICT_SUSPICIOUS, "many_members", "it has more members than are looked at");

@@ -128,6 +128,7 @@ static td_code read_texts(td_stmt *stmt, td_arena *arena, td_version *v, td_err 
     TD_TRY(text_of(stmt, "format", arena, &v->format, err));
     TD_TRY(text_of(stmt, "description", arena, &v->description, err));
     TD_TRY(text_of(stmt, "cause", arena, &v->cause, err));
+    TD_TRY(text_of(stmt, "derived_by", arena, &v->derived_by, err));
     TD_TRY(text_of(stmt, "hardware", arena, &v->hardware, err));
     if (!td_column_null(stmt, "parent_number")) {
         snprintf(label, sizeof label, "%s/%lld", td_column_text(stmt, "parent_model"),
@@ -184,6 +185,7 @@ static td_code read_row(td_stmt *stmt, td_arena *arena, td_version *v, td_err *e
     v->number = td_column_int(stmt, "number");
     v->state = (td_version_state)state;
     v->registrar_id = td_column_int(stmt, "registrar_id");
+    v->quarantined = td_column_int(stmt, "quarantined") != 0;
     v->created_ms = td_column_int(stmt, "created_ms");
     v->submitted_ms = td_column_int(stmt, "submitted_ms");
     v->decided_ms = td_column_int(stmt, "decided_ms");
@@ -204,7 +206,10 @@ td_code td_registry__version_by_id(td_db *db, int64_t version_id, td_arena *aren
         "v.format, v.registrar, v.registrar_id, v.cause, v.hardware, v.runtimes, v.ram_bytes, "
         "v.security_counter, v.edges_digest, v.device_bytes, v.created_ms, v.submitted_ms, v.decided_ms, "
         "v.manifest, v.manifest_digest, v.bundle_digest, v.bundle_size, v.envelope_digest, v.envelope_size, "
-        "v.model_sig_digest, v.approval_seq, pv.number AS parent_number, pm.name AS parent_model "
+        "v.model_sig_digest, v.approval_seq, v.derived_by, "
+        "EXISTS (SELECT 1 FROM version_scan s WHERE s.version_id = v.version_id AND s.verdict <> 'none') AS "
+        "quarantined, "
+        "pv.number AS parent_number, pm.name AS parent_model "
         "FROM version v JOIN model m ON m.model_id = v.model_id JOIN project p ON p.project_id = m.project_id "
         "LEFT JOIN version pv ON pv.version_id = v.parent_id LEFT JOIN model pm ON pm.model_id = pv.model_id "
         "WHERE v.version_id = :version",

@@ -46,6 +46,21 @@ static json_t *row_move(td_stmt *stmt)
                      "audit_seq", (json_int_t)td_column_int(stmt, "audit_seq"));
 }
 
+/* Verdict none: nothing more to tell. */
+static json_t *row_scan(td_stmt *stmt)
+{
+    const char *findings = td_column_text(stmt, "findings");
+    json_t *scan = json_pack("{s:s, s:s, s:s, s:s}", "file", td_column_text(stmt, "name"), "format",
+                             td_column_text(stmt, "format"), "verdict", td_column_text(stmt, "verdict"), "scanner",
+                             td_column_text(stmt, "scanner"));
+    json_t *more = NULL;
+    if (findings != NULL && td_json_parse(findings, strlen(findings), "findings", &more, NULL) == TD_OK) {
+        (void)json_object_update_missing(scan, more);
+    }
+    json_decref(more);
+    return scan;
+}
+
 /* Rows of one version into json[name]: an object by column "key" where keyed, else an array. */
 static td_code add_rows(json_t *json, const char *name, td_stmt *stmt, row_fn make, bool keyed, td_err *err)
 {
@@ -78,6 +93,8 @@ static const char params_sql[] = "SELECT key, value FROM version_param WHERE ver
 static const char aliases_sql[] = "SELECT name AS value FROM alias WHERE version_id = :version ORDER BY name";
 static const char files_sql[] =
     "SELECT name, role, size, digest FROM version_file WHERE version_id = :version ORDER BY name";
+static const char scans_sql[] =
+    "SELECT name, format, verdict, scanner, findings FROM version_scan WHERE version_id = :version ORDER BY name";
 static const char approvals_sql[] = "SELECT user_name, key_id, reason, approved_ms, audit_seq FROM approval "
                                     "WHERE version_id = :version ORDER BY audit_seq";
 static const char moves_sql[] = "SELECT from_state, to_state, actor, reason, moved_ms, audit_seq FROM version_move "
@@ -89,9 +106,8 @@ static const part brief_parts[] = {
     {"aliases", aliases_sql, row_text, false},
 };
 static const part full_parts[] = {
-    {"params", params_sql, row_text, true},
-    {"files", files_sql, row_file, false},
-    {"approvals", approvals_sql, row_approval, false},
+    {"params", params_sql, row_text, true}, {"files", files_sql, row_file, false},
+    {"scans", scans_sql, row_scan, false},  {"approvals", approvals_sql, row_approval, false},
     {"moves", moves_sql, row_move, false},
 };
 
@@ -110,13 +126,13 @@ static td_code add_parts(td_db *db, int64_t version_id, const part *parts, size_
 
 static json_t *head_json(const td_version *v)
 {
-    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s?, s:s?, s:o}", "label", v->label, "model",
-                     v->model, "version", (json_int_t)v->number, "state", td_version_states.names[v->state],
-                     "description", v->description, "created_by", v->registrar, "created_at",
-                     td_registry__json_time(v->created_ms), "submitted_at", td_registry__json_time(v->submitted_ms),
-                     "decided_at", td_registry__json_time(v->decided_ms), "format", v->format, "parent", v->parent,
-                     "cause", v->cause, "content_id",
-                     td_registry__json_digest(v->manifest != NULL ? v->manifest_digest : NULL));
+    return json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s?, s:s?, s:s?, s:b, s:o}", "label", v->label, "model",
+        v->model, "version", (json_int_t)v->number, "state", td_version_states.names[v->state], "description",
+        v->description, "created_by", v->registrar, "created_at", td_registry__json_time(v->created_ms), "submitted_at",
+        td_registry__json_time(v->submitted_ms), "decided_at", td_registry__json_time(v->decided_ms), "format",
+        v->format, "parent", v->parent, "derived_by", v->derived_by, "cause", v->cause, "quarantined", v->quarantined,
+        "content_id", td_registry__json_digest(v->manifest != NULL ? v->manifest_digest : NULL));
 }
 
 static td_code add_requirement(const td_version *v, json_t *json, td_err *err)

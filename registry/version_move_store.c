@@ -173,6 +173,7 @@ td_code td_version_submit(td_db *db, const td_actor *actor, const char *project,
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));
     TD_TRY(td_version_find(db, project, reference, &arena, &version, err));
     TD_TRY(td_states_check(&td_version_states, version.label, (int)version.state, TD_VERSION_PENDING, err));
+    TD_TRY(td_registry__quarantine_check(db, &version, err));
     TD_TRY(td_manifest_read(packed->manifest, packed->manifest_size, &arena, &manifest, err));
     TD_TRY(check_head(&version, &manifest, err));
     TD_TRY(check_files(db, &version, &manifest, &arena, err));

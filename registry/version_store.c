@@ -109,6 +109,15 @@ static td_code insert_files(td_db *db, const plan *p, int64_t version_id, td_err
     return TD_OK;
 }
 
+/* p->names are in the order of the options. */
+static td_code insert_scans(td_db *db, const plan *p, int64_t version_id, td_err *err)
+{
+    for (size_t i = 0; i < p->options->found_count && i < p->options->file_count; i++) {
+        TD_TRY(td_registry__scan_write(db, version_id, p->names[i], &p->options->found[i], err));
+    }
+    return TD_OK;
+}
+
 /* ---- the row ---- */
 
 static td_code plan_model(td_db *db, const td_actor *actor, plan *p, td_err *err)
@@ -201,6 +210,7 @@ static td_code bind_origin(td_stmt *stmt, const td_actor *actor, const plan *p, 
         td_bind_int(stmt, ":parent", p->parent_id);
     }
     td_bind_text(stmt, ":cause", options->cause);
+    td_bind_text(stmt, ":derived_by", options->derived_by);
     TD_TRY(json_column(stmt, ":facts", options->facts, err));
     return json_column(stmt, ":sources", options->sources, err);
 }
@@ -212,9 +222,9 @@ static td_code insert_version(td_db *db, const td_actor *actor, const plan *p, i
     TD_TRY(td_db_prepare(
         db,
         "INSERT INTO version (model_id, number, state, description, format, facts, sources, registrar, "
-        "registrar_id, parent_id, cause, hardware, runtimes, ram_bytes, security_counter, edges_digest, "
+        "registrar_id, parent_id, cause, derived_by, hardware, runtimes, ram_bytes, security_counter, edges_digest, "
         "created_ms) VALUES (:model, :number, 'draft', :description, :format, :facts, :sources, :registrar, "
-        ":registrar_id, :parent, :cause, :hardware, :runtimes, :ram, :counter, :edges, :now)",
+        ":registrar_id, :parent, :cause, :derived_by, :hardware, :runtimes, :ram, :counter, :edges, :now)",
         &stmt, err));
     td_bind_int(stmt, ":model", p->model.model_id);
     td_bind_int(stmt, ":number", p->number);
@@ -240,6 +250,7 @@ static td_code check_texts(const td_version_options *options, td_err *err)
         return td_fail(err, TD_INVALID, "the format of a version is a word of at most 16 characters");
     }
     TD_TRY(td_registry__text_check("cause", options->cause, 128, err));
+    TD_TRY(td_registry__text_check("tool", options->derived_by, 128, err));
     return td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err);
 }
 
@@ -277,6 +288,19 @@ static td_code files_text(const plan *p, json_t **out, td_err *err)
     return TD_OK;
 }
 
+/* Names of quarantined files; NULL: there is none. */
+static json_t *quarantined(const plan *p)
+{
+    json_t *names = NULL;
+    for (size_t i = 0; i < p->options->found_count && i < p->options->file_count; i++) {
+        if (p->options->found[i].verdict != TD_VERDICT_NONE) {
+            names = names != NULL ? names : json_object();
+            (void)json_object_set_new(names, p->names[i], json_string(td_verdict_name(p->options->found[i].verdict)));
+        }
+    }
+    return names;
+}
+
 static td_code record(td_db *db, const td_actor *actor, const plan *p, td_err *err)
 {
     char label[TD_LABEL_SIZE];
@@ -287,8 +311,9 @@ static td_code record(td_db *db, const td_actor *actor, const plan *p, td_err *e
     TD_TRY(files_text(p, &files, err));
     TD_CLEANUP(td_json_done)
     json_t *after =
-        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:i}", "format", p->options->format, "files", files, "metrics", metrics,
-                  "parent", p->options->parent, "cause", p->options->cause, "security_counter", (int)p->counter);
+        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:s*, s:i, s:o*}", "format", p->options->format, "files", files,
+                  "metrics", metrics, "parent", p->options->parent, "derived_by", p->options->derived_by, "cause",
+                  p->options->cause, "security_counter", (int)p->counter, "quarantined", quarantined(p));
     TD_TRY(td_registry__json_ok(after, err));
     td_audit_entry entry = {.actor = actor,
                             .action = "register.version",
@@ -318,6 +343,7 @@ td_code td_version_create(td_db *db, const td_actor *actor, const char *project,
     TD_TRY(take_number(db, p, err));
     TD_TRY(insert_version(db, actor, p, &version_id, err));
     TD_TRY(insert_files(db, p, version_id, err));
+    TD_TRY(insert_scans(db, p, version_id, err));
     TD_TRY(td_registry__tags_write(db, version_id, options->tags, err));
     TD_TRY(td_registry__metrics_write(db, version_id, options->metrics, err));
     TD_TRY(td_registry__params_write(db, version_id, options->params, err));

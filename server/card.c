@@ -94,6 +94,18 @@ static void add_ports(td_str *out, const char *title, const json_t *ports)
     }
 }
 
+static void add_risks(td_str *out, const json_t *risks)
+{
+    size_t index;
+    json_t *risk;
+    td_str_add(out, json_array_size(risks) > 0 ? "\n## Risks of the model file\n\n" : "");
+    json_array_foreach ((json_t *)risks, index, risk) {
+        td_str_add(out, "- ");
+        add_plain(out, td_json_text(risk, "text", ""));
+        td_str_add(out, "\n");
+    }
+}
+
 static void add_sources(td_str *out, const json_t *sources)
 {
     td_str_add(out, "\n## Made from\n\n");
@@ -143,14 +155,19 @@ td_code td_card_text(const json_t *version, const json_t *baseline, td_str *out,
     add_row(out, "cause", json_object_get(version, "cause"));
     add_row(out, "format", json_object_get(version, "format"));
     add_row(out, "producer", json_object_get(facts, "producer"));
-    add_row(out, "parameters", json_object_get(facts, "parameter_count"));
-    add_row(out, "quantized", json_object_get(facts, "quantized"));
+    add_row(out, "derived by", json_object_get(version, "derived_by"));
+    add_row(out, "parameters", json_object_get(facts, "parameters"));
+    add_row(out, "bytes of weights", json_object_get(facts, "parameter_bytes"));
+    add_row(out, "quantisation", json_object_get(facts, "quantization"));
+    add_row(out, "architecture", json_object_get(json_object_get(facts, "details"), "architecture"));
+    add_row(out, "licence", json_object_get(json_object_get(facts, "details"), "license"));
     td_str_add(out, "\n## Interface\n\n");
     add_ports(out, "input", json_object_get(facts, "inputs"));
     add_ports(out, "output", json_object_get(facts, "outputs"));
-    if (!facts) {
+    if (!json_is_object(facts)) {
         td_str_add(out, "Not known: the model file is opaque to the registry.\n");
     }
+    add_risks(out, json_object_get(facts, "risks"));
     add_table(out, "Metrics", json_object_get(version, "metrics"));
     add_table(out, "Parameters of training", json_object_get(version, "params"));
     add_table(out, "Tags", json_object_get(version, "tags"));

@@ -44,6 +44,7 @@ typedef struct td_registration {
     const json_t *code;                      /* {repository, commit} or NULL */
     const json_t *metrics, *params, *tags;
     const char *description, *parent, *cause, *run;
+    const char *derived_by; /* the tool that made it from its parent, or NULL */
     const char *hardware;
     const char *runtimes[4];
     uint64_t ram_bytes;
@@ -63,6 +64,21 @@ typedef struct td_registered {
 TD_MUST_USE td_code td_register(const td_case *work, td_registration *registration, td_registered *out, td_err *err);
 /* Reads the body of POST …/versions. Text is borrowed from it. */
 TD_MUST_USE td_code td_registration_read(const td_case *work, const json_t *body, td_registration *out, td_err *err);
+
+/* ---- looking into files (usecase_inspect.c) ---- */
+
+/* Inspects each file (out: one a file; the caller lets go of them with td_inspection_done, also after an error).
+ * CORRUPT, LIMIT: a model file that is hostile. */
+TD_MUST_USE td_code td_look(const td_case *work, const td_version_file *files, size_t count, td_inspection *out,
+                            td_err *err);
+/* What people should know: appended to an array of texts. INVALID with `strict`: a file is not what its name says. */
+TD_MUST_USE td_code td_look_warnings(const td_registration *registration, const td_inspection *found, json_t *warnings,
+                                     td_err *err);
+/* The format of the version and (owned by the caller) the facts of its main model file, or NULL. */
+const char *td_look_main(const td_version_file *files, size_t count, const td_inspection *found, json_t **facts_out);
+/* CONFLICT: one of the files is quarantined. They are looked at afresh: today's lists may know more than those of the
+ * day of registration. */
+TD_MUST_USE td_code td_look_before_packing(const td_case *work, const td_version *version, td_err *err);
 
 /* ---- submit (usecase_submit.c) ---- */
 

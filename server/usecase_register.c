@@ -8,19 +8,17 @@
 #include "core/base/fs.h"
 #include "lineage/lineage.h"
 #include "monitor/baseline.h"
-#include "registry/onnx.h"
 #include "server/usecase.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
-#include <unistd.h>
 
 typedef struct prepared_version {
     const td_registration *registration;
     const td_case *work;
     td_version_options options;
     td_version_file files[TD_MANIFEST_FILES_MAX];
+    td_inspection found[TD_MANIFEST_FILES_MAX]; /* of the registration's files, in their order */
     json_t *facts, *sources;
     uint8_t edges_digest[TD_DIGEST_SIZE];
     json_t *warnings;
@@ -29,6 +27,9 @@ typedef struct prepared_version {
 
 static void prepared_done(prepared_version *prepared)
 {
+    for (size_t i = 0; i < TD_COUNT_OF(prepared->found); i++) {
+        td_inspection_done(&prepared->found[i]);
+    }
     td_json_done(&prepared->facts);
     td_json_done(&prepared->sources);
     td_json_done(&prepared->warnings);
@@ -64,69 +65,19 @@ static td_code fill_sizes(const td_case *work, td_registration *registration, td
     return TD_OK;
 }
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-    size_t length = strlen(name), end = strlen(suffix);
-    return length > end && strcasecmp(name + length - end, suffix) == 0;
-}
-
-static td_code open_onnx(const td_case *work, const td_registration *registration, const td_version_file *file,
-                         td_onnx *onnx, td_err *err)
-{
-    const char *others[TD_MANIFEST_FILES_MAX + 1];
-    size_t count = 0;
-    for (size_t i = 0; i < registration->file_count && count < TD_MANIFEST_FILES_MAX; i++) {
-        if (&registration->files[i] != file && registration->files[i].role == TD_FILE_MODEL) {
-            others[count++] = registration->files[i].name;
-        }
-    }
-    others[count] = NULL;
-    td_onnx_options options = {.name = file->name, .files = others};
-    TD_CLEANUP(td_close_fd) int fd = -1;
-    uint64_t size;
-    TD_TRY(td_content_get(work->server->content, file->digest, &fd, &size, err));
-    return td_onnx_read_fd(fd, size, &options, work->arena, onnx, err);
-}
-
-static td_code refuse_strictly(td_err *err)
-{
-    char why[300];
-    snprintf(why, sizeof why, "%s", err->text);
-    return td_fail(err, TD_INVALID, "%s; --strict refuses it, without it is registered as opaque", why);
-}
-
-/* Fills format and facts from the main model file: the first .onnx, else the first file of role model. */
+/* Fills format and facts from the main model file; every other file is looked at as well. */
 static td_code introspect(prepared_version *prepared, td_err *err)
 {
     const td_registration *registration = prepared->registration;
-    const td_version_file *main_file = NULL;
-    for (size_t i = 0; i < registration->file_count && !main_file; i++) {
-        if (registration->files[i].role == TD_FILE_MODEL && has_suffix(registration->files[i].name, ".onnx")) {
-            main_file = &registration->files[i];
-        }
-    }
-    prepared->options.format = "opaque";
-    if (!main_file) {
-        return TD_OK;
-    }
-    td_onnx onnx;
-    td_code code = open_onnx(prepared->work, registration, main_file, &onnx, err);
-    if (code == TD_INVALID && !registration->strict) {
-        char text[400];
-        snprintf(text, sizeof text, "%.80s is not an ONNX file although it is named so: registered as opaque (%.240s)",
-                 main_file->name, err->text);
-        warn(prepared, text);
-        return TD_OK;
-    }
-    if (code != TD_OK) {
-        name_field(prepared->work, "files");
-        return code == TD_INVALID ? refuse_strictly(err) : code;
-    }
-    prepared->options.format = "onnx";
-    if (onnx.custom_operators) {
-        warn(prepared, "the model uses custom operators: devices need a runtime that has them");
-    }
-    return td_onnx_json(&onnx, &prepared->facts, err);
+    name_field(prepared->work, "files");
+    TD_TRY(td_look(prepared->work, registration->files, registration->file_count, prepared->found, err));
+    prepared->options.found = prepared->found;
+    prepared->options.found_count = registration->file_count;
+    TD_TRY(td_look_warnings(registration, prepared->found, prepared->warnings, err));
+    prepared->work->field[0] = 0;
+    prepared->options.format =
+        td_look_main(registration->files, registration->file_count, prepared->found, &prepared->facts);
+    return TD_OK;
 }
 
 /* ---- baseline ---- */
@@ -198,6 +149,7 @@ static td_code prepare(prepared_version *prepared, td_err *err)
                              .tags = r->tags,
                              .description = r->description,
                              .parent = r->parent,
+                             .derived_by = r->derived_by,
                              .cause = r->cause,
                              .hardware = r->hardware,
                              .ram_bytes = r->ram_bytes,

@@ -89,6 +89,7 @@ static td_code pack(pending_submission *submission, td_err *err)
                                TD_VERSION_PENDING, err);
     }
     td_version_file extras[2];
+    TD_TRY(td_look_before_packing(work, &submission->version, err));
     TD_TRY(read_baseline(submission, err));
     TD_TRY(make_card(submission, &extras[0], err));
     TD_TRY(make_lineage(work, &submission->version, &extras[1], err));

@@ -37,7 +37,7 @@ class Files(CommandTest):
         self.file("fake.onnx", "a diary, and no model at all, whatever its name says\n")
         self.refused(INVALID, ["fake.onnx is no ONNX file", "--strict"], "model", "register", "fake", "fake.onnx", "--strict")
         text = self.done("model", "register", "fake", "fake.onnx")
-        self.assertIn("warning: fake.onnx is not an ONNX file although it is named so: registered as opaque", text)
+        self.assertIn("warning: fake.onnx is no ONNX file although it is named so: registered as opaque", text)
         self.assertIn("opaque", self.done("version", "show", "fake/1"))
 
     def test_truncated_and_hostile_onnx(self):

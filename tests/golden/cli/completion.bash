@@ -7,7 +7,7 @@ _tidemark() {
   fi
   case "$noun" in
     profile) verbs="show raise" ;;
-    model) verbs="register list show download" ;;
+    model) verbs="register list show download inspect" ;;
     version) verbs="show list submit approve reject move tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
@@ -35,6 +35,7 @@ _tidemark() {
     "model list") options=" --limit --cursor" ;;
     "model show") options="" ;;
     "model download") options="" ;;
+    "model inspect") options=" --strict" ;;
     "version show") options="" ;;
     "version list") options=" --limit --cursor" ;;
     "version submit") options=" --reason" ;;

@@ -15,9 +15,6 @@
 
 #include "core/base/fs.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 static td_str load(const char *name)
 {
     char path[512];
@@ -31,8 +28,8 @@ static td_str load(const char *name)
 }
 
 /* Reads out of memory of exactly the file's size, so that the sanitizer sees a read past the end. */
-static td_code read_bytes(const void *data, size_t size, const td_onnx_options *options, td_arena *arena, td_onnx *out,
-                          td_err *err)
+static td_code read_bytes(const void *data, size_t size, const td_inspect_options *options, td_arena *arena,
+                          td_onnx *out, td_err *err)
 {
     void *exact = malloc(size > 0 ? size : 1);
     assert_non_null(exact);
@@ -45,7 +42,7 @@ static td_code read_bytes(const void *data, size_t size, const td_onnx_options *
 static td_code read_vector(const char *name, const char *const *files, td_arena *arena, td_onnx *out, td_err *err)
 {
     td_str bytes = load(name);
-    td_onnx_options options = {.name = name, .files = files};
+    td_inspect_options options = {.name = name, .files = files};
     td_code code = read_bytes(bytes.data, bytes.size, &options, arena, out, err);
     td_str_done(&bytes);
     return code;
@@ -186,7 +183,7 @@ static void onnx__something_else_is_told_apart(void **state)
     static const char *const others[] = {"",     "hello", "PK\003\004zip", "{\"json\": true}", "\x80\x04\x95pickle",
                                          "TFL3", "\x08",  "\x08\x07",      "\x08\x07\xff"};
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
-    td_onnx_options options = {.name = "model.onnx"};
+    td_inspect_options options = {.name = "model.onnx"};
     td_onnx onnx;
     for (size_t i = 0; i < TD_COUNT_OF(others); i++) {
         td_err err = {0};
@@ -200,7 +197,7 @@ static void onnx__cut_at_every_byte_is_refused(void **state)
 {
     (void)state;
     td_str bytes = load("mlp.onnx");
-    td_onnx_options options = {.name = "cut.onnx"};
+    td_inspect_options options = {.name = "cut.onnx"};
     size_t accepted = 0;
     for (size_t size = 0; size < bytes.size; size++) {
         TD_CLEANUP(td_arena_done) td_arena arena = {0};
@@ -221,7 +218,7 @@ static void onnx__every_changed_byte_is_survived(void **state)
     (void)state;
     static const uint8_t flips[] = {0x01, 0x7f, 0x80, 0xff};
     td_str bytes = load("branches.onnx");
-    td_onnx_options options = {.name = "flipped.onnx"};
+    td_inspect_options options = {.name = "flipped.onnx"};
     for (size_t i = 0; i < bytes.size * TD_COUNT_OF(flips); i++) {
         TD_CLEANUP(td_arena_done) td_arena arena = {0};
         td_onnx onnx;
@@ -233,35 +230,24 @@ static void onnx__every_changed_byte_is_survived(void **state)
     td_str_done(&bytes);
 }
 
-static void onnx__read_from_an_open_file(void **state)
-{
-    (void)state;
-    TD_CLEANUP(td_arena_done) td_arena arena = {0};
-    char path[512];
-    td_onnx onnx;
-    td_onnx_options options = {.name = "mlp.onnx"};
-    snprintf(path, sizeof path, "%s/tests/vectors/registry/onnx/mlp.onnx", getenv("TD_SOURCE_DIR"));
-    TD_CLEANUP(td_close_fd) int fd = open(path, O_RDONLY);
-    off_t size = lseek(fd, 0, SEEK_END);
-    assert_int_equal(td_onnx_read_fd(fd, (uint64_t)size, &options, &arena, &onnx, NULL), TD_OK);
-    assert_string_equal(onnx.inputs[0].name, "x"); /* the mapping is gone; the text is not */
-    assert_int_equal(td_onnx_read_fd(fd, 0, &options, &arena, &onnx, NULL), TD_INVALID);
-}
-
 static void onnx__summary_is_json(void **state)
 {
     (void)state;
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     TD_CLEANUP(td_str_done) td_str text = {0};
+    TD_CLEANUP(td_facts_done) td_facts facts = {0};
     td_onnx onnx;
     td_err err = {0};
     must_read("mlp.onnx", &arena, &onnx);
     TD_CLEANUP(td_json_done) json_t *json = NULL;
-    assert_int_equal(td_onnx_json(&onnx, &json, &err), TD_OK);
+    assert_int_equal(td_facts_begin("onnx", &facts, &err), TD_OK);
+    td_onnx_facts(&onnx, &facts);
+    assert_int_equal(td_facts_finish(&facts, "mlp.onnx", &json, &err), TD_OK);
     assert_int_equal(td_json_canonical(json, &text, &err), TD_OK); /* no reals: it may go into the log */
     assert_non_null(
         strstr(td_str_text(&text), "\"inputs\":[{\"name\":\"x\",\"shape\":[\"batch\",4],\"type\":\"float32\"}]"));
     assert_int_equal(td_json_int(json, "parameters", 0), 15);
+    assert_true(td_json_bool(json_object_get(json, "details"), "dynamic_shapes", false));
 }
 
 /* Too many distinct operators: a limit, not a table that overflows. */
@@ -271,7 +257,7 @@ static void onnx__too_many_operators_hit_the_limit(void **state)
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     TD_CLEANUP(td_str_done) td_str graph = {0};
     TD_CLEANUP(td_str_done) td_str model = {0};
-    td_onnx_options options = {.name = "many.onnx"};
+    td_inspect_options options = {.name = "many.onnx"};
     td_onnx onnx;
     td_err err = {0};
     for (int i = 0; i <= TD_ONNX_OPERATORS_MAX; i++) {
@@ -305,7 +291,6 @@ int main(void)
         cmocka_unit_test(onnx__something_else_is_told_apart),
         cmocka_unit_test(onnx__cut_at_every_byte_is_refused),
         cmocka_unit_test(onnx__every_changed_byte_is_survived),
-        cmocka_unit_test(onnx__read_from_an_open_file),
         cmocka_unit_test(onnx__summary_is_json),
         cmocka_unit_test(onnx__too_many_operators_hit_the_limit),
     };

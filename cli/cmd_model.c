@@ -184,9 +184,11 @@ const td_cli_command td_cli_model_commands[] = {
     {"model", "download", "VERSION [DIR]", 1, 2, "Download the files of a version",
      "Each file is checked against the digest that the version lists. Files that are there already are not replaced.",
      "tidemark model download pump-anomaly@champion ./champion", NULL, run_download},
-    {"model", "inspect", "FILE...", 1, TD_CLI_ARGUMENTS_MAX, "Read what model files say about themselves; needs no server",
-     "ONNX, TFLite, GGUF, safetensors and MLmodel files tell inputs, outputs, operators, size and risks. Pickles, NumPy "
-     "arrays, archives and Keras files are walked and judged. Nothing is run.",
-     "tidemark model inspect pump.onnx\ntidemark model inspect --json --strict model.pkl", inspect_options, td_cli_inspect},
+    {"model", "inspect", "FILE...", 1, TD_CLI_ARGUMENTS_MAX,
+     "Read what model files say about themselves; needs no server",
+     "ONNX, TFLite, GGUF, safetensors and MLmodel files tell inputs, outputs, operators, size and risks. Pickles, "
+     "NumPy arrays, archives and Keras files are walked and judged. Nothing is run.",
+     "tidemark model inspect pump.onnx\ntidemark model inspect --json --strict model.pkl", inspect_options,
+     td_cli_inspect},
     {0},
 };

@@ -3,8 +3,8 @@
  * know whom to ask; authenticate.c, at the door, tells strangers nothing.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "access/access.h"
 #include "access/internal.h"
+#include "access/project.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -23,14 +23,12 @@ void td_access_local(unsigned uid, td_principal *out)
     (void)snprintf(out->name, sizeof out->name, "uid-%u", uid);
 }
 
-static uint32_t roles_in(const td_principal *principal, const char *project)
+/* What counts in this project; managing users is for the whole workspace when it is held in `default`. */
+static uint32_t roles_for(const td_principal *principal, const char *project, td_permission permission)
 {
-    for (size_t i = 0; i < principal->grant_count; i++) {
-        if (strcmp(principal->grants[i].project, project) == 0) {
-            return principal->grants[i].roles | principal->all_roles;
-        }
-    }
-    return principal->all_roles;
+    uint32_t roles = td_access__roles_of(principal, project);
+    bool admin = permission == TD_MAY_MANAGE_USER && td_access_is_workspace_admin(principal);
+    return roles | (admin ? BIT(TD_ROLE_ADMIN) : 0);
 }
 
 /* The first held role that has the permission, or TD_ROLE_COUNT. */
@@ -68,7 +66,11 @@ static td_code refuse(const char *name, const char *project, td_actor_kind kind,
 td_code td_access_check(const td_principal *principal, const char *project, td_permission permission,
                         const char *request_id, td_actor *actor_out, td_err *err)
 {
-    td_role role = granting_role(roles_in(principal, project), principal->kind, permission);
+    uint32_t roles = roles_for(principal, project, permission);
+    td_role role = granting_role(roles, principal->kind, permission);
+    if (roles == 0) {
+        return td_fail(err, TD_NOT_FOUND, TD_ACCESS__NO_PROJECT, project);
+    }
     if (role == TD_ROLE_COUNT) {
         return refuse(principal->name, project, principal->kind, permission, err);
     }
@@ -85,29 +87,51 @@ td_code td_access_check(const td_principal *principal, const char *project, td_p
     return TD_OK;
 }
 
+/* An archived project can be read, and its people managed. */
+static td_code check_open(const td_access__project *row, const char *project, td_permission permission, td_err *err)
+{
+    bool harmless = permission == TD_MAY_READ || permission == TD_MAY_READ_AUDIT || permission == TD_MAY_EXPORT_AUDIT ||
+                    permission == TD_MAY_MANAGE_USER;
+    if (!row->archived || harmless) {
+        return TD_OK;
+    }
+    return td_fail(err, TD_CONFLICT, "project %s is archived and takes no changes (tidemark project restore %s)",
+                   project, project);
+}
+
+static td_code recheck_user(td_db *db, const td_actor *actor, const td_access__project *row, const char *project,
+                            td_permission permission, td_err *err)
+{
+    td_access__user user;
+    uint32_t roles, in_default = 0;
+    TD_TRY(td_access__user_by_id(db, actor->user_id, &user, err));
+    TD_TRY(td_access__roles_in(db, actor->user_id, row->project_id, &roles, err));
+    if (permission == TD_MAY_MANAGE_USER) {
+        TD_TRY(td_access__roles_in(db, actor->user_id, TD_ACCESS__DEFAULT_ID, &in_default, err));
+        roles |= in_default & BIT(TD_ROLE_ADMIN);
+    }
+    td_actor_kind kind = user.service ? TD_ACTOR_SERVICE : TD_ACTOR_USER;
+    if (user.disabled || granting_role(roles, kind, permission) == TD_ROLE_COUNT) {
+        return refuse(actor->name, project, kind, permission, err);
+    }
+    return check_open(row, project, permission, err);
+}
+
 td_code td_access_recheck(td_db *db, const td_actor *actor, const char *project, td_permission permission, td_err *err)
 {
-    int64_t project_id;
-    TD_TRY(td_project_find(db, project, &project_id, err));
+    td_access__project row;
+    TD_TRY(td_access__project_by_name(db, project, &row, err));
     if (actor->kind == TD_ACTOR_SYSTEM && permission != TD_MAY_APPROVE) {
         return TD_OK;
     }
     if (actor->kind == TD_ACTOR_USER && actor->user_id == 0 && strcmp(actor->authentication, "admin-socket") == 0) {
-        return td_role_may(TD_ROLE_ADMIN, permission) ? TD_OK
+        return td_role_may(TD_ROLE_ADMIN, permission) ? check_open(&row, project, permission, err)
                                                       : refuse(actor->name, project, actor->kind, permission, err);
     }
     if (actor->user_id <= 0 || (actor->kind != TD_ACTOR_USER && actor->kind != TD_ACTOR_SERVICE)) {
         return refuse(actor->name, project, actor->kind, permission, err);
     }
-    td_access__user user;
-    uint32_t roles;
-    TD_TRY(td_access__user_by_id(db, actor->user_id, &user, err));
-    TD_TRY(td_access__roles_in(db, actor->user_id, project_id, &roles, err));
-    td_actor_kind kind = user.service ? TD_ACTOR_SERVICE : TD_ACTOR_USER;
-    if (user.disabled || granting_role(roles, kind, permission) == TD_ROLE_COUNT) {
-        return refuse(actor->name, project, kind, permission, err);
-    }
-    return TD_OK;
+    return recheck_user(db, actor, &row, project, permission, err);
 }
 
 td_code td_access_denied(td_db *db, const td_actor *actor, const char *source, const char *what, int64_t count,

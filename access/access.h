@@ -25,12 +25,14 @@ extern const td_migration td_access_migrations[];
 #define TD_PROJECT_NAME_MAX 64 /* [a-z0-9][a-z0-9-]* */
 #define TD_PROJECTS_PER_USER_MAX 32
 #define TD_TOKENS_PER_USER_MAX 64 /* that are neither expired nor revoked */
-#define TD_CREDENTIAL_MAX 4096 /* bytes of a secret of any kind, as a client sends it */
+#define TD_CREDENTIAL_MAX 4096    /* bytes of a secret of any kind, as a client sends it */
 #define TD_TOKEN_PREFIX "tmk_"
 #define TD_TOKEN_TEXT_SIZE (4 + 2 * 32 + 1) /* with its NUL */
 #define TD_TOKEN_LIFETIME_DEFAULT_MS ((int64_t)90 * 24 * 3600 * 1000)
 #define TD_TOKEN_LIFETIME_MAX_MS ((int64_t)366 * 24 * 3600 * 1000)
-#define TD_TOKEN_TOUCH_MS 60000 /* "last used" is kept to this accuracy */
+#define TD_TOKEN_LABEL_MAX 100
+#define TD_TOKEN_GRACE_MAX_MS ((int64_t)7 * 24 * 3600 * 1000) /* a rotated token ends at the latest then */
+#define TD_TOKEN_TOUCH_MS 60000                               /* "last used" is kept to this accuracy */
 
 typedef enum td_role {
     TD_ROLE_VIEWER,
@@ -81,8 +83,10 @@ typedef struct td_principal {
     char authentication[16]; /* "token" or "admin-socket" */
     int64_t token_id;        /* 0: no token */
     int64_t token_expires_ms;
-    int64_t token_used_ms; /* when this token was last seen; see td_token_touch */
-    uint32_t all_roles;    /* roles in every project (bit 1 << td_role): only the admin socket */
+    int64_t token_used_ms;    /* when this token was last seen; see td_token_touch */
+    bool token_restricted;    /* this token opens less than its user may */
+    int64_t token_project_id; /* the only project that it opens; 0: no such restriction */
+    uint32_t all_roles;       /* roles in every project (bit 1 << td_role): only the admin socket */
     size_t grant_count;
     struct {
         char project[TD_PROJECT_NAME_MAX + 1];
@@ -101,11 +105,14 @@ TD_MUST_USE td_code td_access_log_in(td_db *db, const char *header, td_principal
 void td_access_local(unsigned uid, td_principal *out);
 
 /* May the principal do this in the project? On OK, *actor_out (may be NULL) names the role by which it may; its texts
- * are borrowed from principal and request_id. DENIED names the permission and the roles that have it. */
+ * are borrowed from principal and request_id. DENIED names the permission and the roles that have it; NOT_FOUND: he
+ * holds no role there at all, and hears what he would hear of a project that does not exist. TD_MAY_MANAGE_USER in
+ * project `default` counts in every project. */
 TD_MUST_USE td_code td_access_check(const td_principal *principal, const char *project, td_permission permission,
                                     const char *request_id, td_actor *actor_out, td_err *err);
 /* Asks the database again, inside the writing transaction: the user may have lost the role since. The system actor
- * (td_actor_system) and the admin socket pass for what they may do; devices never do. DENIED, NOT_FOUND (project). */
+ * (td_actor_system) and the admin socket pass for what they may do; devices never do. DENIED; NOT_FOUND: no such
+ * project; CONFLICT: the project is archived. */
 TD_MUST_USE td_code td_access_recheck(td_db *db, const td_actor *actor, const char *project, td_permission permission,
                                       td_err *err);
 /* Whether this actor's kind could ever approve: a person with a user row. For messages; td_access_recheck decides. */
@@ -117,12 +124,6 @@ bool td_actor_is_person(const td_actor *actor);
 TD_MUST_USE td_code td_access_denied(td_db *db, const td_actor *actor, const char *source, const char *what,
                                      int64_t count, td_err *err);
 
-/* Projects. `default` exists from the first migration on. */
-TD_MUST_USE td_code td_project_create(td_db *db, const td_actor *actor, const char *name, const char *description,
-                                      td_err *err);
-/* The row's id for other modules' tables. NOT_FOUND. */
-TD_MUST_USE td_code td_project_find(td_db *db, const char *name, int64_t *project_id_out, td_err *err);
-
 typedef struct td_user_options {
     const char *name;
     bool service;
@@ -133,17 +134,20 @@ typedef struct td_user_options {
  * needs TD_MAY_MANAGE_USER in project `default`. */
 TD_MUST_USE td_code td_user_create(td_db *db, const td_actor *actor, const td_user_options *options,
                                    int64_t *user_id_out, td_err *err);
-TD_MUST_USE td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, const char *reason,
-                                    td_err *err);
+/* Shuts a user out, or (`disable` false) lets him in again; his tokens count again as far as they are still valid.
+ * CONFLICT: he is the last admin of the workspace (only the admin socket may shut that one out). */
+TD_MUST_USE td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, bool disable,
+                                    const char *reason, td_err *err);
 TD_MUST_USE td_code td_user_find(td_db *db, const char *name, int64_t *user_id_out, bool *service_out, td_err *err);
 /* [{name, kind, description, disabled, created_at, roles:{project:[…]}, tokens:[{id,label,created_at,expires_at,…}]}]
- */
-TD_MUST_USE td_code td_user_list_json(td_db *db, json_t **out, td_err *err);
-/* One such object. NOT_FOUND. */
-TD_MUST_USE td_code td_user_json(td_db *db, const char *name, json_t **out, td_err *err);
+ * With a project only those who hold a role in it, with those roles alone and without tokens. */
+TD_MUST_USE td_code td_user_list_json(td_db *db, const char *project, json_t **out, td_err *err);
+/* One such object. NOT_FOUND; not for a user without a role in the project: there he is shown without any. */
+TD_MUST_USE td_code td_user_json(td_db *db, const char *name, const char *project, json_t **out, td_err *err);
 
 /* Grants or takes a role. Granting what is held, or taking what is not, is OK and leaves no record. INVALID: approver
- * for a service account. LIMIT: TD_PROJECTS_PER_USER_MAX. reason is mandatory. */
+ * for a service account. LIMIT: TD_PROJECTS_PER_USER_MAX. CONFLICT: it would leave the workspace without an admin.
+ * reason is mandatory. */
 TD_MUST_USE td_code td_role_grant(td_db *db, const td_actor *actor, const char *user, const char *project, td_role role,
                                   const char *reason, td_err *err);
 TD_MUST_USE td_code td_role_revoke(td_db *db, const td_actor *actor, const char *user, const char *project,
@@ -155,6 +159,7 @@ typedef struct td_token_options {
     int64_t lifetime_ms; /* 0: TD_TOKEN_LIFETIME_DEFAULT_MS */
     int64_t latest_ms;   /* it expires no later, whatever the lifetime; 0: no such end */
     uint32_t roles;      /* restricts the token to these roles; 0: all that the user has */
+    const char *project; /* restricts it to this project; NULL: all of the user's */
 } td_token_options;
 
 typedef struct td_token {
@@ -167,6 +172,17 @@ typedef struct td_token {
 TD_MUST_USE td_code td_token_create(td_db *db, const td_actor *actor, const td_token_options *options, td_token *out,
                                     td_err *err);
 TD_MUST_USE td_code td_token_revoke(td_db *db, const td_actor *actor, int64_t token_id, const char *reason,
+                                    td_err *err);
+typedef struct td_token_rotation {
+    int64_t token_id;
+    int64_t grace_ms;  /* how long the old one still counts; at most TD_TOKEN_GRACE_MAX_MS */
+    int64_t latest_ms; /* the successor expires no later; 0: no such end */
+    const char *reason;
+} td_token_rotation;
+
+/* Makes a successor with the same label, restrictions and length of life, and ends the old token. A service account may
+ * do so for itself. CONFLICT: it is no longer valid. */
+TD_MUST_USE td_code td_token_rotate(td_db *db, const td_actor *actor, const td_token_rotation *rotation, td_token *out,
                                     td_err *err);
 /* Whose token it is. NOT_FOUND. */
 TD_MUST_USE td_code td_token_owner(td_db *db, int64_t token_id, int64_t *user_id_out, td_err *err);

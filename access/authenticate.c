@@ -13,7 +13,7 @@
 
 #define REFUSED "this token is not valid here: unknown, expired or revoked (make one with `tidemark token create`)"
 #define WANTED                                                                                                         \
-    "this route needs a login: send Authorization: Bearer tmk_… (or Basic, with your user name and the token as "      \
+    "this route needs a login: send Authorization: Bearer tmk_… (or Basic, with your user name and the token as "    \
     "password)"
 /* A name and a secret with a colon between them, in base64. */
 #define BASIC_MAX ((size_t)(TD_USER_NAME_MAX + 1 + TD_CREDENTIAL_MAX))
@@ -57,9 +57,11 @@ static td_code authenticate_token(td_db *db, const char *token, size_t length, t
         .token_id = row.token_id,
         .token_expires_ms = row.expires_ms,
         .token_used_ms = row.used_ms,
+        .token_restricted = row.roles != 0 || row.project_id != 0,
+        .token_project_id = row.project_id,
     };
     memcpy(principal.name, row.user.name, sizeof principal.name);
-    TD_TRY(td_access__load_grants(db, row.roles == 0 ? UINT32_MAX : row.roles, &principal, err));
+    TD_TRY(td_access__load_grants(db, row.roles == 0 ? UINT32_MAX : row.roles, row.project_id, &principal, err));
     *out = principal;
     return TD_OK;
 }

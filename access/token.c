@@ -4,11 +4,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/internal.h"
+#include "access/project.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define LABEL_MAX 100
 
 /* A person may act for himself; anything else takes the permission to manage users. */
 static td_code check_may(td_db *db, const td_actor *actor, const td_access__user *user, td_err *err)
@@ -31,8 +30,8 @@ static td_code check_options(td_db *db, const td_token_options *options, const t
     if ((options->roles >> TD_ROLE_COUNT) != 0) {
         return td_fail(err, TD_INVALID, "the token's set of roles names roles that do not exist");
     }
-    if (options->label != NULL && strlen(options->label) > LABEL_MAX) {
-        return td_fail(err, TD_LIMIT, "a token's label has at most %d bytes", LABEL_MAX);
+    if (options->label != NULL && strlen(options->label) > TD_TOKEN_LABEL_MAX) {
+        return td_fail(err, TD_LIMIT, "a token's label has at most %d bytes", TD_TOKEN_LABEL_MAX);
     }
     TD_TRY(td_access__token_count(db, user->user_id, &count, err));
     if (count >= TD_TOKENS_PER_USER_MAX) {
@@ -58,12 +57,10 @@ static td_code append_record(td_db *db, const td_actor *actor, const char *actio
     return td_audit_append(db, &entry, NULL, err);
 }
 
-td_code td_token_create(td_db *db, const td_actor *actor, const td_token_options *options, td_token *out, td_err *err)
+/* The secret is made, written as text into *out, and stored as a digest. */
+static td_code issue(td_db *db, const td_access__user *user, int64_t project_id, const td_token_options *options,
+                     td_token *out, td_err *err)
 {
-    td_access__user user;
-    TD_TRY(td_access__user_by_name(db, options->user, &user, err));
-    TD_TRY(check_may(db, actor, &user, err));
-    TD_TRY(check_options(db, options, &user, err));
     uint8_t secret[32];
     uint8_t digest[TD_DIGEST_SIZE];
     td_token token = {.text = TD_TOKEN_PREFIX};
@@ -71,8 +68,67 @@ td_code td_token_create(td_db *db, const td_actor *actor, const td_token_options
     td_sha256_of(secret, sizeof secret, digest);
     td_hex_encode(secret, sizeof secret, token.text + strlen(TD_TOKEN_PREFIX));
     td_wipe(secret, sizeof secret);
-    TD_TRY(td_access__token_insert(db, user.user_id, options, digest, &token, err));
+    TD_TRY(td_access__token_insert(db, user->user_id, project_id, options, digest, &token, err));
+    *out = token;
+    td_wipe(&token, sizeof token);
+    return TD_OK;
+}
+
+td_code td_token_create(td_db *db, const td_actor *actor, const td_token_options *options, td_token *out, td_err *err)
+{
+    td_access__user user;
+    int64_t project_id = 0;
+    TD_TRY(td_access__user_by_name(db, options->user, &user, err));
+    TD_TRY(check_may(db, actor, &user, err));
+    TD_TRY(check_options(db, options, &user, err));
+    if (options->project != NULL) {
+        TD_TRY(td_project_find(db, options->project, &project_id, err));
+    }
+    td_token token;
+    TD_TRY(issue(db, &user, project_id, options, &token, err));
     TD_TRY(append_record(db, actor, "create.token", &user, token.token_id, token.expires_ms, NULL, err));
+    *out = token;
+    td_wipe(&token, sizeof token);
+    return TD_OK;
+}
+
+static td_code check_rotation(td_db *db, const td_actor *actor, const td_token_rotation *rotation,
+                              const td_access__token *old, td_err *err)
+{
+    bool own = actor->user_id > 0 && actor->user_id == old->user.user_id;
+    if (!own) {
+        TD_TRY(check_may(db, actor, &old->user, err));
+    }
+    if (rotation->grace_ms < 0 || rotation->grace_ms > TD_TOKEN_GRACE_MAX_MS) {
+        return td_fail(err, TD_INVALID, "a rotated token lives on for at most %d days",
+                       (int)(TD_TOKEN_GRACE_MAX_MS / 86400000));
+    }
+    if (old->revoked || old->expires_ms <= td_db_now_ms(db)) {
+        return td_fail(err, TD_CONFLICT, "token %lld is no longer valid; make a new one (tidemark token create)",
+                       (long long)rotation->token_id);
+    }
+    return TD_OK;
+}
+
+td_code td_token_rotate(td_db *db, const td_actor *actor, const td_token_rotation *rotation, td_token *out, td_err *err)
+{
+    td_access__token old;
+    td_token token;
+    TD_TRY(td_access__token_by_id(db, rotation->token_id, &old, err));
+    TD_TRY(check_rotation(db, actor, rotation, &old, err));
+    int64_t end_ms = td_db_now_ms(db) + rotation->grace_ms;
+    end_ms = end_ms < old.expires_ms ? end_ms : old.expires_ms;
+    td_token_options options = {.user = old.user.name,
+                                .label = old.label,
+                                .lifetime_ms = old.lifetime_ms,
+                                .latest_ms = rotation->latest_ms,
+                                .roles = old.roles};
+    TD_TRY(td_access__token_set_end(db, rotation->token_id, end_ms, err));
+    TD_TRY(check_options(db, &options, &old.user, err));
+    TD_TRY(issue(db, &old.user, old.project_id, &options, &token, err));
+    TD_TRY(append_record(db, actor, "rotate.token", &old.user, rotation->token_id, end_ms, rotation->reason, err));
+    TD_TRY(
+        append_record(db, actor, "create.token", &old.user, token.token_id, token.expires_ms, rotation->reason, err));
     *out = token;
     td_wipe(&token, sizeof token);
     return TD_OK;

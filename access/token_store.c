@@ -16,10 +16,13 @@ static void read_token(td_stmt *stmt, td_access__token *out)
         .user.service = strcmp(td_column_text(stmt, "kind"), "service") == 0,
         .user.disabled = !td_column_null(stmt, "disabled_ms"),
         .roles = (uint32_t)td_column_int(stmt, "roles"),
+        .project_id = td_column_int(stmt, "project_id"),
+        .lifetime_ms = td_column_int(stmt, "lifetime_ms"),
         .expires_ms = td_column_int(stmt, "expires_ms"),
         .revoked = !td_column_null(stmt, "revoked_ms"),
         .used_ms = td_column_int(stmt, "used_ms"),
     };
+    (void)snprintf(out->label, sizeof out->label, "%s", td_column_text(stmt, "label"));
     (void)snprintf(out->user.name, sizeof out->user.name, "%s", td_column_text(stmt, "name"));
 }
 
@@ -27,8 +30,9 @@ td_code td_access__token_by_digest(td_db *db, const uint8_t digest[TD_DIGEST_SIZ
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-                         "SELECT token_id, token.user_id AS user_id, name, kind, disabled_ms, roles, expires_ms, "
-                         "revoked_ms, used_ms FROM token JOIN user ON user.user_id = token.user_id "
+                         "SELECT token_id, token.user_id AS user_id, name, kind, disabled_ms, label, roles, "
+                         "project_id, expires_ms - token.created_ms AS lifetime_ms, expires_ms, revoked_ms, used_ms "
+                         "FROM token JOIN user ON user.user_id = token.user_id "
                          "WHERE token.digest = :digest",
                          &stmt, err));
     td_bind_blob(stmt, ":digest", digest, TD_DIGEST_SIZE);
@@ -42,8 +46,9 @@ td_code td_access__token_by_id(td_db *db, int64_t token_id, td_access__token *ou
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-                         "SELECT token_id, token.user_id AS user_id, name, kind, disabled_ms, roles, expires_ms, "
-                         "revoked_ms, used_ms FROM token JOIN user ON user.user_id = token.user_id "
+                         "SELECT token_id, token.user_id AS user_id, name, kind, disabled_ms, label, roles, "
+                         "project_id, expires_ms - token.created_ms AS lifetime_ms, expires_ms, revoked_ms, used_ms "
+                         "FROM token JOIN user ON user.user_id = token.user_id "
                          "WHERE token.token_id = :id",
                          &stmt, err));
     td_bind_int(stmt, ":id", token_id);
@@ -53,7 +58,7 @@ td_code td_access__token_by_id(td_db *db, int64_t token_id, td_access__token *ou
     return TD_OK;
 }
 
-td_code td_access__token_insert(td_db *db, int64_t user_id, const td_token_options *options,
+td_code td_access__token_insert(td_db *db, int64_t user_id, int64_t project_id, const td_token_options *options,
                                 const uint8_t digest[TD_DIGEST_SIZE], td_token *out, td_err *err)
 {
     td_stmt *stmt;
@@ -64,19 +69,29 @@ td_code td_access__token_insert(td_db *db, int64_t user_id, const td_token_optio
         expires_ms = options->latest_ms;
     }
     TD_TRY(td_db_prepare(db,
-                         "INSERT INTO token (user_id, digest, label, roles, created_ms, expires_ms) "
-                         "VALUES (:user, :digest, :label, :roles, :now, :expires)",
+                         "INSERT INTO token (user_id, digest, label, roles, project_id, created_ms, expires_ms) "
+                         "VALUES (:user, :digest, :label, :roles, nullif(:project, 0), :now, :expires)",
                          &stmt, err));
     td_bind_int(stmt, ":user", user_id);
     td_bind_blob(stmt, ":digest", digest, TD_DIGEST_SIZE);
     td_bind_text(stmt, ":label", options->label == NULL ? "" : options->label);
     td_bind_int(stmt, ":roles", options->roles);
+    td_bind_int(stmt, ":project", project_id);
     td_bind_int(stmt, ":now", now_ms);
     td_bind_int(stmt, ":expires", expires_ms);
     TD_TRY(td_run(stmt, err));
     out->token_id = td_db_last_id(db);
     out->expires_ms = expires_ms;
     return TD_OK;
+}
+
+td_code td_access__token_set_end(td_db *db, int64_t token_id, int64_t end_ms, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db, "UPDATE token SET expires_ms = :end WHERE token_id = :id", &stmt, err));
+    td_bind_int(stmt, ":end", end_ms);
+    td_bind_int(stmt, ":id", token_id);
+    return td_run(stmt, err);
 }
 
 td_code td_access__token_set_revoked(td_db *db, int64_t token_id, td_err *err)

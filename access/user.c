@@ -1,10 +1,11 @@
 /*
- * user.c: making users and projects, granting and taking roles; each change is one audit record in the same
+ * user.c: making users, granting and taking roles; each change is one audit record in the same
  * transaction.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/internal.h"
+#include "access/project.h"
 
 #include <string.h>
 
@@ -37,16 +38,6 @@ static td_code append_record(td_db *db, const td_actor *actor, const char *actio
     return code;
 }
 
-td_code td_project_create(td_db *db, const td_actor *actor, const char *name, const char *description, td_err *err)
-{
-    TD_TRY(td_project_name_check(name, err));
-    TD_TRY(check_text(description, DESCRIPTION_MAX, "the description", err));
-    TD_TRY(td_access_recheck(db, actor, TD_PROJECT_DEFAULT, TD_MAY_MANAGE_USER, err));
-    TD_TRY(td_access__project_insert(db, name, description, err));
-    return append_record(db, actor, "create.project", "project", name, name, NULL, json_pack("{s:s}", "name", name),
-                         err);
-}
-
 td_code td_user_create(td_db *db, const td_actor *actor, const td_user_options *options, int64_t *user_id_out,
                        td_err *err)
 {
@@ -63,18 +54,38 @@ td_code td_user_create(td_db *db, const td_actor *actor, const td_user_options *
     return TD_OK;
 }
 
-td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, const char *reason, td_err *err)
+/* Nobody locks everybody out by mistake; the admin socket, which can always let somebody in again, may. */
+static td_code check_admin_left(td_db *db, const td_actor *actor, const td_access__user *user, td_err *err)
+{
+    uint32_t roles;
+    bool others = true;
+    TD_TRY(td_access__roles_in(db, user->user_id, TD_ACCESS__DEFAULT_ID, &roles, err));
+    if (actor->user_id > 0 && !user->service && !user->disabled && (roles & (UINT32_C(1) << TD_ROLE_ADMIN)) != 0) {
+        TD_TRY(td_access__other_admins(db, user->user_id, &others, err));
+    }
+    return others ? TD_OK
+                  : td_fail(err, TD_CONFLICT,
+                            "%s is the last admin of the workspace: make another one first, or use the admin socket "
+                            "on the server's machine",
+                            user->name);
+}
+
+td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, bool disable, const char *reason,
+                        td_err *err)
 {
     td_access__user user;
     TD_TRY(check_text(reason, REASON_MAX, "the reason", err));
     TD_TRY(td_access_recheck(db, actor, TD_PROJECT_DEFAULT, TD_MAY_MANAGE_USER, err));
     TD_TRY(td_access__user_by_name(db, name, &user, err));
-    if (user.disabled) {
+    if (user.disabled == disable) {
         return TD_OK;
     }
-    TD_TRY(td_access__user_set_disabled(db, user.user_id, err));
-    return append_record(db, actor, "disable.user", "user", user.name, NULL, reason, json_pack("{s:b}", "disabled", 1),
-                         err);
+    if (disable) {
+        TD_TRY(check_admin_left(db, actor, &user, err));
+    }
+    TD_TRY(td_access__user_set_disabled(db, user.user_id, disable, err));
+    return append_record(db, actor, disable ? "disable.user" : "enable.user", "user", user.name, NULL, reason,
+                         json_pack("{s:b}", "disabled", disable), err);
 }
 
 td_code td_user_find(td_db *db, const char *name, int64_t *user_id_out, bool *service_out, td_err *err)
@@ -90,11 +101,11 @@ td_code td_user_find(td_db *db, const char *name, int64_t *user_id_out, bool *se
     return TD_OK;
 }
 
-td_code td_user_json(td_db *db, const char *name, json_t **out, td_err *err)
+td_code td_user_json(td_db *db, const char *name, const char *project, json_t **out, td_err *err)
 {
     td_access__user user;
     TD_TRY(td_access__user_by_name(db, name, &user, err));
-    return td_access__user_object(db, user.user_id, out, err);
+    return td_access__user_object(db, user.user_id, project, out, err);
 }
 
 /* A user may hold roles in a bounded number of projects, so that a principal is a value of fixed size. */
@@ -148,6 +159,9 @@ td_code td_role_revoke(td_db *db, const td_actor *actor, const char *user_name, 
     bool changed;
     TD_TRY(check_text(reason, REASON_MAX, "the reason", err));
     TD_TRY(find_both(db, actor, user_name, project, &user, &project_id, err));
+    if (role == TD_ROLE_ADMIN && project_id == TD_ACCESS__DEFAULT_ID) {
+        TD_TRY(check_admin_left(db, actor, &user, err));
+    }
     TD_TRY(td_access__grant_delete(db, user.user_id, project_id, role, &changed, err));
     if (!changed) {
         return TD_OK;

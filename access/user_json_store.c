@@ -15,7 +15,8 @@ static td_code set_time(td_stmt *stmt, const char *column, json_t *object, const
     return json_object_set_new(object, key, json_string(text)) == 0 ? TD_OK : TD_NOMEM;
 }
 
-static td_code add_roles(td_db *db, int64_t user_id, json_t *user, td_err *err)
+/* `only`: of this project alone; NULL: of all. */
+static td_code add_roles(td_db *db, int64_t user_id, const char *only, json_t *user, td_err *err)
 {
     td_stmt *stmt;
     bool row;
@@ -26,9 +27,11 @@ static td_code add_roles(td_db *db, int64_t user_id, json_t *user, td_err *err)
     TD_TRY(td_db_prepare(db,
                          "SELECT project.name AS project, role_grant.role AS role FROM role_grant "
                          "JOIN project ON project.project_id = role_grant.project_id "
-                         "WHERE role_grant.user_id = :user ORDER BY project.name, role_grant.role",
+                         "WHERE role_grant.user_id = :user AND (:only IS NULL OR project.name = :only) "
+                         "ORDER BY project.name, role_grant.role",
                          &stmt, err));
     td_bind_int(stmt, ":user", user_id);
+    td_bind_text(stmt, ":only", only);
     for (;;) {
         TD_TRY(td_step(stmt, &row, err));
         if (!row) {
@@ -47,6 +50,21 @@ static td_code add_roles(td_db *db, int64_t user_id, json_t *user, td_err *err)
     }
 }
 
+/* Restrictions of a token; none: nothing is said. */
+static bool set_limits(td_stmt *stmt, json_t *token)
+{
+    int64_t roles = td_column_int(stmt, "roles");
+    json_t *names = roles != 0 ? json_array() : NULL;
+    for (int role = 0; names != NULL && role < TD_ROLE_COUNT; role++) {
+        if ((roles >> role & 1) != 0) {
+            (void)json_array_append_new(names, json_string(td_role_name((td_role)role)));
+        }
+    }
+    bool good = roles == 0 || json_object_set_new(token, "roles", names) == 0;
+    return good && (td_column_null(stmt, "project") ||
+                    json_object_set_new(token, "project", json_string(td_column_text(stmt, "project"))) == 0);
+}
+
 static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
 {
     td_stmt *stmt;
@@ -55,10 +73,12 @@ static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
     if (json_object_set_new(user, "tokens", tokens) != 0) {
         return td_fail(err, TD_NOMEM, "no memory for a user's tokens");
     }
-    TD_TRY(td_db_prepare(db,
-                         "SELECT token_id, label, created_ms, expires_ms, used_ms FROM token "
-                         "WHERE user_id = :user AND revoked_ms IS NULL AND expires_ms > :now ORDER BY token_id",
-                         &stmt, err));
+    TD_TRY(td_db_prepare(
+        db,
+        "SELECT token_id, label, roles, (SELECT name FROM project p WHERE p.project_id = token.project_id) AS "
+        "project, created_ms, expires_ms, used_ms FROM token WHERE user_id = :user "
+        "AND revoked_ms IS NULL AND expires_ms > :now ORDER BY token_id",
+        &stmt, err));
     td_bind_int(stmt, ":user", user_id);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     for (;;) {
@@ -68,7 +88,7 @@ static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
         }
         json_t *token = json_pack("{s:I, s:s}", "id", (json_int_t)td_column_int(stmt, "token_id"), "label",
                                   td_column_text(stmt, "label"));
-        if (token == NULL || json_array_append(tokens, token) != 0 ||
+        if (token == NULL || json_array_append(tokens, token) != 0 || !set_limits(stmt, token) ||
             set_time(stmt, "created_ms", token, "created_at") != TD_OK ||
             set_time(stmt, "expires_ms", token, "expires_at") != TD_OK ||
             set_time(stmt, "used_ms", token, "used_at") != TD_OK) {
@@ -80,7 +100,7 @@ static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
     }
 }
 
-td_code td_access__user_object(td_db *db, int64_t user_id, json_t **out, td_err *err)
+td_code td_access__user_object(td_db *db, int64_t user_id, const char *project, json_t **out, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db, "SELECT name, kind, description, created_ms, disabled_ms FROM user WHERE user_id = :id",
@@ -97,24 +117,30 @@ td_code td_access__user_object(td_db *db, int64_t user_id, json_t **out, td_err 
     if (!good) {
         return td_fail(err, TD_NOMEM, "no memory for a user's description");
     }
-    TD_TRY(add_roles(db, user_id, user, err));
-    TD_TRY(add_tokens(db, user_id, user, err));
+    TD_TRY(add_roles(db, user_id, project, user, err));
+    if (project == NULL) {
+        TD_TRY(add_tokens(db, user_id, user, err));
+    }
     *out = json_incref(user);
     return TD_OK;
 }
 
 #define USERS_PAGE 10000 /* more users than this are not listed at once */
 
-td_code td_user_list_json(td_db *db, json_t **out, td_err *err)
+td_code td_user_list_json(td_db *db, const char *project, json_t **out, td_err *err)
 {
     int64_t after = 0;
     td_stmt *stmt;
     bool row;
     TD_CLEANUP(td_json_done) json_t *list = json_array();
     for (int i = 0; list != NULL && i < USERS_PAGE; i++) {
-        TD_TRY(
-            td_db_prepare(db, "SELECT user_id FROM user WHERE user_id > :after ORDER BY user_id LIMIT 1", &stmt, err));
+        TD_TRY(td_db_prepare(db,
+                             "SELECT user_id FROM user WHERE user_id > :after AND (:project IS NULL OR EXISTS "
+                             "(SELECT 1 FROM role_grant g JOIN project p ON p.project_id = g.project_id "
+                             "WHERE g.user_id = user.user_id AND p.name = :project)) ORDER BY user_id LIMIT 1",
+                             &stmt, err));
         td_bind_int(stmt, ":after", after);
+        td_bind_text(stmt, ":project", project);
         TD_TRY(td_step(stmt, &row, err));
         if (!row) {
             break;
@@ -122,7 +148,7 @@ td_code td_user_list_json(td_db *db, json_t **out, td_err *err)
         after = td_column_int(stmt, "user_id");
         td_reset(stmt);
         json_t *user;
-        TD_TRY(td_access__user_object(db, after, &user, err));
+        TD_TRY(td_access__user_object(db, after, project, &user, err));
         if (json_array_append_new(list, user) != 0) {
             return td_fail(err, TD_NOMEM, "no memory for the list of users");
         }

@@ -1,5 +1,5 @@
 /*
- * user_store.c: the rows of projects, users and their roles.
+ * user_store.c: the rows of users and their roles.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -58,39 +58,17 @@ td_code td_access__user_insert(td_db *db, const td_user_options *options, int64_
     return TD_OK;
 }
 
-td_code td_access__user_set_disabled(td_db *db, int64_t user_id, td_err *err)
+td_code td_access__user_set_disabled(td_db *db, int64_t user_id, bool disabled, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "UPDATE user SET disabled_ms = :now WHERE user_id = :id", &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE user SET disabled_ms = CASE WHEN :disabled THEN :now ELSE NULL END "
+                         "WHERE user_id = :id",
+                         &stmt, err));
+    td_bind_int(stmt, ":disabled", disabled);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
     td_bind_int(stmt, ":id", user_id);
     return td_run(stmt, err);
-}
-
-td_code td_access__project_insert(td_db *db, const char *name, const char *description, td_err *err)
-{
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "INSERT INTO project (name, description, created_ms) VALUES (:name, :description, :now)",
-                         &stmt, err));
-    td_bind_text(stmt, ":name", name);
-    td_bind_text(stmt, ":description", description == NULL ? "" : description);
-    td_bind_int(stmt, ":now", td_db_now_ms(db));
-    td_code code = td_run(stmt, err);
-    if (code == TD_CONFLICT) {
-        return td_fail(err, TD_CONFLICT, "there is already a project \"%s\"", name);
-    }
-    return code;
-}
-
-td_code td_project_find(td_db *db, const char *name, int64_t *project_id_out, td_err *err)
-{
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT project_id FROM project WHERE name = :name", &stmt, err));
-    td_bind_text(stmt, ":name", name);
-    TD_TRY(td_step_one(stmt, err, "there is no project \"%.64s\"", name));
-    *project_id_out = td_column_int(stmt, "project_id");
-    td_reset(stmt);
-    return TD_OK;
 }
 
 td_code td_access__roles_in(td_db *db, int64_t user_id, int64_t project_id, uint32_t *roles_out, td_err *err)
@@ -142,16 +120,18 @@ static td_code add_grant(td_stmt *stmt, uint32_t mask, td_principal *principal, 
     return TD_OK;
 }
 
-td_code td_access__load_grants(td_db *db, uint32_t mask, td_principal *principal, td_err *err)
+td_code td_access__load_grants(td_db *db, uint32_t mask, int64_t project_id, td_principal *principal, td_err *err)
 {
     td_stmt *stmt;
     bool row;
     TD_TRY(td_db_prepare(db,
                          "SELECT project.name AS project, role_grant.role AS role FROM role_grant "
                          "JOIN project ON project.project_id = role_grant.project_id "
-                         "WHERE role_grant.user_id = :user ORDER BY role_grant.project_id, role_grant.role",
+                         "WHERE role_grant.user_id = :user AND (:project = 0 OR role_grant.project_id = :project) "
+                         "ORDER BY role_grant.project_id, role_grant.role",
                          &stmt, err));
     td_bind_int(stmt, ":user", principal->user_id);
+    td_bind_int(stmt, ":project", project_id);
     for (;;) {
         TD_TRY(td_step(stmt, &row, err));
         if (!row) {
@@ -208,5 +188,21 @@ td_code td_access__grant_delete(td_db *db, int64_t user_id, int64_t project_id, 
     bind_grant(stmt, user_id, project_id, role);
     TD_TRY(td_run(stmt, err));
     *changed_out = td_db_changes(db) > 0;
+    return TD_OK;
+}
+
+td_code td_access__other_admins(td_db *db, int64_t user_id, bool *out, td_err *err)
+{
+    td_stmt *stmt;
+    bool row;
+    TD_TRY(td_db_prepare(db,
+                         "SELECT u.user_id AS user_id FROM user u JOIN role_grant g ON g.user_id = u.user_id "
+                         "WHERE g.project_id = 1 AND g.role = 'admin' AND u.kind = 'person' "
+                         "AND u.disabled_ms IS NULL AND u.user_id <> :user LIMIT 1",
+                         &stmt, err));
+    td_bind_int(stmt, ":user", user_id);
+    TD_TRY(td_step(stmt, &row, err));
+    td_reset(stmt);
+    *out = row;
     return TD_OK;
 }

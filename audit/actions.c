@@ -15,12 +15,16 @@
 static const td_action actions[] = {
     /* access */
     {"create.project", PLAIN, "A project was created."},
+    {"update.project", PLAIN, "A project's description was changed."},
+    {"archive.project", WITH_REASON, "A project was hidden and closed for changes."},
+    {"restore.project", WITH_REASON, "An archived project was opened again."},
     {"create.user", PLAIN, "A user or service account was created."},
     {"disable.user", WITH_REASON, "A user was shut out; all his tokens end."},
     {"enable.user", WITH_REASON, "A user was let in again."},
     {"grant.role", WITH_REASON, "A role in a project was given to a user."},
     {"revoke.role", WITH_REASON, "A role in a project was taken from a user."},
     {"create.token", PLAIN, "A token was made for a user."},
+    {"rotate.token", WITH_REASON, "A token was replaced by a successor; the old one ends."},
     {"revoke.token", PLAIN, "A token was ended before its time."},
     {"add.key", PLAIN, "A person's public key was added."},
     {"revoke.key", WITH_REASON, "A person's public key was withdrawn."},

@@ -40,7 +40,7 @@ typedef struct td_audit_entry {
     const char *decision;    /* or NULL */
     const char *reason;      /* mandatory for some actions (the list says which) */
     bool denied;             /* outcome: an attempt that was refused */
-    const json_t *before; /* small canonical facts (no reals) or NULL; stored as digests and, up to 4 KiB, in full */
+    const json_t *before;    /* small canonical facts (no reals) or NULL; stored as digests and, up to 4 KiB, in full */
     const json_t *after;
     const json_t *links; /* {"approval":…, "rollout":…, "alert":…} or NULL */
 } td_audit_entry;
@@ -77,6 +77,8 @@ typedef struct td_audit_query {
 TD_MUST_USE td_code td_audit_list_json(td_db *db, const td_audit_query *query, json_t **out, td_err *err);
 /* Appends the canonical bytes of one record. NOT_FOUND: no such record, or its body was erased. */
 TD_MUST_USE td_code td_audit_record(td_db *db, int64_t seq, td_str *out, td_err *err);
+/* NOT_FOUND unless there is such a record and it is of the project; the same words in both cases. */
+TD_MUST_USE td_code td_audit_check_project(td_db *db, int64_t seq, const char *project, td_err *err);
 /* How many records there are (the next record's number). */
 TD_MUST_USE td_code td_audit_count(td_db *db, int64_t *out, td_err *err);
 

@@ -27,11 +27,10 @@ td_code td_audit_append(td_db *db, const td_audit_entry *entry, int64_t *seq_out
     TD_CLEANUP(td_str_done) td_str body = {0};
     TD_TRY(td_record__build(entry, seq, at_ms, &body, err));
     td_stmt *stmt;
-    TD_TRY(
-        td_db_prepare(db,
-                      "INSERT INTO audit_record (seq, at_ms, project, actor, action, object_type, object_id, body) "
-                      "VALUES (:seq, :at, :project, :actor, :action, :type, :id, :body)",
-                      &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "INSERT INTO audit_record (seq, at_ms, project, actor, action, object_type, object_id, body) "
+                         "VALUES (:seq, :at, :project, :actor, :action, :type, :id, :body)",
+                         &stmt, err));
     td_bind_int(stmt, ":seq", seq);
     td_bind_int(stmt, ":at", at_ms);
     td_bind_text(stmt, ":project", entry->project != NULL ? entry->project : "default");
@@ -64,17 +63,27 @@ td_code td_audit_record(td_db *db, int64_t seq, td_str *out, td_err *err)
     return td_str_check(out, err);
 }
 
+td_code td_audit_check_project(td_db *db, int64_t seq, const char *project, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db, "SELECT seq FROM audit_record WHERE seq = :seq AND project = :project", &stmt, err));
+    td_bind_int(stmt, ":seq", seq);
+    td_bind_text(stmt, ":project", project);
+    TD_TRY(td_step_one(stmt, err, "the log has no record %lld of project %s", (long long)seq, project));
+    td_reset(stmt);
+    return TD_OK;
+}
+
 td_code td_record__each(td_db *db, int64_t first, int64_t end, td_record_visit visit, void *context, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(
-        td_db_prepare(db,
-                      "SELECT r.seq AS seq, r.at_ms AS at_ms, r.project AS project, r.actor AS actor, "
-                      "r.action AS action, r.object_type AS object_type, r.object_id AS object_id, r.body AS body, "
-                      "coalesce(e.by_seq, -1) AS erased_by "
-                      "FROM audit_record r LEFT JOIN audit_erasure e ON e.seq = r.seq "
-                      "WHERE r.seq >= :first AND r.seq < :end ORDER BY r.seq",
-                      &stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "SELECT r.seq AS seq, r.at_ms AS at_ms, r.project AS project, r.actor AS actor, "
+                         "r.action AS action, r.object_type AS object_type, r.object_id AS object_id, r.body AS body, "
+                         "coalesce(e.by_seq, -1) AS erased_by "
+                         "FROM audit_record r LEFT JOIN audit_erasure e ON e.seq = r.seq "
+                         "WHERE r.seq >= :first AND r.seq < :end ORDER BY r.seq",
+                         &stmt, err));
     td_bind_int(stmt, ":first", first);
     td_bind_int(stmt, ":end", end);
     for (;;) {
@@ -117,21 +126,21 @@ static td_code check_query(const td_audit_query *query, td_err *err)
 
 /* One text for all filters: a filter that is off is NULL. The planner takes the index of the filter that is bound. */
 #define LIST_COLUMNS "SELECT seq, body FROM audit_record "
-#define LIST_WHERE                                                                                          \
-    "WHERE seq > :after AND (:project IS NULL OR project = :project) AND (:id IS NULL OR object_id = :id) " \
-    "AND (:type IS NULL OR object_type = :type) AND (:actor IS NULL OR actor = :actor) "                    \
+#define LIST_WHERE                                                                                                     \
+    "WHERE seq > :after AND (:project IS NULL OR project = :project) AND (:id IS NULL OR object_id = :id) "            \
+    "AND (:type IS NULL OR object_type = :type) AND (:actor IS NULL OR actor = :actor) "                               \
     "AND (:action IS NULL OR action = :action) "
-#define LIST_BY_OBJECT                                                                     \
-    "WHERE object_id = :id AND seq > :after AND (:project IS NULL OR project = :project) " \
-    "AND (:type IS NULL OR object_type = :type) AND (:actor IS NULL OR actor = :actor) "   \
+#define LIST_BY_OBJECT                                                                                                 \
+    "WHERE object_id = :id AND seq > :after AND (:project IS NULL OR project = :project) "                             \
+    "AND (:type IS NULL OR object_type = :type) AND (:actor IS NULL OR actor = :actor) "                               \
     "AND (:action IS NULL OR action = :action) "
-#define LIST_BY_ACTOR                                                                     \
-    "WHERE actor = :actor AND seq > :after AND (:project IS NULL OR project = :project) " \
-    "AND (:id IS NULL OR object_id = :id) AND (:type IS NULL OR object_type = :type) "    \
+#define LIST_BY_ACTOR                                                                                                  \
+    "WHERE actor = :actor AND seq > :after AND (:project IS NULL OR project = :project) "                              \
+    "AND (:id IS NULL OR object_id = :id) AND (:type IS NULL OR object_type = :type) "                                 \
     "AND (:action IS NULL OR action = :action) "
-#define LIST_BY_ACTION                                                                      \
-    "WHERE action = :action AND seq > :after AND (:project IS NULL OR project = :project) " \
-    "AND (:id IS NULL OR object_id = :id) AND (:type IS NULL OR object_type = :type) "      \
+#define LIST_BY_ACTION                                                                                                 \
+    "WHERE action = :action AND seq > :after AND (:project IS NULL OR project = :project) "                            \
+    "AND (:id IS NULL OR object_id = :id) AND (:type IS NULL OR object_type = :type) "                                 \
     "AND (:actor IS NULL OR actor = :actor) "
 #define LIST_OLDEST "ORDER BY seq LIMIT :limit"
 #define LIST_NEWEST "ORDER BY seq DESC LIMIT :limit"

@@ -1,5 +1,5 @@
 /*
- * cmd_user.c: tidemark user, role, token, key: people, what they may do, and the keys they sign with.
+ * cmd_user.c: tidemark user, role, token: people, what they may do, and how they prove who they are.
  *
  * Without a token these commands go through the admin socket: whoever may open it is an admin, recorded with his uid.
  * SPDX-License-Identifier: Apache-2.0
@@ -10,8 +10,6 @@
 
 #include "access/access.h"
 #include "core/base/fs.h"
-#include "core/crypto/crypto.h"
-#include "registry/trust.h"
 
 static td_code add_roles(td_cli *cli, json_t *body, td_err *err)
 {
@@ -66,14 +64,66 @@ static td_code run_list(td_cli *cli, td_err *err)
     return td_cli_show(cli, td_cli_path(cli, "users", NULL), print_users, err);
 }
 
-static td_code run_disable(td_cli *cli, td_err *err)
+static const td_column_spec token_columns[] = {
+    {"id", "TOKEN", TD_CELL_TEXT},           {"label", "FOR", TD_CELL_TEXT},
+    {"roles", "ONLY ROLES", TD_CELL_LIST},   {"project", "ONLY IN", TD_CELL_TEXT},
+    {"created_at", "CREATED", TD_CELL_TIME}, {"used_at", "LAST USED", TD_CELL_TIME},
+    {"expires_at", "ENDS", TD_CELL_TIME},    {0},
+};
+
+static void print_user(td_cli *cli, const json_t *user)
+{
+    static const td_column_spec columns[] = {
+        {"name", "User", TD_CELL_TEXT},
+        {"kind", "Kind", TD_CELL_TEXT},
+        {"description", "Who", TD_CELL_TEXT},
+        {"roles", "Roles", TD_CELL_PAIRS},
+        {"created_at", "Created", TD_CELL_TIME},
+        {"disabled_at", "Shut out", TD_CELL_TIME},
+        {0},
+    };
+    td_print_fields(cli, columns, user);
+    if (json_object_get(user, "tokens") != NULL) {
+        td_print_title(cli, "Tokens");
+        td_print_table(cli, token_columns, td_json_list(user, "tokens"), "No valid tokens.");
+    }
+}
+
+static td_code run_show(td_cli *cli, td_err *err)
+{
+    td_cli_prefer_socket(cli);
+    return td_cli_show(cli, td_cli_path(cli, "users", cli->arguments[0], NULL), print_user, err);
+}
+
+static td_code switch_user(td_cli *cli, const char *verb, const char *sentence, td_err *err)
 {
     const char *reason;
     TD_TRY(td_cli_reason(cli, &reason, err));
     td_cli_prefer_socket(cli);
-    return td_cli_send(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], "disable", NULL),
-                       json_pack("{s:s}", "reason", reason), td_cli_text(cli, "%s is shut out.", cli->arguments[0]),
-                       err);
+    return td_cli_send(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], verb, NULL),
+                       json_pack("{s:s}", "reason", reason), sentence, err);
+}
+
+static td_code run_disable(td_cli *cli, td_err *err)
+{
+    return switch_user(cli, "disable", td_cli_text(cli, "%s is shut out.", cli->arguments[0]), err);
+}
+
+static td_code run_enable(td_cli *cli, td_err *err)
+{
+    return switch_user(cli, "enable", td_cli_text(cli, "%s is let in again.", cli->arguments[0]), err);
+}
+
+static void print_roles(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {{"role", "ROLE", TD_CELL_TEXT}, {"permissions", "MAY", TD_CELL_LIST}, {0}};
+    td_print_table(cli, columns, td_json_list(answer, "roles"), "No roles.");
+}
+
+static td_code run_roles(td_cli *cli, td_err *err)
+{
+    td_cli_prefer_socket(cli);
+    return td_cli_show(cli, td_cli_path(cli, "roles", NULL), print_roles, err);
 }
 
 /* ---- roles: the API sets the whole list, so read, change, write ---- */
@@ -130,23 +180,18 @@ static td_code token_body(td_cli *cli, json_t **out, td_err *err)
     if (td_cli_value(cli, "label") != NULL) {
         (void)json_object_set_new(body, "label", json_string(td_cli_value(cli, "label")));
     }
+    if (td_cli_value(cli, "only-project") != NULL) {
+        (void)json_object_set_new(body, "project", json_string(td_cli_value(cli, "only-project")));
+    }
     TD_TRY(add_roles(cli, body, err));
     *out = json_incref(body);
     return TD_OK;
 }
 
-static td_code run_token(td_cli *cli, td_err *err)
+/* The one time that the secret is seen: into --out FILE, or on the screen. */
+static td_code keep_token(td_cli *cli, json_t *answer, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *body = NULL;
-    TD_CLEANUP(td_json_done) json_t *answer = NULL;
-    const char *file = td_cli_value(cli, "out");
-    if (file != NULL && td_path_exists(file)) {
-        return td_fail(err, TD_CONFLICT, "%s exists already; nothing was changed", file);
-    }
-    TD_TRY(token_body(cli, &body, err));
-    td_cli_prefer_socket(cli);
-    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], "tokens", NULL), body, &answer, err));
-    const char *token = td_json_text(answer, "token", "");
+    const char *token = td_json_text(answer, "token", ""), *file = td_cli_value(cli, "out");
     if (file != NULL) {
         const char *line = td_cli_text(cli, "%s\n", token);
         TD_TRY(td_file_create(file, line, strlen(line), 0600, err));
@@ -165,6 +210,52 @@ static td_code run_token(td_cli *cli, td_err *err)
     return TD_OK;
 }
 
+static td_code check_out(td_cli *cli, td_err *err)
+{
+    const char *file = td_cli_value(cli, "out");
+    return file != NULL && td_path_exists(file)
+               ? td_fail(err, TD_CONFLICT, "%s exists already; nothing was changed", file)
+               : TD_OK;
+}
+
+static td_code run_token(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *body = NULL;
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    TD_TRY(check_out(cli, err));
+    TD_TRY(token_body(cli, &body, err));
+    td_cli_prefer_socket(cli);
+    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], "tokens", NULL), body, &answer, err));
+    return keep_token(cli, answer, err);
+}
+
+static void print_tokens(td_cli *cli, const json_t *answer)
+{
+    td_print_table(cli, token_columns, td_json_list(answer, "tokens"), "No valid tokens.");
+}
+
+static td_code run_tokens(td_cli *cli, td_err *err)
+{
+    td_cli_prefer_socket(cli);
+    return td_cli_show(cli, td_cli_path(cli, "users", cli->arguments[0], "tokens", NULL), print_tokens, err);
+}
+
+static td_code run_rotate(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *body = NULL;
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    const char *reason;
+    int64_t grace_ms;
+    TD_TRY(td_cli_reason(cli, &reason, err));
+    TD_TRY(td_cli_duration(cli, "grace", 0, &grace_ms, err));
+    TD_TRY(check_out(cli, err));
+    body = json_pack("{s:s, s:o}", "reason", reason, "grace", json_sprintf("%lldms", (long long)grace_ms));
+    TD_TRY(td_cli_need(body, err));
+    td_cli_prefer_socket(cli);
+    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "tokens", cli->arguments[0], "rotate", NULL), body, &answer, err));
+    return keep_token(cli, answer, err);
+}
+
 static td_code run_token_revoke(td_cli *cli, td_err *err)
 {
     const char *reason;
@@ -173,136 +264,6 @@ static td_code run_token_revoke(td_cli *cli, td_err *err)
     return td_cli_send(cli, "POST", td_cli_path(cli, "tokens", cli->arguments[0], "revoke", NULL),
                        json_pack("{s:s}", "reason", reason),
                        td_cli_text(cli, "Token %s is revoked.", cli->arguments[0]), err);
-}
-
-/* ---- keys ---- */
-
-/* Takes the key in the file, or makes one there. */
-static td_code open_key(const char *path, td_key **out, td_err *err)
-{
-    if (td_path_exists(path)) {
-        return td_key_read(path, NULL, out, err);
-    }
-    TD_TRY(td_key_generate(TD_KEY_P256, out, err));
-    return td_key_write(*out, path, NULL, err);
-}
-
-/* Where root is offline the answer is a draft, which goes into a file to be carried to root. */
-static td_code keep_draft(td_cli *cli, const json_t *answer, const char *key_path, td_err *err)
-{
-    const char *draft = td_json_text(answer, "draft", NULL);
-    if (draft == NULL) {
-        if (cli->json) {
-            td_print_json(cli, answer);
-        } else {
-            td_print_line(cli, "Your key %s is in keyset %lld; keep it to yourself.", key_path,
-                          (long long)td_json_int(answer, "version", 0));
-        }
-        return TD_OK;
-    }
-    const char *file = td_cli_text(cli, "%s.keyset-draft", key_path);
-    TD_TRY(td_file_replace(file, draft, strlen(draft), 0644, err));
-    td_print_line(cli, "Root is offline. Take %s to the machine that holds root.pem and run there", file);
-    td_print_line(cli, "  tidemark key sign-keyset %s --key root.pem --out keyset.signed", file);
-    td_print_line(cli, "and then here: tidemark key publish keyset.signed --user %s --reason TEXT", cli->arguments[0]);
-    return TD_OK;
-}
-
-static td_code run_enrol(td_cli *cli, td_err *err)
-{
-    TD_CLEANUP(td_key_free) td_key *key = NULL;
-    TD_CLEANUP(td_str_done) td_str pem = {0};
-    TD_CLEANUP(td_json_done) json_t *answer = NULL;
-    uint8_t public_key[TD_P256_PUBLIC_SIZE];
-    const char *path = td_cli_value(cli, "key");
-    if (path == NULL) {
-        return td_fail(err, TD_INVALID, "--key FILE is needed: your private key, made there if it is not there yet");
-    }
-    TD_TRY(td_crypto_setup(err));
-    TD_TRY(open_key(path, &key, err));
-    if (td_key_kind_of(key) != TD_KEY_P256) {
-        return td_fail(err, TD_INVALID, "%s is not a P-256 key", path);
-    }
-    (void)td_key_public(key, public_key);
-    TD_TRY(td_public_pem(TD_KEY_P256, public_key, &pem, err));
-    TD_CLEANUP(td_json_done) json_t *body = json_pack("{s:s}", "public_key", td_str_text(&pem));
-    TD_TRY(td_cli_need(body, err));
-    if (td_cli_value(cli, "reason") != NULL) {
-        (void)json_object_set_new(body, "reason", json_string(td_cli_value(cli, "reason")));
-    }
-    td_cli_prefer_socket(cli);
-    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], "keys", NULL), body, &answer, err));
-    return keep_draft(cli, answer, path, err);
-}
-
-static td_code read_envelope(const char *path, uint8_t *room, size_t *size_out, td_err *err)
-{
-    TD_CLEANUP(td_str_done) td_str text = {0};
-    TD_TRY(td_file_read(path, 2 * TD_SIGNED_MESSAGE_MAX, &text, err));
-    size_t length = strcspn(td_str_text(&text), "\r\n");
-    if (td_base64_decode(td_str_text(&text), length, room, TD_SIGNED_MESSAGE_MAX, size_out, err) != TD_OK) {
-        return td_wrap(err, "%s", path);
-    }
-    return TD_OK;
-}
-
-static td_code run_sign_keyset(td_cli *cli, td_err *err)
-{
-    TD_CLEANUP(td_key_free) td_key *root = NULL;
-    TD_CLEANUP(td_str_done) td_str signed_bytes = {0};
-    TD_CLEANUP(td_str_done) td_str text = {0};
-    const char *key_path = td_cli_value(cli, "key"), *out = td_cli_value(cli, "out");
-    uint8_t *room = td_arena_alloc(&cli->arena, TD_SIGNED_MESSAGE_MAX);
-    td_signed_message message;
-    td_keyset keyset;
-    size_t size;
-    if (key_path == NULL || out == NULL || room == NULL) {
-        return td_fail(err, TD_INVALID, "--key root.pem and --out FILE are needed");
-    }
-    TD_TRY(td_crypto_setup(err));
-    TD_TRY(read_envelope(cli->arguments[0], room, &size, err));
-    TD_TRY(td_signed_message_decode(room, size, &message, err));
-    TD_TRY(td_keyset_decode(message.payload, message.payload_size, &keyset, err));
-    TD_TRY(td_key_read(key_path, NULL, &root, err));
-    TD_TRY(td_envelope_sign(room, size, root, &signed_bytes, err));
-    td_base64_add(&text, td_str_text(&signed_bytes), signed_bytes.size);
-    td_str_add(&text, "\n");
-    TD_TRY(td_str_check(&text, err));
-    TD_TRY(td_file_create(out, td_str_text(&text), text.size, 0644, err));
-    td_print_line(cli, "Signed keyset %u (%zu keys, %u approvals needed) into %s.", keyset.version, keyset.key_count,
-                  keyset.approver_threshold, out);
-    return TD_OK;
-}
-
-static td_code run_publish(td_cli *cli, td_err *err)
-{
-    TD_CLEANUP(td_str_done) td_str text = {0};
-    const char *reason;
-    TD_TRY(td_cli_reason(cli, &reason, err));
-    TD_TRY(td_file_read(cli->arguments[0], 2 * TD_SIGNED_MESSAGE_MAX, &text, err));
-    json_t *body =
-        json_pack("{s:s%, s:s}", "keyset", td_str_text(&text), strcspn(td_str_text(&text), "\r\n"), "reason", reason);
-    if (td_cli_value(cli, "user") != NULL) {
-        (void)json_object_set_new(body, "user", json_string(td_cli_value(cli, "user")));
-    }
-    td_cli_prefer_socket(cli);
-    return td_cli_send(cli, "POST", td_cli_path(cli, "keysets", NULL), body, "The keyset is in force.", err);
-}
-
-static void print_keys(td_cli *cli, const json_t *answer)
-{
-    static const td_column_spec columns[] = {{"user", "USER", TD_CELL_TEXT},
-                                             {"key_id", "KEY", TD_CELL_TEXT},
-                                             {"added_at", "SINCE", TD_CELL_TIME},
-                                             {"removed_at", "UNTIL", TD_CELL_TIME},
-                                             {0}};
-    td_print_table(cli, columns, td_json_list(answer, "keys"), "No keys.");
-}
-
-static td_code run_keys(td_cli *cli, td_err *err)
-{
-    td_cli_prefer_socket(cli);
-    return td_cli_show(cli, td_cli_path(cli, "users", cli->arguments[0], "keys", NULL), print_keys, err);
 }
 
 static const td_cli_option add_options[] = {
@@ -320,20 +281,12 @@ static const td_cli_option token_options[] = {
     {"lifetime", 0, "TIME", "default 90d, at most 366d", false},
     {"label", 0, "TEXT", "what it is for", false},
     {"role", 0, "ROLE", "restrict it to these roles", true},
+    {"only-project", 0, "NAME", "restrict it to this project", false},
     {0},
 };
-static const td_cli_option enrol_options[] = {
-    {"key", 0, "FILE", "private key; made there if it is not there", false},
-    {"reason", 0, "TEXT", "goes into the audit log", false},
-    {0},
-};
-static const td_cli_option sign_options[] = {
-    {"key", 0, "FILE", "root's private key", false},
-    {"out", 'o', "FILE", "the signed keyset", false},
-    {0},
-};
-static const td_cli_option publish_options[] = {
-    {"user", 0, "NAME", "whose key was added", false},
+static const td_cli_option rotate_options[] = {
+    {"out", 'o', "FILE", "write the new one there, readable for you alone", false},
+    {"grace", 0, "TIME", "how long the old one still counts; default 0, at most 7d", false},
     {"reason", 0, "TEXT", "goes into the audit log; needed", false},
     {0},
 };
@@ -344,8 +297,11 @@ const td_cli_command td_cli_user_commands[] = {
      "tidemark user add ana --role data-scientist\ntidemark user add ci --service --role trainer", add_options,
      run_add},
     {"user", "list", "", 0, 0, "List users with their roles", NULL, NULL, NULL, run_list},
+    {"user", "show", "NAME", 1, 1, "Show a user, his roles and tokens", NULL, NULL, NULL, run_show},
     {"user", "disable", "NAME", 1, 1, "Shut a user out; records keep the name", NULL, NULL, reason_options,
      run_disable},
+    {"user", "enable", "NAME", 1, 1, "Let a user in again", NULL, NULL, reason_options, run_enable},
+    {"role", "list", "", 0, 0, "List the roles and what they may", NULL, NULL, NULL, run_roles},
     {"role", "grant", "USER ROLE", 2, 2, "Give a role in the project",
      "viewer reads; data-scientist registers and sets monitors; trainer is what workers run as; approver approves and "
      "rejects; "
@@ -356,16 +312,11 @@ const td_cli_command td_cli_user_commands[] = {
     {"role", "revoke", "USER ROLE", 2, 2, "Take a role in the project", NULL, NULL, reason_options, run_role},
     {"token", "create", "USER", 1, 1, "Make a token; it is shown once", NULL,
      "tidemark token create ana --out ~/.config/tidemark/token", token_options, run_token},
+    {"token", "list", "USER", 1, 1, "List a user's valid tokens, their last use and end", NULL, NULL, NULL, run_tokens},
+    {"token", "rotate", "ID", 1, 1, "Replace a token by a new one with the same restrictions",
+     "The new one lives as long as the old one was made for, but no longer than the token that asked for it.",
+     "tidemark token rotate 7 --grace 1h --out ~/.config/tidemark/token.new --reason 'yearly'", rotate_options,
+     run_rotate},
     {"token", "revoke", "ID", 1, 1, "End a token", NULL, NULL, reason_options, run_token_revoke},
-    {"key", "enrol", "USER", 1, 1, "Make an approver's key here and put its public half into the keyset",
-     "The private key stays in FILE on this machine. In profile demo the server signs the new keyset; elsewhere root "
-     "does, on an "
-     "offline machine.",
-     "tidemark key enrol ben --key ~/.config/tidemark/key.pem", enrol_options, run_enrol},
-    {"key", "list", "USER", 1, 1, "List a user's public keys", NULL, NULL, NULL, run_keys},
-    {"key", "sign-keyset", "DRAFT", 1, 1, "Sign a keyset with root's key; no server is asked", NULL,
-     "tidemark key sign-keyset key.pem.keyset-draft --key root.pem --out keyset.signed", sign_options, run_sign_keyset},
-    {"key", "publish", "FILE", 1, 1, "Bring a signed keyset into force", NULL,
-     "tidemark key publish keyset.signed --user ben --reason 'new approver'", publish_options, run_publish},
     {0},
 };

@@ -23,7 +23,9 @@ extern const td_cli_command td_cli_pipeline_commands[];
 extern const td_cli_command td_cli_worker_commands[];
 extern const td_cli_command td_cli_lineage_commands[];
 extern const td_cli_command td_cli_audit_commands[];
+extern const td_cli_command td_cli_project_commands[];
 extern const td_cli_command td_cli_user_commands[];
+extern const td_cli_command td_cli_key_commands[];
 extern const td_cli_command td_cli_event_commands[];
 extern const td_cli_command td_cli_help_commands[];
 

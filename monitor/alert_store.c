@@ -208,10 +208,11 @@ td_code td_alert_acknowledge(td_db *db, const td_actor *actor, const char *proje
     int64_t id = 0;
     int state = 0;
     TD_TRY(td_alert_number(alert, &id, err));
-    TD_TRY(read_facts(db, id, &arena, &facts, state_name, err));
-    if (strcmp(facts.project, project) != 0) {
-        return td_fail(err, TD_NOT_FOUND, "no alert %s in project %s", alert, project);
+    td_code code = read_facts(db, id, &arena, &facts, state_name, err);
+    if (code == TD_NOT_FOUND || (code == TD_OK && strcmp(facts.project, project) != 0)) {
+        return td_fail(err, TD_NOT_FOUND, "no alert %s in project %s; see `tidemark alert list`", alert, project);
     }
+    TD_TRY(code);
     TD_TRY(td_states_parse(&td_signal_states, state_name, &state, err));
     TD_TRY(td_states_check(&td_signal_states, alert, state, TD_STATE_ACKNOWLEDGED, err));
     TD_TRY(write_acknowledgement(db, actor, id, reason, err));

@@ -65,21 +65,22 @@ TD_MUST_USE td_code td_run_list_json(td_db *db, const char *project, const char 
 
 /* ---- Worker ---------------------------------------------------------------------------------- */
 
-/* Gives the worker one ready step under a lease, or null when there is none (*out is then NULL):
+/* What a worker holds: a step in its attempt, as the user who claimed it. */
+typedef struct td_lease {
+    const td_actor *actor;
+    const char *project, *worker, *run, *step;
+    int64_t attempt;
+} td_lease;
+
+/* Gives the worker one ready step of the project under a lease, or null when there is none (*out is then NULL):
  * {"run","step","attempt","lease_ms","command":[…],"environment":{…},"timeout_ms","network":false,
  *  "inputs":[{"name","kind":"path","path"} | {"name","kind":"content","digest"} |
  * {"name","kind":"parent_file","file"}],
  *  "outputs":[{"name","path","role","required"}],"pipeline","model","parent_version","alert","cause":{the alert}}.
  * The worker puts each input at inputs/<name> in a fresh job folder (a parent_file comes from the parent version), runs
- * the command there, and finds outputs at their paths. Leases that ran out are returned to the queue first. */
-TD_MUST_USE td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, int64_t lease_ms,
-                                    json_t **out, td_err *err);
-/* What a worker holds: a step in its attempt, as the user who claimed it. */
-typedef struct td_lease {
-    const td_actor *actor;
-    const char *worker, *run, *step;
-    int64_t attempt;
-} td_lease;
+ * the command there, and finds outputs at their paths. Leases that ran out are returned to the queue first.
+ * Of `wanted` actor, project and worker count. */
+TD_MUST_USE td_code td_worker_claim(td_db *db, const td_lease *wanted, int64_t lease_ms, json_t **out, td_err *err);
 
 /* Prolongs the lease. CONFLICT: lost, of another attempt, or somebody else's. */
 TD_MUST_USE td_code td_worker_renew(td_db *db, const td_lease *lease, int64_t lease_ms, td_err *err);
@@ -91,9 +92,8 @@ TD_MUST_USE td_code td_worker_renew(td_db *db, const td_lease *lease, int64_t le
  * "metrics":{"metrics":{…},"champion":{…},"groups":{…}}} (metrics: the parsed content of the step's metrics output, if
  * it declared one). Output files must already be in the content store (the server checks that before). CONFLICT: as
  * td_worker_renew. *done_out: all steps of the run are done and it waits for judgement (td_run_result, then
- * td_gate_judge). */
-TD_MUST_USE td_code td_step_result(td_db *db, const td_actor *actor, const char *run, const char *step,
-                                   const json_t *report, bool *done_out, td_err *err);
+ * td_gate_judge). Of `step` actor, project, run and step count; worker and attempt are the report's. */
+TD_MUST_USE td_code td_step_result(td_db *db, const td_lease *step, const json_t *report, bool *done_out, td_err *err);
 
 /* ---- Judgement and registration -------------------------------------------------------------- */
 

@@ -134,14 +134,17 @@ static td_code return_expired(td_db *db, const td_actor *actor, td_err *err)
 
 /* ---- Claiming -------------------------------------------------------------------------------- */
 
-static td_code find_ready(td_db *db, char run_out[24], char step_out[65], bool *found_out, td_err *err)
+static td_code find_ready(td_db *db, const char *project, char run_out[24], char step_out[65], bool *found_out,
+                          td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(
         db,
         "SELECT s.run_id, s.name FROM pipeline_step s JOIN pipeline_run r ON r.run_id = s.run_id WHERE s.state "
-        "= 'ready' AND r.state IN ('pending', 'running') ORDER BY s.run_id, s.position LIMIT 1",
+        "= 'ready' AND r.state IN ('pending', 'running') AND r.project = :project ORDER BY s.run_id, s.position LIMIT "
+        "1",
         &stmt, err));
+    td_bind_text(stmt, ":project", project);
     TD_TRY(td_step(stmt, found_out, err));
     if (*found_out) {
         td_run_name(td_column_int(stmt, "run_id"), run_out);
@@ -282,24 +285,25 @@ static td_code claim_json(td_db *db, const td_run_row *run, const char *step_nam
     return TD_OK;
 }
 
-td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, int64_t lease_ms, json_t **out,
-                        td_err *err)
+td_code td_worker_claim(td_db *db, const td_lease *wanted, int64_t lease_ms, json_t **out, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     char run_name[24], step[65];
     bool found = false;
     td_run_row run;
+    const td_actor *actor = wanted->actor;
+    const char *worker = wanted->worker;
     if (lease_ms < LEASE_MIN_MS || lease_ms > LEASE_MAX_MS || worker[0] == '\0' || strlen(worker) > 64) {
         return td_fail(err, TD_INVALID, "expected a worker's name of 1 to 64 bytes and a lease of 1 s to 1 day");
     }
     TD_TRY(return_expired(db, actor, err));
-    TD_TRY(find_ready(db, run_name, step, &found, err));
+    TD_TRY(find_ready(db, wanted->project, run_name, step, &found, err));
     if (!found) {
         *out = NULL;
         return TD_OK;
     }
     TD_TRY(td_run_read(db, NULL, run_name, &arena, &run, err));
-    td_lease lease = {.actor = actor, .worker = worker, .run = run_name, .step = step};
+    td_lease lease = {.actor = actor, .project = wanted->project, .worker = worker, .run = run_name, .step = step};
     TD_TRY(take_lease(db, &lease, run.id, lease_ms, err));
     if (run.state == TD_RUN_PENDING) {
         TD_TRY(td_run_move(db, &run, TD_RUN_RUNNING, NULL, err));
@@ -312,7 +316,7 @@ td_code td_worker_claim(td_db *db, const td_actor *actor, const char *worker, in
 static td_code check_lease(td_db *db, const td_lease *lease, td_arena *arena, td_run_row *run, step_row *row,
                            td_err *err)
 {
-    TD_TRY(td_run_read(db, NULL, lease->run, arena, run, err));
+    TD_TRY(td_run_read(db, lease->project, lease->run, arena, run, err));
     TD_TRY(step_read(db, run->id, lease->step, row, err));
     if (row->state != TD_STEP_LEASED || row->user_id != lease->actor->user_id || row->attempt != lease->attempt ||
         strcmp(row->worker, lease->worker) != 0) {
@@ -517,16 +521,18 @@ static td_code step_done(td_db *db, td_run_row *run, const char *step, step_row 
     return *done_out ? td_run_move(db, run, TD_RUN_JUDGING, NULL, err) : TD_OK;
 }
 
-td_code td_step_result(td_db *db, const td_actor *actor, const char *run_name, const char *step, const json_t *report,
-                       bool *done_out, td_err *err)
+td_code td_step_result(td_db *db, const td_lease *held, const json_t *report, bool *done_out, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     TD_CLEANUP(td_json_done) json_t *spec = NULL;
     td_run_row run;
     step_row row;
-    const char *missing = NULL;
+    const char *missing = NULL, *step = held->step;
+    const td_actor *actor = held->actor;
     TD_TRY(td_json_check(report, report_fields, "report", NULL, err));
-    td_lease lease = {actor, td_json_text(report, "worker", ""), run_name, step, td_json_int(report, "attempt", 0)};
+    td_lease lease = *held;
+    lease.worker = td_json_text(report, "worker", "");
+    lease.attempt = td_json_int(report, "attempt", 0);
     TD_TRY(check_lease(db, &lease, &arena, &run, &row, err));
     TD_TRY(td_run_pipeline(db, &run, &spec, err));
     TD_TRY(check_outputs(td_pipeline_step(spec, step), json_object_get(report, "outputs"), &missing, err));

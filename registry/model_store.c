@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "access/project.h"
 #include "registry/registry_internal.h"
 
 #include <stdlib.h>

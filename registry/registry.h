@@ -215,6 +215,13 @@ TD_MUST_USE td_code td_version_reject(td_db *db, const td_actor *actor, const ch
 TD_MUST_USE td_code td_version_move(td_db *db, const td_actor *actor, const char *project, const char *reference,
                                     td_version_state to, const char *reason, td_err *err);
 
+/* ---- content of a project (content_project_store.c) ---- */
+
+/* Was this content sent into the project (td_project_content_add), or is it a file of one of its versions? Every
+ * answer and every record that names content by its digest asks this first. Any connection. */
+TD_MUST_USE td_code td_content_visible(td_db *db, const char *project, const uint8_t digest[TD_DIGEST_SIZE], bool *out,
+                                       td_err *err);
+
 /* ---- aliases ---- */
 
 /* What moving or deleting it takes: TD_MAY_APPROVE for a protected alias ("champion"), else TD_MAY_MANAGE_ALIAS. */

@@ -8,12 +8,14 @@
 
 #include "server/server.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const td_route *const tables[] = {
-    td_routes_status, td_routes_content, td_routes_model,    td_routes_version, td_routes_fleet,  td_routes_rollout,
-    td_routes_enrol,  td_routes_monitor, td_routes_pipeline, td_routes_record,  td_routes_access,
-    td_routes_mlflow, NULL,
+    td_routes_status,   td_routes_content, td_routes_model,  td_routes_version,
+    td_routes_fleet,    td_routes_rollout, td_routes_enrol,  td_routes_monitor,
+    td_routes_pipeline, td_routes_record,  td_routes_access, td_routes_token,
+    td_routes_key,      td_routes_project, td_routes_mlflow, NULL,
 };
 
 const td_router td_server_router = {tables};
@@ -33,6 +35,12 @@ td_code td_case_write(const td_case *work, td_write_fn fn, void *context, td_err
 {
     return work->request ? td_request_write(work->request, fn, context, err)
                          : td_server_write(work->server, fn, context, err);
+}
+
+td_code td_request_recheck(td_db *db, const td_request *request, td_err *err)
+{
+    assert(request->route->access > 0);
+    return td_access_recheck(db, &request->actor, request->project, (td_permission)(request->route->access - 1), err);
 }
 
 td_code td_request_reference(td_request *request, const char **out, td_err *err)

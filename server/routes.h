@@ -15,7 +15,7 @@
 
 extern const td_route td_routes_status[], td_routes_content[], td_routes_model[], td_routes_version[],
     td_routes_fleet[], td_routes_rollout[], td_routes_enrol[], td_routes_monitor[], td_routes_pipeline[],
-    td_routes_record[], td_routes_access[], td_routes_mlflow[];
+    td_routes_record[], td_routes_access[], td_routes_token[], td_routes_key[], td_routes_project[], td_routes_mlflow[];
 
 /* Short forms for the tables: method, pattern, permission … */
 #define TD_GET(route_pattern, permission, fn, text)                                                                    \
@@ -30,6 +30,12 @@ extern const td_route td_routes_status[], td_routes_content[], td_routes_model[]
     {                                                                                                                  \
         0                                                                                                              \
     }
+
+/* Inside a closure: does the actor still have what the route demands, and does the project still take changes? For
+ * writing functions that do not ask td_access_recheck themselves. */
+TD_MUST_USE td_code td_request_recheck(td_db *db, const td_request *request, td_err *err);
+/* Bytes that the caller has sent belong to the request's project from now on (routes_content.c). */
+TD_MUST_USE td_code td_request_own_content(td_request *request, const uint8_t digest[TD_DIGEST_SIZE], td_err *err);
 
 td_case td_request_case(td_request *request);
 /* "pump/3" or "pump@champion" of {model} and {version} (a number or @alias). INVALID. */

@@ -4,14 +4,36 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "access/project.h"
 #include "server/routes.h"
 
-#include <stdio.h>
+#include <string.h>
+
+typedef struct arrival {
+    td_request *request;
+    const uint8_t *digest;
+} arrival;
+
+static td_code write_arrival(td_db *db, void *context, td_err *err)
+{
+    const arrival *write = context;
+    TD_TRY(td_request_recheck(db, write->request, err));
+    return td_project_content_add(db, write->request->project, write->digest, err);
+}
+
+td_code td_request_own_content(td_request *request, const uint8_t digest[TD_DIGEST_SIZE], td_err *err)
+{
+    bool known;
+    arrival write = {request, digest};
+    TD_TRY(td_project_content_has(request->db, request->project, digest, &known, err));
+    return known ? TD_OK : td_request_write(request, write_arrival, &write, err);
+}
 
 static td_code post_upload(td_request *request, td_err *err)
 {
     char label[TD_DIGEST_LABEL_SIZE];
     td_digest_format(request->upload_digest, label);
+    TD_TRY(td_request_own_content(request, request->upload_digest, err));
     return td_answer_json(request, 201,
                           json_pack("{s:s, s:I}", "digest", label, "size", (json_int_t)request->upload_size), err);
 }
@@ -23,6 +45,12 @@ static td_code get_content(td_request *request, td_err *err)
     TD_TRY(td_digest_parse(request->parameters[0], digest, err));
     int fd;
     uint64_t size;
+    bool visible;
+    TD_TRY(td_content_visible(request->db, request->project, digest, &visible, err));
+    if (!visible) {
+        return td_fail(err, TD_NOT_FOUND, "project %s has no content sha256:%.16s…", request->project,
+                       request->parameters[0] + (strncmp(request->parameters[0], "sha256:", 7) == 0 ? 7 : 0));
+    }
     TD_TRY(td_content_get(request->server->content, digest, &fd, &size, err));
     td_hex_encode(digest, sizeof digest, name);
     td_answer_file(request, fd, size, "application/octet-stream", name);

@@ -85,7 +85,9 @@ static td_code get_device(td_request *request, td_err *err)
 
 static td_code get_device_runs(td_request *request, td_err *err)
 {
+    TD_CLEANUP(td_json_done) json_t *device = NULL; /* one that ran nothing is not one that is not there */
     json_t *runs;
+    TD_TRY(td_device_json(request->db, request->project, request->parameters[0], &device, err));
     TD_TRY(td_device_runs_json(request->db, request->project, request->parameters[0], NULL, 0, &runs, err));
     return td_answer_json(request, 200, json_pack("{s:o}", "runs", runs), err);
 }

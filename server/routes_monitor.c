@@ -12,6 +12,7 @@
 static td_code write_spec(td_db *db, void *context, td_err *err)
 {
     td_request *request = context;
+    TD_TRY(td_request_recheck(db, request, err));
     return td_monitor_set(db, &request->actor, request->project, request->parameters[0], request->body, err);
 }
 
@@ -76,6 +77,7 @@ static td_code write_acknowledgement(td_db *db, void *context, td_err *err)
 {
     const acknowledgement *write = context;
     td_request *request = write->request;
+    TD_TRY(td_request_recheck(db, request, err));
     return td_alert_acknowledge(db, &request->actor, request->project, request->parameters[0], write->reason, err);
 }
 

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "monitor/evaluate.h"
 #include "monitor/retrain.h"
 #include "server/routes.h"
 #include "server/scheduler.h"
@@ -19,12 +20,14 @@
 static td_code write_pipeline(td_db *db, void *context, td_err *err)
 {
     td_request *request = context;
+    TD_TRY(td_request_recheck(db, request, err));
     return td_pipeline_set(db, &request->actor, request->project, request->parameters[0], request->body, err);
 }
 
 static td_code write_gate(td_db *db, void *context, td_err *err)
 {
     td_request *request = context;
+    TD_TRY(td_request_recheck(db, request, err));
     return td_gate_set(db, &request->actor, request->project, request->parameters[0], request->body, err);
 }
 
@@ -84,6 +87,11 @@ static td_code answer_run(td_request *request, int status, const char *run, td_e
 static td_code write_run(td_db *db, void *context, td_err *err)
 {
     run_write *write = context;
+    TD_TRY(td_request_recheck(db, write->request, err));
+    TD_CLEANUP(td_json_done) json_t *alert = NULL; /* of this project, or not at all */
+    if (write->options.alert) {
+        TD_TRY(td_alert_show_json(db, write->request->project, write->options.alert, &alert, err));
+    }
     TD_TRY(td_run_start(db, &write->request->actor, &write->options, write->run, err));
     return answer_run(write->request, 201, write->run, err);
 }
@@ -137,7 +145,9 @@ typedef struct worker_write {
 static td_code write_claim(td_db *db, void *context, td_err *err)
 {
     worker_write *write = context;
-    return td_worker_claim(db, &write->request->actor, write->worker, write->lease_ms, &write->claim, err);
+    TD_TRY(td_request_recheck(db, write->request, err));
+    td_lease lease = {.actor = &write->request->actor, .project = write->request->project, .worker = write->worker};
+    return td_worker_claim(db, &lease, write->lease_ms, &write->claim, err);
 }
 
 /* 200 with the step, or 204-like {"step":null}: long poll with wait_ms. */
@@ -154,7 +164,7 @@ static td_code claim_step(td_request *request, td_err *err)
                           .worker = td_json_text(request->body, "worker", ""),
                           .lease_ms = td_json_int(request->body, "lease_ms", LEASE_MS_DEFAULT)};
     bool waiting; /* a look that costs nothing: a claim that finds none would wake everybody who waits */
-    TD_TRY(td_status_work_waiting(request->db, &waiting, err));
+    TD_TRY(td_status_work_waiting(request->db, request->project, &waiting, err));
     if (waiting) {
         TD_TRY(td_request_write(request, write_claim, &write, err));
     }
@@ -171,8 +181,9 @@ static td_code write_renewal(td_db *db, void *context, td_err *err)
 {
     const worker_write *write = context;
     const td_request *request = write->request;
-    td_lease lease = {&request->actor, write->worker, request->parameters[0], request->parameters[1],
-                      td_json_int(request->body, "attempt", 0)};
+    TD_TRY(td_request_recheck(db, request, err));
+    td_lease lease = {&request->actor,        request->project,       write->worker,
+                      request->parameters[0], request->parameters[1], td_json_int(request->body, "attempt", 0)};
     return td_worker_renew(db, &lease, write->lease_ms, err);
 }
 
@@ -196,8 +207,12 @@ static td_code write_result(td_db *db, void *context, td_err *err)
 {
     worker_write *write = context;
     td_request *request = write->request;
-    return td_step_result(db, &request->actor, request->parameters[0], request->parameters[1], request->body,
-                          &write->done, err);
+    TD_TRY(td_request_recheck(db, request, err));
+    td_lease lease = {.actor = &request->actor,
+                      .project = request->project,
+                      .run = request->parameters[0],
+                      .step = request->parameters[1]};
+    return td_step_result(db, &lease, request->body, &write->done, err);
 }
 
 /* What the worker says it made must be there before it is recorded. */
@@ -212,7 +227,10 @@ static td_code check_outputs(td_request *request, td_err *err)
             continue;
         }
         TD_TRY(td_digest_parse(text, digest, err));
-        if (!td_content_exists(request->server->content, digest, NULL)) {
+        bool there;
+        td_case work = td_request_case(request);
+        TD_TRY(td_case_content(&work, digest, NULL, &there, err));
+        if (!there) {
             return td_fail(err, TD_NOT_FOUND,
                            "output \"%.60s\": its content was not uploaded; POST it to /api/v1/uploads first",
                            td_json_text(output, "name", "?"));

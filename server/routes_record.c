@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "access/project.h"
 #include "audit/log.h"
 #include "audit/verify.h"
 #include "core/base/fs.h"
@@ -66,14 +67,29 @@ static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
     return TD_OK;
 }
 
+/* The project whose records the caller may see; NULL: all of them. Who may read the whole log sees one project's part
+ * when he names it. */
+static const char *scope(const td_request *request)
+{
+    const char *named = td_target_query(&request->target, "project");
+    return named || !td_access_reads_whole_log(&request->principal) ? request->project : NULL;
+}
+
 static td_code list_audit(td_request *request, td_err *err)
 {
     td_audit_query query;
     json_t *list;
     TD_TRY(read_query(request, &query, err));
-    query.project = td_target_query(&request->target, "project"); /* absent: all of them, also what is of no project */
+    query.project = scope(request);
     TD_TRY(td_audit_list_json(request->db, &query, &list, err));
     return td_answer_json(request, 200, list, err);
+}
+
+/* {seq} of the path, if the caller may see it. */
+static td_code read_seq(td_request *request, int64_t *out, td_err *err)
+{
+    TD_TRY(td_parse_int(request->parameters[0], "seq", 0, INT64_MAX, out, err));
+    return scope(request) ? td_audit_check_project(request->db, *out, scope(request), err) : TD_OK;
 }
 
 static td_code get_checkpoint(td_request *request, td_err *err)
@@ -86,7 +102,7 @@ static td_code get_checkpoint(td_request *request, td_err *err)
 static td_code get_record_proof(td_request *request, td_err *err)
 {
     int64_t seq;
-    TD_TRY(td_parse_int(request->parameters[0], "seq", 0, INT64_MAX, &seq, err));
+    TD_TRY(read_seq(request, &seq, err));
     TD_CLEANUP(td_str_done) td_str proof = {0};
     TD_TRY(td_log_proof_text(request->db, seq, &proof, err));
     return td_answer_bytes(request, 200, "text/plain; charset=utf-8", &proof, err);
@@ -95,7 +111,7 @@ static td_code get_record_proof(td_request *request, td_err *err)
 static td_code get_record(td_request *request, td_err *err)
 {
     int64_t seq;
-    TD_TRY(td_parse_int(request->parameters[0], "seq", 0, INT64_MAX, &seq, err));
+    TD_TRY(read_seq(request, &seq, err));
     TD_CLEANUP(td_str_done) td_str record = {0};
     TD_TRY(td_audit_record(request->db, seq, &record, err));
     return td_answer_bytes(request, 200, "application/json", &record, err);
@@ -119,6 +135,10 @@ static td_code export_audit(td_request *request, td_err *err)
 {
     const td_server *server = request->server;
     char folder[4096];
+    if (!td_access_reads_whole_log(&request->principal)) {
+        return td_fail(err, TD_DENIED,
+                       "the export is the whole log, of all projects: it takes the role auditor in project default");
+    }
     TD_TRY(td_workspace_file(server->path, "run", folder, err));
     TD_CLEANUP(td_close_fd) int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) {

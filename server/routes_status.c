@@ -73,7 +73,7 @@ static td_code log_json(td_request *request, json_t **out, td_err *err)
 static td_code add_parts(td_request *request, json_t *status, td_err *err)
 {
     json_t *part = NULL;
-    TD_TRY(td_status_counts_json(request->db, &part, err));
+    TD_TRY(td_status_counts_json(request->db, request->project, &part, err));
     (void)json_object_set_new(status, "counts", part);
     TD_TRY(td_device_counts_json(request->db, request->project, &part, err));
     (void)json_object_set_new(status, "devices", part);

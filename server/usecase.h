@@ -27,6 +27,9 @@ typedef struct td_case {
 
 /* Runs fn through the writer, with the conditions of the request if there is one (td_request_write). */
 TD_MUST_USE td_code td_case_write(const td_case *work, td_write_fn fn, void *context, td_err *err);
+/* Does the project have this content? Content of others is not there, whoever knows its digest. */
+TD_MUST_USE td_code td_case_content(const td_case *work, const uint8_t digest[TD_DIGEST_SIZE], uint64_t *size_out,
+                                    bool *there_out, td_err *err);
 
 /* ---- register (usecase_register.c) ---- */
 

@@ -49,11 +49,22 @@ static void warn(prepared_version *prepared, const char *text)
 
 /* ---- files ---- */
 
+td_code td_case_content(const td_case *work, const uint8_t digest[TD_DIGEST_SIZE], uint64_t *size_out, bool *there_out,
+                        td_err *err)
+{
+    bool visible;
+    TD_TRY(td_content_visible(work->db, work->project, digest, &visible, err));
+    *there_out = visible && td_content_exists(work->server->content, digest, size_out);
+    return TD_OK;
+}
+
 static td_code fill_sizes(const td_case *work, td_registration *registration, td_err *err)
 {
     for (size_t i = 0; i < registration->file_count; i++) {
         td_version_file *file = &registration->files[i];
-        if (!td_content_exists(work->server->content, file->digest, &file->size)) {
+        bool there;
+        TD_TRY(td_case_content(work, file->digest, &file->size, &there, err));
+        if (!there) {
             char label[TD_DIGEST_LABEL_SIZE];
             td_digest_format(file->digest, label);
             name_field(work, "files");
@@ -88,11 +99,12 @@ static td_code build_baseline(prepared_version *prepared, td_err *err)
     td_content *content = prepared->work->server->content;
     name_field(prepared->work, "baseline_csv");
     TD_CLEANUP(td_close_fd) int fd = -1;
-    td_code code = td_content_get(content, registration->baseline_digest, &fd, NULL, err);
-    if (code == TD_NOT_FOUND) {
+    bool there;
+    TD_TRY(td_case_content(prepared->work, registration->baseline_digest, NULL, &there, err));
+    if (!there) {
         return td_fail(err, TD_NOT_FOUND, "the baseline's CSV was not uploaded; POST it to /api/v1/uploads");
     }
-    TD_TRY(code);
+    TD_TRY(td_content_get(content, registration->baseline_digest, &fd, NULL, err));
     td_csv_source source = td_csv_source_fd(&fd, registration->baseline_name);
     TD_CLEANUP(td_json_done) json_t *none = json_object();
     TD_CLEANUP(td_baseline_done) td_baseline baseline = {0};

@@ -2,7 +2,7 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit user role token key events completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events completion help " -- "$word"))
     return
   fi
   case "$noun" in
@@ -20,9 +20,10 @@ _tidemark() {
     gate) verbs="set show" ;;
     lineage) verbs="show impact" ;;
     audit) verbs="list verify export checkpoint proof" ;;
-    user) verbs="add list disable" ;;
-    role) verbs="grant revoke" ;;
-    token) verbs="create revoke" ;;
+    project) verbs="create list show describe archive restore" ;;
+    user) verbs="add list show disable enable" ;;
+    role) verbs="list grant revoke" ;;
+    token) verbs="create list rotate revoke" ;;
     key) verbs="enrol list sign-keyset publish" ;;
   esac
   case "$noun $verb" in
@@ -83,12 +84,23 @@ _tidemark() {
     "audit export") options=" --out" ;;
     "audit checkpoint") options="" ;;
     "audit proof") options="" ;;
+    "project create") options=" --description" ;;
+    "project list") options=" --archived" ;;
+    "project show") options="" ;;
+    "project describe") options=" --reason" ;;
+    "project archive") options=" --reason" ;;
+    "project restore") options=" --reason" ;;
     "user add") options=" --role --service --description" ;;
     "user list") options="" ;;
+    "user show") options="" ;;
     "user disable") options=" --reason" ;;
+    "user enable") options=" --reason" ;;
+    "role list") options="" ;;
     "role grant") options=" --reason" ;;
     "role revoke") options=" --reason" ;;
-    "token create") options=" --out --lifetime --label --role" ;;
+    "token create") options=" --out --lifetime --label --role --only-project" ;;
+    "token list") options="" ;;
+    "token rotate") options=" --out --grace --reason" ;;
     "token revoke") options=" --reason" ;;
     "key enrol") options=" --key --reason" ;;
     "key list") options="" ;;

@@ -112,7 +112,7 @@ static void principal__role_counts_only_in_its_project(void **state)
     assert_int_equal(td_access_check(&ana, "mill", TD_MAY_ROLL_OUT, NULL, NULL, NULL), TD_OK);
     assert_int_equal(td_access_check(&ana, "default", TD_MAY_ROLL_OUT, NULL, NULL, NULL), TD_DENIED);
     assert_int_equal(td_access_check(&ana, "default", TD_MAY_READ, NULL, NULL, NULL), TD_OK);
-    assert_int_equal(td_access_check(&ana, "other", TD_MAY_READ, NULL, NULL, NULL), TD_DENIED);
+    assert_int_equal(td_access_check(&ana, "other", TD_MAY_READ, NULL, NULL, NULL), TD_NOT_FOUND);
 }
 
 static void name__grammar_is_enforced(void **state)

@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "access/access.h"
+#include "access/project.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -178,7 +178,7 @@ static void token__bad_ones_all_get_the_same_answer(void **state)
     must(td_token_revoke(f->db, &f->admin, second.token_id, "lost", &revoked), &revoked);
     assert_int_equal(td_access_authenticate(f->db, second.text, n, &who, &revoked), TD_DENIED);
     td_token third = token_for(f, "eve");
-    must(td_user_disable(f->db, &f->admin, "eve", "left", &disabled), &disabled);
+    must(td_user_disable(f->db, &f->admin, "eve", true, "left", &disabled), &disabled);
     assert_int_equal(td_access_authenticate(f->db, third.text, n, &who, &disabled), TD_DENIED);
     assert_string_equal(unknown.text, expired.text);
     assert_string_equal(unknown.text, revoked.text);
@@ -223,9 +223,8 @@ static void basic__takes_the_token_as_its_owners_password(void **state)
 
 static void header__of_no_known_form_is_refused(void **state)
 {
-    static const char *const headers[] = {"",        "Basic",       "Basic ",      "Basic !!!!", "Basic Og==",
-                                          "Bearer",  "Bearer ",     "Bearer tmk_", "Digest x",   "Basicdg==",
-                                          "Bearertm"};
+    static const char *const headers[] = {"",        "Basic",       "Basic ",   "Basic !!!!", "Basic Og==", "Bearer",
+                                          "Bearer ", "Bearer tmk_", "Digest x", "Basicdg==",  "Bearertm"};
     struct fixture *f = *state;
     td_principal who;
     assert_int_equal(td_access_log_in(f->db, NULL, &who, NULL), TD_DENIED);
@@ -398,7 +397,7 @@ static void user__list_shows_roles_and_tokens_but_no_secret(void **state)
     add_user(f, "ana", false);
     grant(f, "ana", TD_ROLE_VIEWER);
     td_token token = token_for(f, "ana");
-    must(td_user_list_json(f->db, &list, &err), &err);
+    must(td_user_list_json(f->db, NULL, &list, &err), &err);
     char *text = json_dumps(list, JSON_COMPACT);
     assert_non_null(strstr(text, "\"name\":\"ana\""));
     assert_non_null(strstr(text, "\"viewer\""));

@@ -64,7 +64,8 @@ static void run_start(world *w, char run[24])
 static json_t *claim(world *w)
 {
     json_t *json = NULL;
-    MUST(td_worker_claim(w->db, &w->ana, "w1", 60000, &json, err));
+    MUST(
+        td_worker_claim(w->db, &(td_lease){.actor = &w->ana, .project = "default", .worker = "w1"}, 60000, &json, err));
     return json;
 }
 
@@ -79,7 +80,8 @@ static td_code report_as(world *w, const td_actor *actor, const char *run, const
             w, "SELECT attempt AS x FROM pipeline_step ORDER BY state = 'leased' DESC, run_id DESC, position LIMIT 1");
         assert_int_equal(json_object_set_new(json, "attempt", json_integer(attempt)), 0);
     }
-    td_code code = td_step_result(w->db, actor, run, step, json, done, err);
+    td_lease lease = {.actor = actor, .project = "default", .run = run, .step = step};
+    td_code code = td_step_result(w->db, &lease, json, done, err);
     json_decref(json);
     return code;
 }
@@ -236,7 +238,8 @@ static void lease__that_runs_out_is_lost(void **state)
     td_err failure = {0};
     run_start(w, run);
     json_decref(claim(w));
-    td_lease lease = {.actor = &w->ana, .worker = "w2", .run = run, .step = "gather", .attempt = 1};
+    td_lease lease = {
+        .actor = &w->ana, .project = "default", .worker = "w2", .run = run, .step = "gather", .attempt = 1};
     assert_int_equal(td_worker_renew(w->db, &lease, 60000, &failure), TD_CONFLICT);
     lease.worker = "w1";
     MUST(td_worker_renew(w->db, &lease, 120000, err));
@@ -261,7 +264,8 @@ static void lease__is_its_users(void **state)
     other.user_id = 2;
     run_start(w, run);
     json_decref(claim(w));
-    td_lease lease = {.actor = &other, .worker = "w1", .run = run, .step = "gather", .attempt = 1};
+    td_lease lease = {
+        .actor = &other, .project = "default", .worker = "w1", .run = run, .step = "gather", .attempt = 1};
     assert_int_equal(td_worker_renew(w->db, &lease, 60000, &failure), TD_CONFLICT);
     assert_int_equal(report_as(w, &other, run, "gather", gathered, &done, &failure), TD_CONFLICT);
     MUST(report(w, run, "gather", gathered, &done, err));
@@ -282,7 +286,8 @@ static void lease__is_of_one_attempt(void **state)
     json_decref(claim(w)); /* train again, by a worker of the same name */
     static const char late[] = "{\"worker\":\"w1\",\"attempt\":1,\"exit_code\":3}";
     static const char mine[] = "{\"worker\":\"w1\",\"attempt\":2,\"exit_code\":3}";
-    td_lease lease = {.actor = &w->ana, .worker = "w1", .run = run, .step = "train", .attempt = 1};
+    td_lease lease = {
+        .actor = &w->ana, .project = "default", .worker = "w1", .run = run, .step = "train", .attempt = 1};
     assert_int_equal(td_worker_renew(w->db, &lease, 60000, &failure), TD_CONFLICT);
     assert_int_equal(report(w, run, "train", late, &done, &failure), TD_CONFLICT);
     assert_non_null(strstr(failure.text, "attempt 2"));

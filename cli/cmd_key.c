@@ -1,0 +1,171 @@
+/*
+ * cmd_key.c: tidemark key: the keys that approvers sign with, and the keyset that says whose count.
+ *
+ * A private key is made where it stays. Without a token these commands go through the admin socket.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cli/commands.h"
+
+#include <string.h>
+
+#include "core/base/fs.h"
+#include "core/crypto/crypto.h"
+#include "registry/trust.h"
+
+/* Takes the key in the file, or makes one there. */
+static td_code open_key(const char *path, td_key **out, td_err *err)
+{
+    if (td_path_exists(path)) {
+        return td_key_read(path, NULL, out, err);
+    }
+    TD_TRY(td_key_generate(TD_KEY_P256, out, err));
+    return td_key_write(*out, path, NULL, err);
+}
+
+/* Where root is offline the answer is a draft, which goes into a file to be carried to root. */
+static td_code keep_draft(td_cli *cli, const json_t *answer, const char *key_path, td_err *err)
+{
+    const char *draft = td_json_text(answer, "draft", NULL);
+    if (draft == NULL) {
+        if (cli->json) {
+            td_print_json(cli, answer);
+        } else {
+            td_print_line(cli, "Your key %s is in keyset %lld; keep it to yourself.", key_path,
+                          (long long)td_json_int(answer, "version", 0));
+        }
+        return TD_OK;
+    }
+    const char *file = td_cli_text(cli, "%s.keyset-draft", key_path);
+    TD_TRY(td_file_replace(file, draft, strlen(draft), 0644, err));
+    td_print_line(cli, "Root is offline. Take %s to the machine that holds root.pem and run there", file);
+    td_print_line(cli, "  tidemark key sign-keyset %s --key root.pem --out keyset.signed", file);
+    td_print_line(cli, "and then here: tidemark key publish keyset.signed --user %s --reason TEXT", cli->arguments[0]);
+    return TD_OK;
+}
+
+static td_code run_enrol(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_key_free) td_key *key = NULL;
+    TD_CLEANUP(td_str_done) td_str pem = {0};
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    uint8_t public_key[TD_P256_PUBLIC_SIZE];
+    const char *path = td_cli_value(cli, "key");
+    if (path == NULL) {
+        return td_fail(err, TD_INVALID, "--key FILE is needed: your private key, made there if it is not there yet");
+    }
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(open_key(path, &key, err));
+    if (td_key_kind_of(key) != TD_KEY_P256) {
+        return td_fail(err, TD_INVALID, "%s is not a P-256 key", path);
+    }
+    (void)td_key_public(key, public_key);
+    TD_TRY(td_public_pem(TD_KEY_P256, public_key, &pem, err));
+    TD_CLEANUP(td_json_done) json_t *body = json_pack("{s:s}", "public_key", td_str_text(&pem));
+    TD_TRY(td_cli_need(body, err));
+    if (td_cli_value(cli, "reason") != NULL) {
+        (void)json_object_set_new(body, "reason", json_string(td_cli_value(cli, "reason")));
+    }
+    td_cli_prefer_socket(cli);
+    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], "keys", NULL), body, &answer, err));
+    return keep_draft(cli, answer, path, err);
+}
+
+static td_code read_envelope(const char *path, uint8_t *room, size_t *size_out, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    TD_TRY(td_file_read(path, 2 * TD_SIGNED_MESSAGE_MAX, &text, err));
+    size_t length = strcspn(td_str_text(&text), "\r\n");
+    if (td_base64_decode(td_str_text(&text), length, room, TD_SIGNED_MESSAGE_MAX, size_out, err) != TD_OK) {
+        return td_wrap(err, "%s", path);
+    }
+    return TD_OK;
+}
+
+static td_code run_sign_keyset(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_key_free) td_key *root = NULL;
+    TD_CLEANUP(td_str_done) td_str signed_bytes = {0};
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    const char *key_path = td_cli_value(cli, "key"), *out = td_cli_value(cli, "out");
+    uint8_t *room = td_arena_alloc(&cli->arena, TD_SIGNED_MESSAGE_MAX);
+    td_signed_message message;
+    td_keyset keyset;
+    size_t size;
+    if (key_path == NULL || out == NULL || room == NULL) {
+        return td_fail(err, TD_INVALID, "--key root.pem and --out FILE are needed");
+    }
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(read_envelope(cli->arguments[0], room, &size, err));
+    TD_TRY(td_signed_message_decode(room, size, &message, err));
+    TD_TRY(td_keyset_decode(message.payload, message.payload_size, &keyset, err));
+    TD_TRY(td_key_read(key_path, NULL, &root, err));
+    TD_TRY(td_envelope_sign(room, size, root, &signed_bytes, err));
+    td_base64_add(&text, td_str_text(&signed_bytes), signed_bytes.size);
+    td_str_add(&text, "\n");
+    TD_TRY(td_str_check(&text, err));
+    TD_TRY(td_file_create(out, td_str_text(&text), text.size, 0644, err));
+    td_print_line(cli, "Signed keyset %u (%zu keys, %u approvals needed) into %s.", keyset.version, keyset.key_count,
+                  keyset.approver_threshold, out);
+    return TD_OK;
+}
+
+static td_code run_publish(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    const char *reason;
+    TD_TRY(td_cli_reason(cli, &reason, err));
+    TD_TRY(td_file_read(cli->arguments[0], 2 * TD_SIGNED_MESSAGE_MAX, &text, err));
+    json_t *body =
+        json_pack("{s:s%, s:s}", "keyset", td_str_text(&text), strcspn(td_str_text(&text), "\r\n"), "reason", reason);
+    if (td_cli_value(cli, "user") != NULL) {
+        (void)json_object_set_new(body, "user", json_string(td_cli_value(cli, "user")));
+    }
+    td_cli_prefer_socket(cli);
+    return td_cli_send(cli, "POST", td_cli_path(cli, "keysets", NULL), body, "The keyset is in force.", err);
+}
+
+static void print_keys(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {{"user", "USER", TD_CELL_TEXT},
+                                             {"key_id", "KEY", TD_CELL_TEXT},
+                                             {"added_at", "SINCE", TD_CELL_TIME},
+                                             {"removed_at", "UNTIL", TD_CELL_TIME},
+                                             {0}};
+    td_print_table(cli, columns, td_json_list(answer, "keys"), "No keys.");
+}
+
+static td_code run_keys(td_cli *cli, td_err *err)
+{
+    td_cli_prefer_socket(cli);
+    return td_cli_show(cli, td_cli_path(cli, "users", cli->arguments[0], "keys", NULL), print_keys, err);
+}
+
+static const td_cli_option enrol_options[] = {
+    {"key", 0, "FILE", "private key; made there if it is not there", false},
+    {"reason", 0, "TEXT", "goes into the audit log", false},
+    {0},
+};
+static const td_cli_option sign_options[] = {
+    {"key", 0, "FILE", "root's private key", false},
+    {"out", 'o', "FILE", "the signed keyset", false},
+    {0},
+};
+static const td_cli_option publish_options[] = {
+    {"user", 0, "NAME", "whose key was added", false},
+    {"reason", 0, "TEXT", "goes into the audit log; needed", false},
+    {0},
+};
+
+const td_cli_command td_cli_key_commands[] = {
+    {"key", "enrol", "USER", 1, 1, "Make an approver's key here and put its public half into the keyset",
+     "The private key stays in FILE on this machine. In profile demo the server signs the new keyset; elsewhere root "
+     "does, on an "
+     "offline machine.",
+     "tidemark key enrol ben --key ~/.config/tidemark/key.pem", enrol_options, run_enrol},
+    {"key", "list", "USER", 1, 1, "List a user's public keys", NULL, NULL, NULL, run_keys},
+    {"key", "sign-keyset", "DRAFT", 1, 1, "Sign a keyset with root's key; no server is asked", NULL,
+     "tidemark key sign-keyset key.pem.keyset-draft --key root.pem --out keyset.signed", sign_options, run_sign_keyset},
+    {"key", "publish", "FILE", 1, 1, "Bring a signed keyset into force", NULL,
+     "tidemark key publish keyset.signed --user ben --reason 'new approver'", publish_options, run_publish},
+    {0},
+};

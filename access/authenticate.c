@@ -12,9 +12,7 @@
 #include <strings.h>
 
 #define REFUSED "this token is not valid here: unknown, expired or revoked (make one with `tidemark token create`)"
-#define WANTED                                                                                                         \
-    "this route needs a login: send Authorization: Bearer tmk_… (or Basic, with your user name and the token as "    \
-    "password)"
+#define WANTED "this route needs a login: send Authorization: Bearer tmk_…"
 /* A name and a secret with a colon between them, in base64. */
 #define BASIC_MAX ((size_t)(TD_USER_NAME_MAX + 1 + TD_CREDENTIAL_MAX))
 

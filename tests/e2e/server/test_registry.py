@@ -113,7 +113,7 @@ class Flow(harness.ServerTest):
         self.check(self.server.call("GET", "/api/v1/models/bearin"), 404, "not_found", "bearing")
         self.check(self.server.call("GET", "/api/v1/models/bearing/versions/9"), 404, "not_found", "bearing")
         self.check(self.server.call("GET", "/api/v1/models/bearing/versions/x"), 400, "invalid")
-        self.check(self.server.call("GET", "/api/v1/models?project=nowhere"), 403, "denied")
+        self.check(self.server.call("GET", "/api/v1/models?project=nowhere"), 404, "not_found")
 
     def test_unapproved_versions_do_not_roll_out(self):
         self.server.register("early")

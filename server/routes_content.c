@@ -101,6 +101,9 @@ static td_code get_session(td_request *request, td_err *err)
 
 static td_code patch_session(td_request *request, td_err *err)
 {
+    if (request->upload_whole) {
+        TD_TRY(td_request_own_content(request, request->upload.digest, err));
+    }
     return answer_session(request, 200, &request->upload, request->upload_whole, err);
 }
 

@@ -56,6 +56,7 @@ DEMANDS = {
         GET /api/v1/lineage
         GET /api/v1/lineage/impact
         GET /api/v1/events
+        GET /api/v1/events/stream
         GET /api/v1/users/{user}/keys
         GET /api/v1/keyset
     """,

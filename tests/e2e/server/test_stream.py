@@ -116,7 +116,7 @@ class Streams(harness.ServerTest):
         self.check(self.server.call("GET", PATH, headers={"Last-Event-ID": "x"}), 400, "invalid", "Last-Event-ID")
         self.check(self.server.call("GET", PATH + "?after=x"), 400, "invalid", field="after")
         self.check(self.server.call("GET", PATH, None, None), 401, "unauthenticated")
-        self.check(self.server.call("GET", PATH + "?project=elsewhere"), 403)
+        self.check(self.server.call("GET", PATH + "?project=elsewhere"), 404, "not_found")
 
     def test_it_ends_with_its_token(self):
         made = self.server.call("POST", "/api/v1/users/ana/tokens", {"label": "stream"}).json

@@ -36,6 +36,11 @@ static const td_arrow rollout_arrows[] = {
 };
 const td_states td_rollout_states = STATES("rollout", rollout_names, rollout_arrows);
 
+const char *const *td_rollout_state_names(void)
+{
+    return rollout_names;
+}
+
 static const char *const wave_names[] = {"waiting", "open", "soaking", "passed", "failed", NULL};
 static const td_arrow wave_arrows[] = {
     {TD_WAVE_WAITING, TD_WAVE_OPEN}, {TD_WAVE_OPEN, TD_WAVE_SOAKING},   {TD_WAVE_SOAKING, TD_WAVE_PASSED},

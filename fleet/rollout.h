@@ -45,7 +45,9 @@ TD_MUST_USE td_code td_rollout_check_spec(const json_t *spec, const char *name, 
 TD_MUST_USE td_code td_rollout_preview_json(td_db *db, const char *project, const json_t *spec, json_t **out,
                                             td_err *err);
 
-/* {"rollouts":[…]}, newest first, at most 200. state NULL: all. */
+/* The names of a rollout's states; ends with NULL. */
+const char *const *td_rollout_state_names(void);
+/* {"rollouts":[…]}, newest first, at most 200. state: one of those names; NULL: all. */
 TD_MUST_USE td_code td_rollout_list_json(td_db *db, const char *project, const char *state, json_t **out, td_err *err);
 /* {"id","model","version","state","why","to","spec",…,
  *  "waves":[{"number","share","state","why","devices","reached", and a count by state: "waiting","issued","working",

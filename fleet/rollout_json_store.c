@@ -41,10 +41,6 @@ static void add_counts(json_t *out, const td_counts *counts)
 td_code td_rollout_list_json(td_db *db, const char *project, const char *state, json_t **out, td_err *err)
 {
     td_stmt *stmt;
-    int known = 0;
-    if (state != NULL && td_states_parse(&td_rollout_states, state, &known, err) != TD_OK) {
-        return td_fail(err, TD_INVALID, "\"%.40s\" is no state of a rollout", state);
-    }
     TD_TRY(td_db_prepare(
         db,
         "SELECT r.rollout_id, r.id, r.project, r.model, r.version, r.slot, r.selector, r.state, r.why, r.created_by, "

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "monitor/baseline.h"
 #include "monitor/run.h"
 
 #include <stdio.h>
@@ -238,6 +239,10 @@ td_code td_pipeline_check(const json_t *spec, const char *name, const td_yaml_li
 {
     checking c = {spec, name, lines};
     TD_TRY(td_json_check(spec, pipeline_fields, name, lines, err));
+    const json_t *columns = json_object_get(spec, "columns");
+    if (columns != NULL) {
+        TD_TRY(td_baseline_check_columns(columns, name, lines, err));
+    }
     const json_t *steps = json_object_get(spec, "steps");
     for (size_t i = 0; i < json_array_size(steps); i++) {
         TD_TRY(check_step(&c, json_array_get(steps, i), err));

@@ -258,6 +258,39 @@ const char *td_request_query(const td_request *request, const char *name, const 
     return value ? value : fallback;
 }
 
+td_code td_request_query_choice(td_request *request, const char *name, const char *const *choices,
+                                const char *fallback, const char **out, td_err *err)
+{
+    const char *value = td_target_query(&request->target, name);
+    TD_CLEANUP(td_str_done) td_str known = {0};
+    for (size_t i = 0; value && choices[i]; i++) {
+        if (strcmp(value, choices[i]) == 0) {
+            *out = value;
+            return TD_OK;
+        }
+        td_str_addf(&known, "%s %s", i ? "," : "", choices[i]);
+    }
+    if (value) {
+        snprintf(request->field, sizeof request->field, "%s", name);
+        return td_fail(err, TD_INVALID, "?%s=%.40s is not one of%s", name, value, td_str_text(&known));
+    }
+    *out = fallback;
+    return TD_OK;
+}
+
+td_code td_request_query_name(td_request *request, const char *name, td_code (*check)(const char *text, td_err *err),
+                              const char *fallback, const char **out, td_err *err)
+{
+    const char *value = td_request_query(request, name, fallback);
+    if (value) {
+        snprintf(request->field, sizeof request->field, "%s", name);
+        TD_TRY(check(value, err));
+        request->field[0] = 0;
+    }
+    *out = value;
+    return TD_OK;
+}
+
 td_code td_request_query_int(td_request *request, const char *name, int64_t minimum, int64_t maximum, int64_t fallback,
                              int64_t *out, td_err *err)
 {

@@ -179,8 +179,9 @@ static bool find_project(td_call *call)
         return refuse(call, 400, "invalid",
                       td_request_text(request, "the query names \"%.40s\" twice", request->target.repeated));
     }
-    request->project = td_request_query(request, "project", TD_PROJECT_DEFAULT);
-    return true;
+    return td_request_query_name(request, "project", td_project_name_check, TD_PROJECT_DEFAULT, &request->project,
+                                 &err) == TD_OK ||
+           refuse_err(call, &err);
 }
 
 /* The headers that make a request conditional or repeatable; each may stand once. */

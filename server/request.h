@@ -118,6 +118,13 @@ TD_MUST_USE td_code td_request_refresh(td_request *request, td_err *err);
 TD_MUST_USE td_code td_request_query_int(td_request *request, const char *name, int64_t minimum, int64_t maximum,
                                          int64_t fallback, int64_t *out, td_err *err);
 const char *td_request_query(const td_request *request, const char *name, const char *fallback);
+/* One of `choices` (ends with NULL); absent: the fallback, which may be NULL. INVALID names them. */
+TD_MUST_USE td_code td_request_query_choice(td_request *request, const char *name, const char *const *choices,
+                                            const char *fallback, const char **out, td_err *err);
+/* What `check` (td_model_name_check …) lets pass; absent: the fallback, which may be NULL. */
+TD_MUST_USE td_code td_request_query_name(td_request *request, const char *name,
+                                          td_code (*check)(const char *text, td_err *err), const char *fallback,
+                                          const char **out, td_err *err);
 /* Checks the body against a table, naming the field in the problem. */
 TD_MUST_USE td_code td_request_check(td_request *request, const td_json_field *fields, td_err *err);
 /* A copy in the request's arena, printf-like; "" when memory is out. */

@@ -134,7 +134,10 @@ static td_code post_keyset(td_request *request, td_err *err)
 
 static td_code get_keyset(td_request *request, td_err *err)
 {
-    if (strcmp(td_request_query(request, "form", "json"), "bytes") == 0) {
+    static const char *const forms[] = {"json", "bytes", NULL};
+    const char *form;
+    TD_TRY(td_request_query_choice(request, "form", forms, "json", &form, err));
+    if (strcmp(form, "bytes") == 0) {
         td_trust trust;
         TD_TRY(td_trust_current(request->db, &request->arena, &trust, err));
         TD_CLEANUP(td_str_done) td_str bytes = {0};

@@ -192,6 +192,8 @@ static td_code set_tag(td_request *request, td_err *err)
 
 static td_code delete_tag(td_request *request, td_err *err)
 {
+    static const td_json_field none[] = {{.name = NULL}};
+    TD_TRY(td_request_check(request, none, err));
     return put_tag(request, NULL, err);
 }
 

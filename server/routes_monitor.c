@@ -46,14 +46,18 @@ static td_code get_signals(td_request *request, td_err *err)
 
 static td_code list_alerts(td_request *request, td_err *err)
 {
+    static const char *const states[] = {"open", "firing", "acknowledged", "resolved", NULL};
     int64_t limit, version, before;
+    const char *state, *model;
+    TD_TRY(td_request_query_choice(request, "state", states, NULL, &state, err));
     TD_TRY(td_request_query_int(request, "limit", 1, 500, 100, &limit, err));
     TD_TRY(td_request_query_int(request, "version", 1, INT64_MAX, 0, &version, err));
     TD_TRY(td_request_query_int(request, "before", 1, INT64_MAX, 0, &before, err));
+    TD_TRY(td_request_query_name(request, "model", td_model_name_check, NULL, &model, err));
     td_alert_filter filter = {.project = request->project,
-                              .model = td_request_query(request, "model", NULL),
+                              .model = model,
                               .version = version,
-                              .state = td_request_query(request, "state", NULL),
+                              .state = state,
                               .before_id = before,
                               .limit = (int)limit};
     json_t *alerts;

@@ -106,6 +106,7 @@ static td_code start_run(td_request *request, td_err *err)
         {.name = NULL},
     };
     TD_TRY(td_request_check(request, fields, err));
+    TD_TRY(td_model_name_check(td_json_text(request->body, "model", ""), err));
     run_write write = {.request = request};
     write.options = (td_run_request){.project = request->project,
                                      .pipeline = request->parameters[0],
@@ -165,8 +166,10 @@ static td_code claim_step(td_request *request, td_err *err)
                           .lease_ms = td_json_int(request->body, "lease_ms", LEASE_MS_DEFAULT)};
     bool waiting; /* a look that costs nothing: a claim that finds none would wake everybody who waits */
     TD_TRY(td_status_work_waiting(request->db, request->project, &waiting, err));
-    if (waiting) {
-        TD_TRY(td_request_write(request, write_claim, &write, err));
+    td_code code = waiting ? td_request_write(request, write_claim, &write, err) : TD_OK;
+    if (code != TD_OK) { /* perhaps only after it was made: a COMMIT that failed, a key */
+        json_decref(write.claim);
+        return code;
     }
     int64_t until = request->started_ms + td_json_int(request->body, "wait_ms", 0);
     if (!write.claim && !request->expired && td_server_monotonic_ms(request->server) < until) {

@@ -11,9 +11,11 @@
 
 static td_code list_projects(td_request *request, td_err *err)
 {
-    bool archived = strcmp(td_request_query(request, "archived", "no"), "yes") == 0;
+    static const char *const answers[] = {"yes", "no", NULL};
+    const char *archived;
+    TD_TRY(td_request_query_choice(request, "archived", answers, "no", &archived, err));
     json_t *projects;
-    TD_TRY(td_project_list_json(request->db, &request->principal, archived, &projects, err));
+    TD_TRY(td_project_list_json(request->db, &request->principal, strcmp(archived, "yes") == 0, &projects, err));
     return td_answer_json(request, 200, projects, err);
 }
 

@@ -31,13 +31,15 @@ static td_code need_node(td_request *request, const char **out, td_err *err)
 
 static td_code get_lineage(td_request *request, td_err *err)
 {
-    const char *node;
+    static const char *const directions[] = {"up", "down", "both", NULL};
+    const char *node, *word;
     int64_t depth;
     td_lineage_direction direction;
     json_t *graph;
     TD_TRY(need_node(request, &node, err));
     TD_TRY(td_request_query_int(request, "depth", 0, TD_LINEAGE_DEPTH_MAX, 0, &depth, err));
-    TD_TRY(td_lineage_direction_parse(td_request_query(request, "direction", "both"), &direction, err));
+    TD_TRY(td_request_query_choice(request, "direction", directions, "both", &word, err));
+    TD_TRY(td_lineage_direction_parse(word, &direction, err));
     TD_TRY(td_lineage_show_json(request->db, request->project, node, direction, (int)depth, &graph, err));
     return td_answer_json(request, 200, graph, err);
 }
@@ -63,7 +65,10 @@ static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
     out->object = td_request_query(request, "object", NULL);
     out->actor = td_request_query(request, "actor", NULL);
     out->action = td_request_query(request, "action", NULL);
-    out->newest_first = strcmp(td_request_query(request, "order", "oldest"), "newest") == 0;
+    static const char *const orders[] = {"oldest", "newest", NULL};
+    const char *order;
+    TD_TRY(td_request_query_choice(request, "order", orders, "oldest", &order, err));
+    out->newest_first = strcmp(order, "newest") == 0;
     return TD_OK;
 }
 

@@ -35,7 +35,10 @@ static td_code write_rollout(td_db *db, void *context, td_err *err)
 
 static td_code create_rollout(td_request *request, td_err *err)
 {
-    if (strcmp(td_request_query(request, "preview", "no"), "yes") == 0) {
+    static const char *const answers[] = {"yes", "no", NULL};
+    const char *preview_only;
+    TD_TRY(td_request_query_choice(request, "preview", answers, "no", &preview_only, err));
+    if (strcmp(preview_only, "yes") == 0) {
         json_t *preview;
         TD_TRY(td_rollout_preview_json(request->db, request->project, request->body, &preview, err));
         return td_answer_json(request, 200, preview, err);
@@ -48,9 +51,10 @@ static td_code create_rollout(td_request *request, td_err *err)
 
 static td_code list_rollouts(td_request *request, td_err *err)
 {
+    const char *state;
     json_t *rollouts;
-    TD_TRY(
-        td_rollout_list_json(request->db, request->project, td_request_query(request, "state", NULL), &rollouts, err));
+    TD_TRY(td_request_query_choice(request, "state", td_rollout_state_names(), NULL, &state, err));
+    TD_TRY(td_rollout_list_json(request->db, request->project, state, &rollouts, err));
     return td_answer_json(request, 200, rollouts, err);
 }
 

@@ -177,7 +177,10 @@ static td_code get_manifest(td_request *request, td_err *err)
         return td_fail(err, TD_CONFLICT, "version %s is a draft and has no manifest yet; submit it first",
                        version.label);
     }
-    if (strcmp(td_request_query(request, "form", "bytes"), "json") == 0) {
+    static const char *const forms[] = {"json", "bytes", NULL};
+    const char *form;
+    TD_TRY(td_request_query_choice(request, "form", forms, "bytes", &form, err));
+    if (strcmp(form, "json") == 0) {
         json_t *json;
         TD_TRY(td_manifest_json(version.manifest, version.manifest_size, &json, err));
         return td_answer_json(request, 200, json, err);

@@ -39,6 +39,13 @@ def wait_for(what, condition, patience_s=PATIENCE_S):
         time.sleep(0.01)  # poll-interval
 
 
+def unix_socket(path):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(PATIENCE_S)
+    sock.connect(path)
+    return sock
+
+
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over the admin socket."""
 
@@ -47,9 +54,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.path = path
 
     def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE_S)
-        self.sock.connect(self.path)
+        self.sock = unix_socket(self.path)
 
 
 class Answer:

@@ -66,6 +66,14 @@ class Retraining(harness.ServerTest):
         self.assertEqual(run["state"], "rejected", run)
         self.assertEqual(self.server.call("GET", "/api/v1/models/bad/versions/2").status, 404)
 
+    def test_a_claim_takes_no_key_and_leaves_the_step(self):
+        self.prepare("keyed", 0.95)
+        self.server.call("POST", "/api/v1/pipelines/keyed-again/runs", {"model": "keyed", "parent_version": 1, "reason": "try"})
+        refused = self.server.call("POST", "/api/v1/worker/claim", {"worker": "w"}, "worker", {"Idempotency-Key": "k-1"})
+        self.check(refused, 400, "invalid", "takes none")
+        claim = self.server.call("POST", "/api/v1/worker/claim", {"worker": "w"}, "worker").json
+        self.assertEqual((claim["step"], claim["attempt"]), ("train", 1))
+
 
 class Refused(unittest.TestCase):
     def start_fails(self, profile, name):

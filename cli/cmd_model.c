@@ -27,10 +27,7 @@ static void print_models(td_cli *cli, const json_t *answer)
 
 static td_code run_list(td_cli *cli, td_err *err)
 {
-    const char *path = td_cli_path(cli, "models", NULL);
-    path = td_cli_query(cli, path, "limit", td_cli_value(cli, "limit"));
-    path = td_cli_query(cli, path, "cursor", td_cli_value(cli, "cursor"));
-    return td_cli_show(cli, path, print_models, err);
+    return td_cli_list(cli, td_cli_path(cli, "models", NULL), "models", NULL, print_models, err);
 }
 
 static void print_model(td_cli *cli, const json_t *model)
@@ -161,11 +158,7 @@ static const td_cli_option inspect_options[] = {
     {0},
 };
 
-static const td_cli_option list_options[] = {
-    {"limit", 0, "N", "at most so many", false},
-    {"cursor", 0, "TEXT", "go on after the page before", false},
-    {0},
-};
+static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
 
 const td_cli_command td_cli_model_commands[] = {
     {"model", "register", "[MODEL] [FILE...]", 0, TD_CLI_ARGUMENTS_MAX, "Register files as a new version of a model",
@@ -178,7 +171,8 @@ const td_cli_command td_cli_model_commands[] = {
      "tidemark model register pump-anomaly model.onnx --dataset train=s3://plant/vibration@train.csv\n"
      "tidemark model register -f model.yaml --parent pump-anomaly/1",
      register_options, td_cli_register},
-    {"model", "list", "", 0, 0, "List the models of the project", NULL, NULL, list_options, run_list},
+    {"model", "list", "", 0, 0, "List the models of the project", NULL,
+     "tidemark model list --filter \"name LIKE 'pump%' AND tags.team = 'vibration'\"", list_options, run_list},
     {"model", "show", "MODEL", 1, 1, "Show a model and its versions", NULL, "tidemark model show pump-anomaly", NULL,
      run_show},
     {"model", "download", "VERSION [DIR]", 1, 2, "Download the files of a version",

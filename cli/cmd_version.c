@@ -82,9 +82,28 @@ static void print_list(td_cli *cli, const json_t *answer)
 static td_code run_list(td_cli *cli, td_err *err)
 {
     TD_TRY(td_model_name_check(cli->arguments[0], err));
-    const char *path = td_cli_path(cli, "models", cli->arguments[0], "versions", NULL);
-    path = td_cli_query(cli, path, "limit", td_cli_value(cli, "limit"));
-    return td_cli_show(cli, td_cli_query(cli, path, "cursor", td_cli_value(cli, "cursor")), print_list, err);
+    return td_cli_list(cli, td_cli_path(cli, "models", cli->arguments[0], "versions", NULL), "versions", NULL,
+                       print_list, err);
+}
+
+static void print_found(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {
+        {"label", "VERSION", TD_CELL_TEXT},   {"state", "STATE", TD_CELL_STATE},
+        {"created_by", "BY", TD_CELL_TEXT},   {"created_at", "CREATED", TD_CELL_TIME},
+        {"aliases", "ALIASES", TD_CELL_LIST}, {"metrics", "METRICS", TD_CELL_BRIEF},
+        {"tags", "TAGS", TD_CELL_PAIRS},      {0},
+    };
+    td_print_table(cli, columns, td_json_list(answer, "versions"), "No versions found.");
+}
+
+static td_code run_search(td_cli *cli, td_err *err)
+{
+    const char *path = td_cli_path(cli, "versions", NULL);
+    if (cli->argument_count > 0 && td_cli_value(cli, "filter") != NULL) {
+        return td_fail(err, TD_INVALID, "the filter is given twice: as %s and as --filter", cli->arguments[0]);
+    }
+    return td_cli_list(cli, path, "versions", cli->argument_count > 0 ? cli->arguments[0] : NULL, print_found, err);
 }
 
 /* ---- moves ---- */
@@ -149,11 +168,7 @@ static const td_cli_option approve_options[] = {
     {"yes", 'y', NULL, "do not ask before signing", false},
     {0},
 };
-static const td_cli_option list_options[] = {
-    {"limit", 0, "N", "at most so many", false},
-    {"cursor", 0, "TEXT", "go on after the page before", false},
-    {0},
-};
+static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
 static const td_cli_option tag_options[] = {
     {"delete", 0, NULL, "remove the tag", false},
     {0},
@@ -163,7 +178,14 @@ const td_cli_command td_cli_version_commands[] = {
     {"version", "show", "VERSION", 1, 1, "Show a version: files, facts, metrics, approvals",
      "A version is written MODEL/NUMBER (pump/3) or MODEL@ALIAS (pump@champion).", "tidemark version show pump/3", NULL,
      run_show},
-    {"version", "list", "MODEL", 1, 1, "List the versions of a model", NULL, NULL, list_options, run_list},
+    {"version", "list", "MODEL", 1, 1, "List the versions of a model", NULL,
+     "tidemark version list pump --filter \"state = 'approved'\" --order-by \"metrics.auc DESC\"", list_options,
+     run_list},
+    {"version", "search", "[FILTER]", 0, 1, "Find versions of all models by names, tags, metrics, parameters, times",
+     "FILTER is the same as --filter: comparisons joined by AND, of model, version, state, created_at and others, of "
+     "tags.NAME, metrics.NAME and params.NAME. Newest first unless --order-by says otherwise.",
+     "tidemark version search \"tags.site = 'oslo' AND metrics.auc >= 0.9\" --order-by \"metrics.auc DESC\"",
+     list_options, run_search},
     {"version", "submit", "VERSION", 1, 1, "Freeze a draft, pack it and put it up for approval",
      "From then on nothing in the version changes. The server packs one reproducible bundle and fixes its manifest, "
      "which is "

@@ -5,6 +5,8 @@
  */
 #include "cli/commands.h"
 
+#include <string.h>
+
 const td_cli_command *const td_cli_commands[] = {
     td_cli_init_commands,
     td_cli_status_commands,
@@ -41,6 +43,77 @@ td_code td_cli_show(td_cli *cli, const char *path, td_cli_printer print, td_err 
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
     TD_TRY(td_cli_call(cli, "GET", path, NULL, &answer, err));
     td_cli_present(cli, answer, print);
+    return TD_OK;
+}
+
+/* ---- lists ---- */
+
+#define LIST_PAGE 500 /* rows that are asked for at a time */
+
+const char *td_cli_filter(td_cli *cli, const char *filter, const char *name, const char *value)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    if (value == NULL) {
+        return filter;
+    }
+    td_str_addf(&text, "%s%s%s = '", filter != NULL ? filter : "", filter != NULL ? " AND " : "", name);
+    for (; *value != '\0'; value++) {
+        td_str_add_char(&text, *value);
+        td_str_add(&text, *value == '\'' ? "'" : "");
+    }
+    td_str_add_char(&text, '\'');
+    return td_cli_text(cli, "%s", td_str_text(&text));
+}
+
+/* --filter and what the command itself demands. */
+static const char *whole_filter(td_cli *cli, const char *filter)
+{
+    const char *given = td_cli_value(cli, "filter");
+    bool both = given != NULL && given[strspn(given, " \t\r\n")] != '\0' && filter != NULL;
+    return both ? td_cli_text(cli, "%s AND %s", given, filter) : filter != NULL ? filter : given;
+}
+
+/* One page more into `all`; *more_out: there is another, and room for it. */
+static td_code add_page(td_cli *cli, const char *path, const char *key, int64_t limit, json_t *all, bool *more_out,
+                        td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    json_t *rows = json_object_get(all, key);
+    int64_t left = limit - (int64_t)json_array_size(rows);
+    path = td_cli_query(cli, path, "limit", td_cli_text(cli, "%d", left < LIST_PAGE ? (int)left : LIST_PAGE));
+    path = td_cli_query(cli, path, "cursor", td_json_text(all, "next_cursor", NULL));
+    TD_TRY(td_cli_call(cli, "GET", path, NULL, &answer, err));
+    const json_t *found = td_json_list(answer, key);
+    json_t *next = json_object_get(answer, "next_cursor");
+    int failed = json_array_extend(rows, (json_t *)found);
+    failed |= next != NULL ? json_object_set(all, "next_cursor", next) : 0;
+    if (failed) {
+        return td_fail(err, TD_NOMEM, "no memory for a list");
+    }
+    if (next == NULL) {
+        (void)json_object_del(all, "next_cursor");
+    }
+    *more_out = next != NULL && json_array_size(found) > 0 && (int64_t)json_array_size(rows) < limit;
+    return TD_OK;
+}
+
+td_code td_cli_list(td_cli *cli, const char *path, const char *key, const char *filter, td_cli_printer print,
+                    td_err *err)
+{
+    int64_t limit;
+    TD_TRY(td_cli_int(cli, "limit", 1, TD_CLI_LIST_MAX, LIST_PAGE, &limit, err));
+    path = td_cli_query(cli, path, "filter", whole_filter(cli, filter));
+    path = td_cli_query(cli, path, "order_by", td_cli_value(cli, "order-by"));
+    TD_CLEANUP(td_json_done) json_t *all = json_pack("{s:[], s:s*}", key, "next_cursor", td_cli_value(cli, "cursor"));
+    TD_TRY(td_cli_need(all, err));
+    for (bool more = true; more;) {
+        TD_TRY(add_page(cli, path, key, limit, all, &more, err));
+    }
+    td_cli_present(cli, all, print);
+    const char *next = td_json_text(all, "next_cursor", NULL);
+    if (next != NULL && !cli->json) {
+        (void)fprintf(stderr, "There are more: --cursor %s\n", next);
+    }
     return TD_OK;
 }
 

@@ -42,6 +42,21 @@ void td_cli_print_scans(td_cli *cli, const json_t *version);
 /* GET path; with --json prints the answer, else calls `print`. */
 typedef void (*td_cli_printer)(td_cli *cli, const json_t *answer);
 TD_MUST_USE td_code td_cli_show(td_cli *cli, const char *path, td_cli_printer print, td_err *err);
+#define TD_CLI_LIST_MAX 100000 /* rows of --limit */
+/* What every list takes (docs/search.md); rows for a table of options. */
+#define TD_CLI_LIST_OPTIONS                                                                                            \
+    {"filter", 0, "TEXT", "only what matches: \"name LIKE 'pump%'\" (docs/search.md)", false},                         \
+        {"order-by", 0, "TEXT", "\"created_at DESC, name\"", false},                                                   \
+        {"limit", 'n', "N", "at most so many (default 500)", false},                                                   \
+    {                                                                                                                  \
+        "cursor", 0, "TEXT", "go on after the page before", false                                                      \
+    }
+/* GET path with these options, page after page up to --limit; `filter` (or NULL) must hold too. The rows stand under
+ * `key` of what is printed; more to come is said on standard error. */
+TD_MUST_USE td_code td_cli_list(td_cli *cli, const char *path, const char *key, const char *filter,
+                                td_cli_printer print, td_err *err);
+/* "FILTER AND name = 'value'" in the arena; without a value FILTER (may be NULL) as it is. */
+const char *td_cli_filter(td_cli *cli, const char *filter, const char *name, const char *value);
 /* The same for an answer that is there already (borrowed). */
 void td_cli_present(td_cli *cli, const json_t *answer, td_cli_printer print);
 /* A POST (or other method) with a body that is taken over; prints the answer with --json, else the sentence. */

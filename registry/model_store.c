@@ -251,84 +251,28 @@ static json_t *row_json(td_stmt *stmt)
                      latest > 0 ? json_integer(latest) : json_null());
 }
 
-td_code td_model_json(td_db *db, const char *project, const char *name, json_t **out, td_err *err)
+td_code td_registry__model_json(td_db *db, int64_t model_id, json_t **out, td_err *err)
 {
-    td_registry__model model;
     td_stmt *stmt;
-    TD_TRY(td_registry__model_find(db, project, name, &model, err));
     TD_TRY(
         td_db_prepare(db,
                       "SELECT m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v WHERE "
                       "v.model_id = m.model_id) AS latest FROM model m WHERE m.model_id = :model",
                       &stmt, err));
-    td_bind_int(stmt, ":model", model.model_id);
-    TD_TRY(td_step_one(stmt, err, "model \"%s\" is gone", name));
+    td_bind_int(stmt, ":model", model_id);
+    TD_TRY(td_step_one(stmt, err, "the model is gone"));
     TD_CLEANUP(td_json_done) json_t *json = row_json(stmt);
     td_reset(stmt);
     TD_TRY(td_registry__json_ok(json, err));
-    TD_TRY(add_details(db, model.model_id, json, err));
+    TD_TRY(add_details(db, model_id, json, err));
     *out = json;
     json = NULL;
     return TD_OK;
 }
 
-td_code td_registry__limit(const td_page *page, int64_t *limit_out, td_err *err)
+td_code td_model_json(td_db *db, const char *project, const char *name, json_t **out, td_err *err)
 {
-    int64_t limit = page->limit != 0 ? page->limit : TD_LIST_LIMIT_DEFAULT;
-    if (limit < 1 || limit > TD_LIST_LIMIT_MAX) {
-        return td_fail(err, TD_INVALID, "limit is %lld; it must be 1 to %d", (long long)limit, TD_LIST_LIMIT_MAX);
-    }
-    *limit_out = limit;
-    return TD_OK;
-}
-
-/* Reads up to limit rows into `models`, their ids into ids; *more_out: at least one row is left. */
-static td_code read_page(td_stmt *stmt, int64_t limit, json_t *models, int64_t *ids, bool *more_out, td_err *err)
-{
-    bool row;
-    int64_t count = 0;
-    TD_TRY(td_step(stmt, &row, err));
-    while (row && count < limit) {
-        ids[count] = td_column_int(stmt, "model_id");
-        count++;
-        if (json_array_append_new(models, row_json(stmt)) != 0) {
-            td_reset(stmt);
-            return td_registry__json_ok(NULL, err);
-        }
-        TD_TRY(td_step(stmt, &row, err));
-    }
-    *more_out = row;
-    td_reset(stmt);
-    return TD_OK;
-}
-
-td_code td_model_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
-{
-    td_stmt *stmt;
-    int64_t project_id;
-    int64_t limit;
-    int64_t ids[TD_LIST_LIMIT_MAX];
-    bool more;
-    TD_TRY(td_registry__limit(page, &limit, err));
-    TD_TRY(td_project_find(db, project, &project_id, err));
-    TD_TRY(td_db_prepare(
-        db,
-        "SELECT m.model_id, m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v "
-        "WHERE v.model_id = m.model_id) AS latest FROM model m WHERE m.project_id = :project AND "
-        "m.name > :after ORDER BY m.name LIMIT :limit",
-        &stmt, err));
-    td_bind_int(stmt, ":project", project_id);
-    td_bind_text(stmt, ":after", page->cursor != NULL ? page->cursor : "");
-    td_bind_int(stmt, ":limit", limit + 1);
-    TD_CLEANUP(td_json_done) json_t *models = json_array();
-    TD_TRY(read_page(stmt, limit, models, ids, &more, err));
-    for (size_t i = 0; i < json_array_size(models); i++) {
-        TD_TRY(add_details(db, ids[i], json_array_get(models, i), err));
-    }
-    json_t *last = json_array_get(models, json_array_size(models) - 1);
-    json_t *answer =
-        json_pack("{s:O, s:O*}", "models", models, "next_cursor", more ? json_object_get(last, "name") : NULL);
-    TD_TRY(td_registry__json_ok(answer, err));
-    *out = answer;
-    return TD_OK;
+    td_registry__model model;
+    TD_TRY(td_registry__model_find(db, project, name, &model, err));
+    return td_registry__model_json(db, model.model_id, out, err);
 }

@@ -70,7 +70,7 @@ TD_MUST_USE td_code td_model_update(td_db *db, const td_actor *actor, const char
  */
 TD_MUST_USE td_code td_model_json(td_db *db, const char *project, const char *name, json_t **out, td_err *err);
 
-/* {"models": […as above…], "next_cursor"?} by name. */
+/* {"models": […as above…], "next_cursor"?} by name, or as the page says (registry/search.h). INVALID, LIMIT. */
 TD_MUST_USE td_code td_model_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err);
 
 /* ---- versions ---- */
@@ -159,7 +159,7 @@ TD_MUST_USE td_code td_version_files(td_db *db, int64_t version_id, td_arena *ar
 /* Everything known: state, files, facts, metrics, params, tags, aliases, approvals, digests, sources, moves. */
 TD_MUST_USE td_code td_version_json(td_db *db, const char *project, const char *reference, json_t **out, td_err *err);
 /* {"versions": [{"version","model","state","created_at","created_by","metrics","tags","aliases","description",…}],
- * "next_cursor"?}, newest first. */
+ * "next_cursor"?}, newest first, or as the page says (registry/search.h). `model` NULL: of the whole project. */
 TD_MUST_USE td_code td_version_list_json(td_db *db, const char *project, const char *model, const td_page *page,
                                          json_t **out, td_err *err);
 

@@ -49,9 +49,12 @@ td_code td_registry__tags_write(td_db *db, int64_t version_id, const json_t *tag
 td_code td_registry__metrics_write(td_db *db, int64_t version_id, const json_t *metrics, td_err *err);
 td_code td_registry__params_write(td_db *db, int64_t version_id, const json_t *params, td_err *err);
 
+/* A model or version by its row, as lists show it; *out is owned by the caller. */
+td_code td_registry__model_json(td_db *db, int64_t model_id, json_t **out, td_err *err);
+td_code td_registry__version_brief(td_db *db, int64_t version_id, json_t **out, td_err *err);
+extern const char *const td_registry__version_state_names[]; /* "draft" …, NULL-terminated */
+
 /* JSON that may fail for want of memory only. */
-/* The page's limit, default applied. INVALID. */
-td_code td_registry__limit(const td_page *page, int64_t *limit_out, td_err *err);
 td_code td_registry__json_ok(const json_t *json, td_err *err);
 json_t *td_registry__json_time(int64_t ms);           /* null for 0 */
 json_t *td_registry__json_digest(const void *digest); /* null for NULL */

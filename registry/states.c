@@ -3,9 +3,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "registry/registry.h"
+#include "registry/registry_internal.h"
 
-static const char *const state_names[] = {"draft", "pending", "approved", "rejected", "deprecated", "retired", NULL};
+const char *const td_registry__version_state_names[] = {"draft",    "pending",    "approved",
+                                                       "rejected", "deprecated", "retired", NULL};
 
 static const td_arrow state_arrows[] = {
     {TD_VERSION_DRAFT, TD_VERSION_PENDING},      {TD_VERSION_PENDING, TD_VERSION_APPROVED},
@@ -15,7 +16,7 @@ static const td_arrow state_arrows[] = {
 
 const td_states td_version_states = {
     .noun = "version",
-    .names = state_names,
+    .names = td_registry__version_state_names,
     .arrows = state_arrows,
     .arrow_count = TD_COUNT_OF(state_arrows),
 };

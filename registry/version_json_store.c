@@ -201,47 +201,9 @@ td_code td_version_json(td_db *db, const char *project, const char *reference, j
     return TD_OK;
 }
 
-/* ---- many ---- */
+/* ---- one of many ---- */
 
-static td_code read_page(td_stmt *stmt, int64_t limit, int64_t *ids, size_t *count_out, bool *more_out, td_err *err)
-{
-    bool row;
-    size_t count = 0;
-    TD_TRY(td_step(stmt, &row, err));
-    while (row && (int64_t)count < limit) {
-        ids[count] = td_column_int(stmt, "version_id");
-        count++;
-        TD_TRY(td_step(stmt, &row, err));
-    }
-    *count_out = count;
-    *more_out = row;
-    td_reset(stmt);
-    return TD_OK;
-}
-
-static td_code page_ids(td_db *db, const char *project, const char *model, const td_page *page, int64_t *ids,
-                        size_t *count_out, bool *more_out, td_err *err)
-{
-    td_registry__model row;
-    td_stmt *stmt;
-    int64_t limit;
-    int64_t before = INT64_MAX;
-    TD_TRY(td_registry__limit(page, &limit, err));
-    if (page->cursor != NULL) {
-        TD_TRY(td_parse_int(page->cursor, "cursor", 1, INT64_MAX, &before, err));
-    }
-    TD_TRY(td_registry__model_find(db, project, model, &row, err));
-    TD_TRY(td_db_prepare(db,
-                         "SELECT version_id FROM version WHERE model_id = :model AND number < :before "
-                         "ORDER BY number DESC LIMIT :limit",
-                         &stmt, err));
-    td_bind_int(stmt, ":model", row.model_id);
-    td_bind_int(stmt, ":before", before);
-    td_bind_int(stmt, ":limit", limit + 1);
-    return read_page(stmt, limit, ids, count_out, more_out, err);
-}
-
-static td_code add_brief(td_db *db, int64_t version_id, json_t *versions, int64_t *number_out, td_err *err)
+td_code td_registry__version_brief(td_db *db, int64_t version_id, json_t **out, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_version version;
@@ -249,26 +211,7 @@ static td_code add_brief(td_db *db, int64_t version_id, json_t *versions, int64_
     TD_CLEANUP(td_json_done) json_t *json = head_json(&version);
     TD_TRY(td_registry__json_ok(json, err));
     TD_TRY(add_parts(db, version_id, brief_parts, TD_COUNT_OF(brief_parts), json, err));
-    *number_out = version.number;
-    return json_array_append(versions, json) == 0 ? TD_OK : td_registry__json_ok(NULL, err);
-}
-
-td_code td_version_list_json(td_db *db, const char *project, const char *model, const td_page *page, json_t **out,
-                             td_err *err)
-{
-    int64_t ids[TD_LIST_LIMIT_MAX];
-    size_t count;
-    bool more;
-    int64_t last = 0;
-    TD_CLEANUP(td_str_done) td_str cursor = {0};
-    TD_CLEANUP(td_json_done) json_t *versions = json_array();
-    TD_TRY(page_ids(db, project, model, page, ids, &count, &more, err));
-    for (size_t i = 0; i < count; i++) {
-        TD_TRY(add_brief(db, ids[i], versions, &last, err));
-    }
-    td_str_addf(&cursor, "%lld", (long long)last);
-    json_t *answer = json_pack("{s:O, s:s*}", "versions", versions, "next_cursor", more ? td_str_text(&cursor) : NULL);
-    TD_TRY(td_registry__json_ok(answer, err));
-    *out = answer;
+    *out = json;
+    json = NULL;
     return TD_OK;
 }

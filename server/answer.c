@@ -143,8 +143,21 @@ void td_answer_problem_status(td_request *request, int status, const char *code,
     request->answer.content_type = "application/problem+json";
 }
 
+/* What a list refuses of a page names it first (core/db/list.h). */
+static void note_page_field(td_request *request, const td_err *err)
+{
+    static const char *const fields[] = {"filter", "order_by", "cursor", "limit"};
+    for (size_t i = 0; i < TD_COUNT_OF(fields) && !request->field[0]; i++) {
+        size_t length = strlen(fields[i]);
+        if (strncmp(err->text, fields[i], length) == 0 && strchr(",: ", err->text[length])) {
+            snprintf(request->field, sizeof request->field, "%s", fields[i]);
+        }
+    }
+}
+
 void td_answer_problem(td_request *request, const td_err *err)
 {
+    note_page_field(request, err);
     const td_code_info *info = td_code_lookup(err->code);
     td_answer_problem_status(request, request->problem_status ? request->problem_status : info->http_status,
                              request->problem_code ? request->problem_code : info->name, err->text);
@@ -302,6 +315,16 @@ td_code td_request_query_int(td_request *request, const char *name, int64_t mini
     snprintf(request->field, sizeof request->field, "%s", name);
     TD_TRY(td_parse_int(value, name, minimum, maximum, out, err));
     request->field[0] = 0;
+    return TD_OK;
+}
+
+td_code td_request_page(td_request *request, int64_t limit_max, td_page *out, td_err *err)
+{
+    td_page page = {.filter = td_request_query(request, "filter", NULL),
+                    .order = td_request_query(request, "order_by", NULL),
+                    .cursor = td_request_query(request, "cursor", NULL)};
+    TD_TRY(td_request_query_int(request, "limit", 1, limit_max, 0, &page.limit, err));
+    *out = page;
     return TD_OK;
 }
 

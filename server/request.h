@@ -13,6 +13,7 @@
 #include "core/base/arena.h"
 #include "core/base/json.h"
 #include "core/db/db.h"
+#include "core/db/list.h"
 #include "core/db/writer.h"
 #include "registry/partial.h"
 #include "server/http_path.h"
@@ -125,6 +126,9 @@ TD_MUST_USE td_code td_request_query_choice(td_request *request, const char *nam
 TD_MUST_USE td_code td_request_query_name(td_request *request, const char *name,
                                           td_code (*check)(const char *text, td_err *err), const char *fallback,
                                           const char **out, td_err *err);
+/* ?filter= &order_by= &limit= &cursor=, which every list takes. limit_max: TD_LIST_LIMIT_MAX, where the list sets no
+ * other. */
+TD_MUST_USE td_code td_request_page(td_request *request, int64_t limit_max, td_page *out, td_err *err);
 /* Checks the body against a table, naming the field in the problem. */
 TD_MUST_USE td_code td_request_check(td_request *request, const td_json_field *fields, td_err *err);
 /* A copy in the request's arena, printf-like; "" when memory is out. */

@@ -8,19 +8,13 @@
 
 #include <string.h>
 
-static td_code read_page(td_request *request, td_page *out, td_err *err)
-{
-    out->cursor = td_request_query(request, "cursor", NULL);
-    return td_request_query_int(request, "limit", 1, TD_LIST_LIMIT_MAX, 0, &out->limit, err);
-}
-
 /* ---- models ---- */
 
 static td_code list_models(td_request *request, td_err *err)
 {
     td_page page;
     json_t *list;
-    TD_TRY(read_page(request, &page, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
     TD_TRY(td_model_list_json(request->db, request->project, &page, &list, err));
     return td_answer_json(request, 200, list, err);
 }
@@ -88,8 +82,17 @@ static td_code list_versions(td_request *request, td_err *err)
 {
     td_page page;
     json_t *list;
-    TD_TRY(read_page(request, &page, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
     TD_TRY(td_version_list_json(request->db, request->project, request->parameters[0], &page, &list, err));
+    return td_answer_json(request, 200, list, err);
+}
+
+static td_code search_versions(td_request *request, td_err *err)
+{
+    td_page page;
+    json_t *list;
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_version_list_json(request->db, request->project, NULL, &page, &list, err));
     return td_answer_json(request, 200, list, err);
 }
 
@@ -203,6 +206,7 @@ const td_route td_routes_model[] = {
     TD_GET("/api/v1/models/{model}", TD_MAY_READ, get_model, "One model"),
     TD_SEND("PATCH", "/api/v1/models/{model}", TD_MAY_REGISTER, change_model, "Change description or tags"),
     TD_GET("/api/v1/models/{model}/versions", TD_MAY_READ, list_versions, "Versions of a model"),
+    TD_GET("/api/v1/versions", TD_MAY_READ, search_versions, "Versions of all models"),
     TD_GET("/api/v1/models/{model}/aliases", TD_MAY_READ, list_aliases, "Aliases of a model"),
     TD_GET("/api/v1/models/{model}/aliases/{alias}", TD_MAY_READ, get_alias, "One alias with its history"),
     {"PUT", "/api/v1/models/{model}/aliases/{alias}", TD_ROUTE_LOGIN, TD_LISTENER_USERS, TD_BODY_JSON, set_alias,

@@ -11,7 +11,7 @@
 
 #define TD_FILTER_PARAMETER_SIZE 48
 
-/* Where reading is. `what` names the text in messages: "filter", "order". */
+/* Where reading is. `what` names the text in messages: "filter", "order_by". */
 typedef struct td_filter__reader {
     const char *what, *text, *at;
     td_arena *arena;

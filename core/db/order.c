@@ -71,10 +71,10 @@ static bool is_blank(const char *text)
 td_code td_order__parse(const char *text, const td_filter_table *table, td_arena *arena, td_order *out, td_err *err)
 {
     td_order order = {.count = 0};
-    td_filter__reader reader = {.what = "order", .arena = arena, .err = err};
+    td_filter__reader reader = {.what = "order_by", .arena = arena, .err = err};
     reader.text = reader.at = is_blank(text) ? table->order : text;
     if (text != NULL && strlen(text) > TD_ORDER_LENGTH_MAX) {
-        return td_fail(err, TD_LIMIT, "order: %zu bytes, at most %zu", strlen(text), TD_ORDER_LENGTH_MAX);
+        return td_fail(err, TD_LIMIT, "order_by: %zu bytes, at most %zu", strlen(text), TD_ORDER_LENGTH_MAX);
     }
     if (reader.text != NULL) {
         TD_TRY(read_terms(&reader, table, TD_ORDER_TERMS_MAX, &order));

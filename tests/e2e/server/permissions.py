@@ -33,6 +33,7 @@ DEMANDS = {
         GET /api/v1/models
         GET /api/v1/models/{model}
         GET /api/v1/models/{model}/versions
+        GET /api/v1/versions
         GET /api/v1/models/{model}/aliases
         GET /api/v1/models/{model}/aliases/{alias}
         GET /api/v1/models/{model}/versions/{version}

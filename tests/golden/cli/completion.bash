@@ -8,7 +8,7 @@ _tidemark() {
   case "$noun" in
     profile) verbs="show raise" ;;
     model) verbs="register list show download inspect" ;;
-    version) verbs="show list submit approve reject move tag" ;;
+    version) verbs="show list search submit approve reject move tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
     device) verbs="list show enrol-code tag revoke" ;;
@@ -33,12 +33,13 @@ _tidemark() {
     "profile raise") options=" --keys-to --reason" ;;
     "status "*) options="" ;;
     "model register") options=" --file --description --baseline --feature --categorical --ignore --prediction --score --label --group --threshold --columns --dataset --code --metric --metrics --param --tag --parent --cause --golden --hardware --runtime --ram --strict" ;;
-    "model list") options=" --limit --cursor" ;;
+    "model list") options=" --filter --order-by --limit --cursor" ;;
     "model show") options="" ;;
     "model download") options="" ;;
     "model inspect") options=" --strict" ;;
     "version show") options="" ;;
-    "version list") options=" --limit --cursor" ;;
+    "version list") options=" --filter --order-by --limit --cursor" ;;
+    "version search") options=" --filter --order-by --limit --cursor" ;;
     "version submit") options=" --reason" ;;
     "version approve") options=" --reason --key --yes" ;;
     "version reject") options=" --reason" ;;

@@ -65,8 +65,8 @@ static void order__refuses_with_place(void **state)
         const char *order, *message;
         td_code code;
     } cases[] = {
-        {"nam", "order, column 1: there is no nam; did you mean name?", TD_INVALID},
-        {"name UP", "order, column 6: expected ASC, DESC, a comma or the end, found UP", TD_INVALID},
+        {"nam", "order_by, column 1: there is no nam; did you mean name?", TD_INVALID},
+        {"name UP", "order_by, column 6: expected ASC, DESC, a comma or the end, found UP", TD_INVALID},
         {"name,", "expected a name", TD_INVALID},
         {"name; x", "expected ASC", TD_INVALID},
         {"owner", "something to order by", TD_INVALID},

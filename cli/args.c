@@ -16,6 +16,7 @@
 #include "access/access.h"
 #include "core/base/clock.h"
 #include "cli/http.h"
+#include "registry/reference.h"
 
 const td_cli_option td_cli_common_options[] = {
     {"workspace", 'w', "DIR", "folder of the server (default: $TIDEMARK_WORKSPACE or " TD_CLI_WORKSPACE_DEFAULT ")",
@@ -296,21 +297,11 @@ td_code td_cli_pair(td_cli *cli, const char *option, const char *text, const cha
 
 td_code td_cli_reference(td_cli *cli, const char *text, const char **model_out, const char **version_out, td_err *err)
 {
-    const char *name = strncmp(text, "models:/", 8) == 0 ? text + 8 : text;
-    size_t length = strcspn(name, "/@");
-    if (length == 0 || name[length] == '\0' || name[length + 1] == '\0' || strpbrk(name + length + 1, "/@") != NULL) {
-        return td_fail(err, TD_INVALID,
-                       "\"%.80s\" names no version: write MODEL/NUMBER (pump/3) or MODEL@ALIAS "
-                       "(pump@champion)",
-                       text);
-    }
-    if (name[length] == '/' && strspn(name + length + 1, "0123456789") != strlen(name + length + 1)) {
-        return td_fail(err, TD_INVALID,
-                       "\"%.80s\": \"%.40s\" is not a version's number; an alias is written %.*s@%.40s", text,
-                       name + length + 1, (int)length, name, name + length + 1);
-    }
-    *model_out = td_cli_text(cli, "%.*s", (int)length, name);
-    *version_out = name[length] == '/' ? name + length + 1 : td_cli_text(cli, "@%s", name + length + 1);
+    td_reference reference;
+    TD_TRY(td_reference_parse(text, &reference, err));
+    *model_out = td_cli_text(cli, "%s", reference.model);
+    *version_out = reference.alias[0] != '\0' ? td_cli_text(cli, "@%s", reference.alias)
+                                              : td_cli_text(cli, "%lld", (long long)reference.number);
     return TD_OK;
 }
 

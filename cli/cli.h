@@ -93,7 +93,7 @@ const char *td_cli_text(td_cli *cli, const char *format, ...) TD_PRINTF(2, 3);
 TD_MUST_USE td_code td_cli_pair(td_cli *cli, const char *option, const char *text, const char **key_out,
                                 const char **value_out, td_err *err);
 
-/* References: "pump/3", "pump@champion", "models:/pump/3" → model "pump", version "3" or "@champion". INVALID. */
+/* Any form of registry/reference.h → model "pump", version "3" or "@champion" as the API's paths have them. INVALID. */
 TD_MUST_USE td_code td_cli_reference(td_cli *cli, const char *text, const char **model_out, const char **version_out,
                                      td_err *err);
 

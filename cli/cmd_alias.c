@@ -5,7 +5,9 @@
  */
 #include "cli/commands.h"
 
-#include "registry/registry.h"
+#include "registry/reference.h"
+
+#include <string.h>
 
 /* "pump@champion" → model, alias. */
 static td_code split(td_cli *cli, const char *text, const char **model_out, const char **alias_out, td_err *err)
@@ -19,12 +21,26 @@ static td_code split(td_cli *cli, const char *text, const char **model_out, cons
     return td_alias_name_check(*alias_out, err);
 }
 
+/* "3", or any reference to a version of that model. */
+static td_code read_number(td_cli *cli, const char *text, const char *model, int64_t *out, td_err *err)
+{
+    const char *other;
+    if (text[strspn(text, "0123456789")] == '\0') {
+        return td_parse_int(text, "the version's number", 1, TD_VERSION_NUMBER_MAX, out, err);
+    }
+    TD_TRY(td_cli_version_number(cli, text, &other, out, err));
+    return strcmp(other, model) == 0
+               ? TD_OK
+               : td_fail(err, TD_INVALID, "%.80s is a version of %s; an alias of %s names one of its own", text, other,
+                         model);
+}
+
 static td_code run_set(td_cli *cli, td_err *err)
 {
     const char *model, *alias;
     int64_t number;
     TD_TRY(split(cli, cli->arguments[0], &model, &alias, err));
-    TD_TRY(td_parse_int(cli->arguments[1], "the version's number", 1, INT32_MAX, &number, err));
+    TD_TRY(read_number(cli, cli->arguments[1], model, &number, err));
     json_t *body = json_pack("{s:I}", "version", (json_int_t)number);
     if (td_cli_value(cli, "reason") != NULL) {
         (void)json_object_set_new(body, "reason", json_string(td_cli_value(cli, "reason")));
@@ -84,8 +100,10 @@ static const td_cli_option options[] = {
 };
 
 const td_cli_command td_cli_alias_commands[] = {
-    {"alias", "set", "MODEL@ALIAS NUMBER", 2, 2, "Point an alias at a version", NULL,
-     "tidemark alias set pump@champion 3 --reason 'gate passed'", options, run_set},
+    {"alias", "set", "MODEL@ALIAS VERSION", 2, 2, "Point an alias at a version", NULL,
+     "tidemark alias set pump@champion 3 --reason 'gate passed'\n"
+     "tidemark alias set pump@champion pump@challenger --reason 'better for a month'",
+     options, run_set},
     {"alias", "list", "MODEL|MODEL@ALIAS", 1, 1, "List a model's aliases, or the history of one", NULL,
      "tidemark alias list pump@champion", NULL, run_list},
     {"alias", "delete", "MODEL@ALIAS", 1, 1, "Remove an alias; its history stays", NULL, NULL, options, run_delete},

@@ -18,32 +18,11 @@ static void print_tree(td_cli *cli, const json_t *answer, bool down, const char 
     }
 }
 
-/* Versions are written as everywhere else; an alias is resolved first. */
-static td_code node_name(td_cli *cli, const char *text, const char **out, td_err *err)
-{
-    TD_CLEANUP(td_json_done) json_t *version = NULL;
-    const char *model, *number;
-    *out = text;
-    if (strchr(text, ':') != NULL && strncmp(text, "models:/", 8) != 0) {
-        return TD_OK;
-    }
-    TD_TRY(td_cli_reference(cli, text, &model, &number, err));
-    if (number[0] == '@') {
-        TD_TRY(
-            td_cli_call(cli, "GET", td_cli_path(cli, "models", model, "versions", number, NULL), NULL, &version, err));
-        number = td_cli_text(cli, "%lld", (long long)td_json_int(version, "version", 0));
-    }
-    *out = td_cli_text(cli, "version:%s/%s", model, number);
-    return TD_OK;
-}
-
 static td_code run_show(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
-    const char *node;
     bool up = td_cli_has(cli, "up"), down = td_cli_has(cli, "down");
-    TD_TRY(node_name(cli, cli->arguments[0], &node, err));
-    const char *path = td_cli_query(cli, td_cli_path(cli, "lineage", NULL), "node", node);
+    const char *path = td_cli_query(cli, td_cli_path(cli, "lineage", NULL), "node", cli->arguments[0]);
     path = td_cli_query(cli, path, "direction", up == down ? "both" : up ? "up" : "down");
     path = td_cli_query(cli, path, "depth", td_cli_value(cli, "depth"));
     TD_TRY(td_cli_call(cli, "GET", path, NULL, &answer, err));
@@ -76,10 +55,8 @@ static void print_impact(td_cli *cli, const json_t *answer)
 
 static td_code run_impact(td_cli *cli, td_err *err)
 {
-    const char *node;
-    TD_TRY(node_name(cli, cli->arguments[0], &node, err));
-    return td_cli_show(cli, td_cli_query(cli, td_cli_path(cli, "lineage", "impact", NULL), "node", node), print_impact,
-                       err);
+    return td_cli_show(cli, td_cli_query(cli, td_cli_path(cli, "lineage", "impact", NULL), "node", cli->arguments[0]),
+                       print_impact, err);
 }
 
 static const td_cli_option show_options[] = {

@@ -105,7 +105,7 @@ static void print_spec(td_cli *cli, const json_t *answer)
 static td_code run_show(td_cli *cli, td_err *err)
 {
     const char *model, *version;
-    if (strpbrk(cli->arguments[0], "/@") == NULL) {
+    if (strpbrk(cli->arguments[0], "/@:") == NULL) {
         TD_TRY(td_model_name_check(cli->arguments[0], err));
         return td_cli_show(cli, td_cli_path(cli, "models", cli->arguments[0], "monitor", NULL), print_spec, err);
     }

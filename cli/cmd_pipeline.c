@@ -104,12 +104,11 @@ static td_code run_start(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
     TD_CLEANUP(td_json_done) json_t *body = json_object();
-    const char *model, *version;
+    const char *model;
     int64_t number;
     TD_TRY(td_cli_need(body, err));
     if (td_cli_value(cli, "parent") != NULL) {
-        TD_TRY(td_cli_reference(cli, td_cli_value(cli, "parent"), &model, &version, err));
-        TD_TRY(td_parse_int(version, "--parent", 1, INT32_MAX, &number, err));
+        TD_TRY(td_cli_version_number(cli, td_cli_value(cli, "parent"), &model, &number, err));
         (void)json_object_set_new(body, "model", json_string(model));
         (void)json_object_set_new(body, "parent_version", json_integer(number));
     } else if (td_cli_value(cli, "model") == NULL) {

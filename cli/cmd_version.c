@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "registry/registry.h"
+#include "registry/reference.h"
 
 /* ---- show ---- */
 
@@ -173,6 +173,21 @@ static const td_cli_option tag_options[] = {
     {"delete", 0, NULL, "remove the tag", false},
     {0},
 };
+
+td_code td_cli_version_number(td_cli *cli, const char *text, const char **model_out, int64_t *number_out, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *version = NULL;
+    const char *model, *name;
+    TD_TRY(td_cli_reference(cli, text, &model, &name, err));
+    if (name[0] == '@') {
+        TD_TRY(td_cli_call(cli, "GET", td_cli_path(cli, "models", model, "versions", name, NULL), NULL, &version, err));
+        *number_out = td_json_int(version, "version", 0);
+    } else {
+        TD_TRY(td_parse_int(name, "version", 1, TD_VERSION_NUMBER_MAX, number_out, err));
+    }
+    *model_out = model;
+    return TD_OK;
+}
 
 const td_cli_command td_cli_version_commands[] = {
     {"version", "show", "VERSION", 1, 1, "Show a version: files, facts, metrics, approvals",

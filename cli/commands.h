@@ -10,6 +10,10 @@
 #include "cli/http.h"
 #include "cli/output.h"
 
+/* Any reference → model and number; asks the server where an alias points. INVALID, or what the server says. */
+TD_MUST_USE td_code td_cli_version_number(td_cli *cli, const char *text, const char **model_out, int64_t *number_out,
+                                          td_err *err);
+
 extern const td_cli_command td_cli_init_commands[];
 extern const td_cli_command td_cli_status_commands[];
 extern const td_cli_command td_cli_model_commands[];

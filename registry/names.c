@@ -1,5 +1,5 @@
 /*
- * names.c: the grammar of names, and of the references that people write.
+ * names.c: the grammar of names.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -88,43 +88,6 @@ td_code td_registry__reason_check(const char *reason, td_err *err)
         return td_fail(err, TD_INVALID, "a reason is needed here (--reason \"…\"): it becomes part of the audit log");
     }
     return td_registry__text_check("reason", reason, TD_REASON_MAX, err);
-}
-
-/* ---- references ---- */
-
-static td_code bad_reference(const char *text, td_err *err)
-{
-    return td_fail(err, TD_INVALID,
-                   "\"%.100s\" names no version; write MODEL/NUMBER (pump/3) or MODEL@ALIAS (pump@champion)", text);
-}
-
-static td_code parse_target(const char *text, const char *target, bool alias, td_registry__reference *ref, td_err *err)
-{
-    if (alias) {
-        TD_TRY(td_alias_name_check(target, err));
-        snprintf(ref->alias, sizeof ref->alias, "%s", target);
-        return TD_OK;
-    }
-    if (td_parse_int(target, "version", 1, UINT32_MAX, &ref->number, NULL) != TD_OK) {
-        return bad_reference(text, err);
-    }
-    return TD_OK;
-}
-
-td_code td_registry__reference_parse(const char *text, td_registry__reference *out, td_err *err)
-{
-    td_registry__reference ref = {.number = 0};
-    const char *start = strncmp(text, "models:/", 8) == 0 ? text + 8 : text;
-    const char *mark = strpbrk(start, "/@");
-    if (mark == NULL || mark == start || (size_t)(mark - start) > TD_MODEL_NAME_MAX) {
-        return bad_reference(text, err);
-    }
-    memcpy(ref.model, start, (size_t)(mark - start));
-    TD_TRY(td_model_name_check(ref.model, err));
-    bool alias = *mark == '@' || mark[1] == '@'; /* "pump/@champion" is what a path of the API spells */
-    TD_TRY(parse_target(text, mark + 1 + (*mark == '/' && alias), alias, &ref, err));
-    *out = ref;
-    return TD_OK;
 }
 
 /* ---- small JSON ---- */

@@ -5,8 +5,7 @@
  * be edited while it is a draft. Submitting freezes it; from then on only its state moves, along the table in
  * registry/states.c, and each move is one transaction that also appends one audit record.
  *
- * References: "pump/3", "pump@champion", "models:/pump/3", "models:/pump@champion". Names:
- * [A-Za-z0-9][A-Za-z0-9._-]{0,127}.
+ * How a version is written: registry/reference.h. Names: [A-Za-z0-9][A-Za-z0-9._-]{0,127}.
  * Writing functions run inside the caller's transaction, check permission (td_access_recheck) and state themselves,
  * and are all or nothing only through that transaction: on an error roll it back. Every one of them appends to the
  * audit log.

@@ -7,6 +7,7 @@
 #define TD_REGISTRY_REGISTRY_INTERNAL_H
 
 #include "access/access.h"
+#include "registry/reference.h"
 #include "registry/registry.h"
 #include "registry/trust.h"
 
@@ -17,14 +18,6 @@ typedef struct td_registry__model {
     int64_t model_id, next_number, security_counter;
 } td_registry__model;
 
-/* What a reference says; alias "" when it names a number. */
-typedef struct td_registry__reference {
-    char model[TD_MODEL_NAME_MAX + 1];
-    char alias[TD_ALIAS_NAME_MAX + 1];
-    int64_t number;
-} td_registry__reference;
-
-td_code td_registry__reference_parse(const char *text, td_registry__reference *out, td_err *err);
 /* Keys of tags, metrics and parameters: 1 to TD_TAG_KEY_MAX printable characters without white space. */
 td_code td_registry__key_check(const char *what, const char *key, td_err *err);
 td_code td_registry__text_check(const char *what, const char *text, size_t length_max, td_err *err);

@@ -33,7 +33,7 @@ static td_code read_aliases(td_db *db, int64_t model_id, const char **names, td_
     return TD_OK;
 }
 
-static td_code no_such_alias(td_db *db, const td_registry__reference *ref, int64_t model_id, td_err *err)
+static td_code no_such_alias(td_db *db, const td_reference *ref, int64_t model_id, td_err *err)
 {
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     const char *names[ALIASES_COMPARED_MAX + 1];
@@ -47,7 +47,7 @@ static td_code no_such_alias(td_db *db, const td_registry__reference *ref, int64
                    ref->model, ref->alias, ref->model, ref->alias);
 }
 
-static td_code find_alias(td_db *db, const td_registry__reference *ref, int64_t model_id, int64_t *id_out, td_err *err)
+static td_code find_alias(td_db *db, const td_reference *ref, int64_t model_id, int64_t *id_out, td_err *err)
 {
     td_stmt *stmt;
     bool row;
@@ -63,7 +63,7 @@ static td_code find_alias(td_db *db, const td_registry__reference *ref, int64_t 
     return TD_OK;
 }
 
-static td_code find_number(td_db *db, const td_registry__reference *ref, const td_registry__model *model,
+static td_code find_number(td_db *db, const td_reference *ref, const td_registry__model *model,
                            int64_t *id_out, td_err *err)
 {
     td_stmt *stmt;
@@ -88,9 +88,9 @@ static td_code find_number(td_db *db, const td_registry__reference *ref, const t
 td_code td_registry__version_id(td_db *db, const char *project, const char *reference, int64_t *version_id_out,
                                 td_err *err)
 {
-    td_registry__reference ref;
+    td_reference ref;
     td_registry__model model;
-    TD_TRY(td_registry__reference_parse(reference, &ref, err));
+    TD_TRY(td_reference_parse(reference, &ref, err));
     TD_TRY(td_registry__model_find(db, project, ref.model, &model, err));
     if (ref.alias[0] != '\0') {
         return find_alias(db, &ref, model.model_id, version_id_out, err);

@@ -9,6 +9,7 @@
 #include "audit/verify.h"
 #include "core/base/fs.h"
 #include "lineage/lineage.h"
+#include "registry/reference.h"
 #include "server/routes.h"
 
 #include <errno.h>
@@ -22,11 +23,25 @@
 
 /* ---- lineage ---- */
 
+/* kind:name as it is; a version in any of its forms becomes version:MODEL/NUMBER. */
 static td_code need_node(td_request *request, const char **out, td_err *err)
 {
-    *out = td_request_query(request, "node", NULL);
-    return *out ? TD_OK
-                : td_fail(err, TD_INVALID, "?node= is missing: a version (pump/3) or kind:name (dataset:s3://…)");
+    td_reference reference;
+    td_version version;
+    const char *text = td_request_query(request, "node", NULL);
+    if (!text) {
+        return td_fail(err, TD_INVALID, "?node= is missing: a version (pump/3) or kind:name (dataset:s3://…)");
+    }
+    if (td_reference_parse(text, &reference, NULL) != TD_OK) {
+        *out = text;
+        return TD_OK;
+    }
+    if (reference.alias[0]) {
+        TD_TRY(td_version_find(request->db, request->project, text, &request->arena, &version, err));
+        reference.number = version.number;
+    }
+    *out = td_request_text(request, "version:%s/%lld", reference.model, (long long)reference.number);
+    return TD_OK;
 }
 
 static td_code get_lineage(td_request *request, td_err *err)

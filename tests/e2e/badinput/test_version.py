@@ -46,6 +46,34 @@ class Versions(CommandTest):
         self.done("version", "reject", "early/1", "--reason", "not good", as_="ben")
         self.refused(CONFLICT, "early/1 is rejected", "rollout", "create", "early/1", "--to", "all")
 
+    def test_every_spelling_of_a_version(self):
+        self.register("spell")
+        self.done("version", "submit", "models:/spell/1")
+        self.done("version", "approve", "azureml:spell:1", "--reason", "good", "--yes", as_="ben")
+        self.done("alias", "set", "models:/spell@stable", "azureml:spell:1")
+        self.done("alias", "set", "spell@best", "models:/spell@stable")
+        for index, text in enumerate(("spell/1", "models:/spell/1", "azureml:spell:1", "spell@best", "models:/spell@best", "azureml:spell@best")):
+            self.assertIn("834d58e48a3a", self.done("version", "show", text))
+            self.assertIn("version:spell/1", self.done("lineage", "show", text, "--json"))
+            self.done("lineage", "impact", text)
+            self.done("model", "download", text, f"{self.folder}/{index}")
+            self.done("bundle", "export", text, "--out", f"{self.folder}/{index}.tar")
+    
+            self.refused(CONFLICT, 'no device matches "site=oslo"', "rollout", "create", text, "--to", "site=oslo")
+            self.assertIn(f"spell/{index + 2}", self.done("model", "register", "spell", "model.onnx", "--parent", text))
+            self.refused(NOT_FOUND, "none", "pipeline", "run", "none", "--parent", text)
+            self.assertNotIn("name", self.type("monitor", "show", text).stderr)
+
+    def test_what_names_no_version(self):
+        self.register("odd")
+        forms = "write pump/3, pump@champion, models:/pump/3, models:/pump@champion or azureml:pump:3"
+        for text in ("odd", "odd:1", "models:/odd", "azureml:odd/1", "odd/0", "odd/1/2", ""):
+            self.refused(INVALID, ["names no version", forms], "version", "show", text)
+        self.refused(INVALID, "an alias is written odd@champion", "version", "show", "models:/odd/champion")
+        self.refused(NOT_FOUND, "there is no version odd/7; the newest is odd/1", "version", "show", "azureml:odd:7")
+        self.refused(INVALID, [forms], "model", "register", "odd", "model.onnx", "--parent", "odd:1")
+        self.refused(INVALID, ["odd/1 is a version of odd", "one of its own"], "alias", "set", "other@x", "odd/1")
+
     def test_rolling_out_to_nobody(self):
         self.register("lonely")
         self.done("version", "submit", "lonely/1")

@@ -141,6 +141,8 @@ static void reference__forms(void **state)
     check_reference("pump@champion", "pump", "@champion");
     check_reference("models:/pump/3", "pump", "3");
     check_reference("models:/pump@champion", "pump", "@champion");
+    check_reference("azureml:pump:3", "pump", "3");
+    check_reference("pump/03", "pump", "3");
     check_reference("pump", NULL, NULL);
     check_reference("pump/", NULL, NULL);
     check_reference("/3", NULL, NULL);

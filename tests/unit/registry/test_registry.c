@@ -234,7 +234,8 @@ static void version__references_in_every_form(void **state)
     (void)make_version(f, "pump", "a");
     (void)make_version(f, "pump", "b");
     must(td_alias_set(f->db, &f->ana.actor, "default", "pump", "newest", 2, NULL, &err), &err);
-    const char *const good[] = {"pump/2", "pump@newest", "models:/pump/2", "models:/pump@newest", "pump/@newest"};
+    const char *const good[] = {"pump/2", "pump@newest", "models:/pump/2", "models:/pump@newest", "azureml:pump:2",
+                                "azureml:pump@newest"};
     for (size_t i = 0; i < TD_COUNT_OF(good); i++) {
         assert_int_equal(find(f, good[i]).number, 2);
     }

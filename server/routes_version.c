@@ -169,17 +169,16 @@ static td_code approve_version(td_request *request, td_err *err)
 /* The bytes that an approver signs, exactly; what they say is in X-Manifest-Digest and the version's JSON. */
 static td_code get_manifest(td_request *request, td_err *err)
 {
-    const char *reference;
+    static const char *const forms[] = {"json", "bytes", NULL};
+    const char *reference, *form;
     td_version version;
+    TD_TRY(td_request_query_choice(request, "form", forms, "bytes", &form, err));
     TD_TRY(td_request_reference(request, &reference, err));
     TD_TRY(td_version_find(request->db, request->project, reference, &request->arena, &version, err));
     if (!version.manifest) {
         return td_fail(err, TD_CONFLICT, "version %s is a draft and has no manifest yet; submit it first",
                        version.label);
     }
-    static const char *const forms[] = {"json", "bytes", NULL};
-    const char *form;
-    TD_TRY(td_request_query_choice(request, "form", forms, "bytes", &form, err));
     if (strcmp(form, "json") == 0) {
         json_t *json;
         TD_TRY(td_manifest_json(version.manifest, version.manifest_size, &json, err));

@@ -235,11 +235,13 @@ class Generated(harness.ServerTest):
                 narrow = schema.keys() & {"enum", "pattern"} or schema.get("type") == "integer"
                 if place != "query" or not narrow or operation.method != "GET" and name != "project" or operation.own["x-body"] == "stream":
                     continue
-                made = makers.valid(operation)
-                made.query = [pair for pair in made.query if pair[0] != name] + [(name, "~")]
-                answer = self.server.admin(operation.method, made.target(), made.body)
-                self.assertIn(answer.status, (400, 404), (operation.id, name, answer))
-                self.assertTrue(answer.status == 404 and name != "project" or answer.json.get("field") == name, (operation.id, name, answer))
+                for _ in range(5):
+                    made = makers.valid(operation)
+                    made.query = [(name, "~")] + [("node", "pump/3")] * (name != "node" and "node" in operation.query)
+                    answer = self.server.admin(operation.method, made.target(), made.body)
+                    if answer.status != 404:
+                        break
+                self.assertEqual((answer.status, answer.json.get("field")), (400, name), (operation.id, answer))
                 checked += 1
         self.assertGreater(checked, 80)
 

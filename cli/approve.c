@@ -5,6 +5,7 @@
  * files with their digests, and name the very version that was asked for. SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/commands.h"
+#include "cli/login.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "core/crypto/crypto.h"
 #include "registry/manifest.h"
 
-/* What was said on the line wins over the environment. */
+/* What was said on the line wins over the environment, and that over the key that enrol-me made. */
 static td_code find_key(td_cli *cli, const char **path_out, td_err *err)
 {
     const char *path = td_cli_value(cli, "key");
@@ -24,22 +25,28 @@ static td_code find_key(td_cli *cli, const char **path_out, td_err *err)
         *path_out = path;
         return TD_OK;
     }
-    if (td_cli_as(cli) == NULL) {
-        return td_fail(err, TD_INVALID,
-                       "name your private key: --key FILE or $TIDEMARK_KEY_FILE (make one with "
-                       "`tidemark key enrol`)");
+    if (td_cli_as(cli) != NULL) {
+        return td_cli_as_file(cli, "key.pem", path_out, err);
     }
-    return td_cli_as_file(cli, "key.pem", path_out, err);
+    char folder[4096];
+    if (td_config_folder(folder, err) == TD_OK) {
+        *path_out = td_cli_text(cli, "%s/%s", folder, TD_CLI_KEY_FILE);
+        return TD_OK;
+    }
+    return td_fail(err, TD_INVALID,
+                   "name your private key: --key FILE or $TIDEMARK_KEY_FILE (make one with `tidemark key enrol-me`)");
 }
 
 static td_code read_key(td_cli *cli, td_key **out, td_err *err)
 {
     const char *path;
     TD_TRY(find_key(cli, &path, err));
-    td_code code = td_key_read(path, NULL, out, err);
+    td_code code = td_cli_key_read(cli, path, out, err);
     if (code == TD_NOT_FOUND) {
         return td_fail(err, TD_NOT_FOUND,
-                       "%s is not there: an approver signs with a key of his own (`tidemark key enrol`)", path);
+                       "%s is not there: an approver signs with a key of his own (`tidemark key enrol-me` makes it; "
+                       "--key FILE names another)",
+                       path);
     }
     TD_TRY(code);
     if (td_key_kind_of(*out) != TD_KEY_P256) {

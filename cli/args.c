@@ -48,6 +48,20 @@ const char *td_cli_text(td_cli *cli, const char *format, ...)
 
 /* ---- finding commands ---- */
 
+/* "models" is as good as "model": the noun as the table has it, or the word itself. */
+static const char *singular(const char *word)
+{
+    for (size_t i = 0; td_cli_commands[i] != NULL; i++) {
+        for (const td_cli_command *c = td_cli_commands[i]; c->noun != NULL; c++) {
+            size_t length = strlen(c->noun);
+            if (c->verb != NULL && strncmp(c->noun, word, length) == 0 && strcmp(word + length, "s") == 0) {
+                return c->noun;
+            }
+        }
+    }
+    return word;
+}
+
 static const td_cli_command *find_command(const char *noun, const char *verb)
 {
     for (size_t i = 0; td_cli_commands[i] != NULL; i++) {
@@ -351,7 +365,7 @@ static void print_text(td_cli *cli, td_str *text)
 td_code td_cli_parse(td_cli *cli, int argc, char **argv, td_err *err)
 {
     td_str help = {0};
-    const char *noun = argc > 1 ? argv[1] : "--help";
+    const char *noun = argc > 1 ? singular(argv[1]) : "--help";
     const char *verb = argc > 2 && argv[2][0] != '-' ? argv[2] : NULL;
     if (strcmp(noun, "--help") == 0 || strcmp(noun, "-h") == 0 || (strcmp(noun, "help") == 0 && argc == 2)) {
         td_cli_help_all(&help);

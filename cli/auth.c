@@ -7,9 +7,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "access/access.h"
+#include "cli/commands.h"
+#include "cli/login.h"
 #include "core/base/fs.h"
 
 #define URL_FILE "run/http.url"
@@ -39,21 +40,15 @@ td_code td_cli_as_file(td_cli *cli, const char *file, const char **out, td_err *
     return TD_OK;
 }
 
-/* A token or key that others can read is as good as published. */
-static td_code check_private(const char *path, td_err *err)
+static void show_token(td_cli *cli, td_http *http, const char *token, size_t length)
 {
-    struct stat facts;
-    if (stat(path, &facts) == 0 && (facts.st_mode & 077) != 0) {
-        return td_fail(err, TD_DENIED, "%s can be read by others (mode %04o); chmod 600 it", path,
-                       (unsigned)(facts.st_mode & 07777));
-    }
-    return TD_OK;
+    http->header = td_cli_text(cli, "Authorization: Bearer %.*s", (int)length, token);
 }
 
 static td_code read_token(td_cli *cli, td_http *http, const char *path, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
-    TD_TRY(check_private(path, err));
+    TD_TRY(td_cli_check_private(path, err));
     td_code code = td_file_read(path, 4096, &text, err);
     if (code == TD_NOT_FOUND && td_cli_as(cli) != NULL) {
         return td_fail(err, TD_NOT_FOUND,
@@ -66,7 +61,7 @@ static td_code read_token(td_cli *cli, td_http *http, const char *path, td_err *
     if (length == 0 || strspn(td_str_text(&text) + length, " \t\r\n") != text.size - length) {
         return td_fail(err, TD_INVALID, "%s does not hold one token", path);
     }
-    http->header = td_cli_text(cli, "Authorization: Bearer %.*s", (int)length, td_str_text(&text));
+    show_token(cli, http, td_str_text(&text), length);
     td_wipe(text.data, text.size);
     return TD_OK;
 }
@@ -142,6 +137,35 @@ static td_code check_url(td_cli *cli, td_http *http, const char *url, td_err *er
     return TD_OK;
 }
 
+/* A workspace or one of its demo users was named: what `tidemark login` remembers does not count. */
+static bool names_workspace(td_cli *cli)
+{
+    return td_cli_value(cli, "workspace") != NULL || environment("TIDEMARK_WORKSPACE") != NULL ||
+           td_cli_as(cli) != NULL;
+}
+
+/* What `tidemark login` remembers fills the gaps; its token goes to no other server. */
+static td_code use_login(td_cli *cli, td_http *http, bool need_token, td_err *err)
+{
+    TD_CLEANUP(td_login_done) td_login login = {0};
+    const char *named = http->base;
+    if (named == NULL && names_workspace(cli)) {
+        return TD_OK;
+    }
+    TD_TRY(td_login_read(&login, err));
+    if (login.server == NULL || (named != NULL && strcmp(named, login.server) != 0)) {
+        return TD_OK;
+    }
+    TD_TRY(check_url(cli, http, login.server, err));
+    if (http->ca == NULL && login.ca != NULL) {
+        http->ca = td_cli_text(cli, "%s", login.ca);
+    }
+    if (need_token) {
+        show_token(cli, http, login.token, strlen(login.token));
+    }
+    return TD_OK;
+}
+
 td_code td_cli__locate(td_cli *cli, td_http *http, td_err *err)
 {
     const char *url =
@@ -149,16 +173,34 @@ td_code td_cli__locate(td_cli *cli, td_http *http, td_err *err)
     const char *token_path;
     TD_TRY(find_token(cli, &token_path, err));
     http->ca = td_cli_value(cli, "ca") != NULL ? td_cli_value(cli, "ca") : environment("TIDEMARK_CA");
+    if (url != NULL) {
+        TD_TRY(check_url(cli, http, url, err));
+    }
+    TD_TRY(use_login(cli, http, token_path == NULL, err));
     const char *socket = td_cli_text(cli, "%s/%s", cli->workspace, SOCKET_FILE);
-    if (http->prefer_socket && token_path == NULL && url == NULL && td_path_exists(socket)) {
+    if (http->prefer_socket && token_path == NULL && http->base == NULL && td_path_exists(socket)) {
         http->socket = socket;
         http->base = "http://localhost";
         return TD_OK;
     }
-    if (url != NULL) {
-        TD_TRY(check_url(cli, http, url, err));
-    } else {
+    if (http->base == NULL) {
         TD_TRY(find_url(cli, http, err));
     }
     return token_path == NULL ? TD_OK : read_token(cli, http, token_path, err);
+}
+
+td_code td_cli_connect(td_cli *cli, const char *url, const char *ca, const char *token, td_err *err)
+{
+    td_http *http;
+    TD_TRY(td_cli__make_http(cli, &http, err));
+    TD_TRY(check_url(cli, http, url, err));
+    http->ca = ca;
+    show_token(cli, http, token, strlen(token));
+    http->located = true;
+    return TD_OK;
+}
+
+const char *td_cli_server(const td_cli *cli)
+{
+    return cli->http == NULL || cli->http->base == NULL ? "" : cli->http->base;
 }

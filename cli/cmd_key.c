@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/commands.h"
+#include "cli/login.h"
 
 #include <string.h>
 
@@ -13,17 +14,19 @@
 #include "registry/trust.h"
 
 /* Takes the key in the file, or makes one there. */
-static td_code open_key(const char *path, td_key **out, td_err *err)
+static td_code open_key(td_cli *cli, const char *path, td_key **out, td_err *err)
 {
+    TD_CLEANUP(td_cli_wipe) td_str words = {0};
     if (td_path_exists(path)) {
-        return td_key_read(path, NULL, out, err);
+        return td_cli_key_read(cli, path, out, err);
     }
+    TD_TRY(td_cli_new_passphrase(cli, &words, err));
     TD_TRY(td_key_generate(TD_KEY_P256, out, err));
-    return td_key_write(*out, path, NULL, err);
+    return td_key_write(*out, path, words.size > 0 ? td_str_text(&words) : NULL, err);
 }
 
 /* Where root is offline the answer is a draft, which goes into a file to be carried to root. */
-static td_code keep_draft(td_cli *cli, const json_t *answer, const char *key_path, td_err *err)
+static td_code keep_draft(td_cli *cli, const json_t *answer, const char *user, const char *key_path, td_err *err)
 {
     const char *draft = td_json_text(answer, "draft", NULL);
     if (draft == NULL) {
@@ -37,24 +40,25 @@ static td_code keep_draft(td_cli *cli, const json_t *answer, const char *key_pat
     }
     const char *file = td_cli_text(cli, "%s.keyset-draft", key_path);
     TD_TRY(td_file_replace(file, draft, strlen(draft), 0644, err));
-    td_print_line(cli, "Root is offline. Take %s to the machine that holds root.pem and run there", file);
+    if (cli->json) {
+        td_print_json(cli, answer);
+        return TD_OK;
+    }
+    td_print_line(cli, "Your key is %s; keep it to yourself. It does not count yet: root is offline.", key_path);
+    td_print_line(cli, "Take %s to the machine that holds root.pem and run there", file);
     td_print_line(cli, "  tidemark key sign-keyset %s --key root.pem --out keyset.signed", file);
-    td_print_line(cli, "and then here: tidemark key publish keyset.signed --user %s --reason TEXT", cli->arguments[0]);
+    td_print_line(cli, "and then, as admin: tidemark key publish keyset.signed --user %s --reason TEXT", user);
     return TD_OK;
 }
 
-static td_code run_enrol(td_cli *cli, td_err *err)
+/* Makes the key if need be and offers its public half for the user. */
+static td_code enrol(td_cli *cli, const char *user, const char *path, td_err *err)
 {
     TD_CLEANUP(td_key_free) td_key *key = NULL;
     TD_CLEANUP(td_str_done) td_str pem = {0};
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
     uint8_t public_key[TD_P256_PUBLIC_SIZE];
-    const char *path = td_cli_value(cli, "key");
-    if (path == NULL) {
-        return td_fail(err, TD_INVALID, "--key FILE is needed: your private key, made there if it is not there yet");
-    }
-    TD_TRY(td_crypto_setup(err));
-    TD_TRY(open_key(path, &key, err));
+    TD_TRY(open_key(cli, path, &key, err));
     if (td_key_kind_of(key) != TD_KEY_P256) {
         return td_fail(err, TD_INVALID, "%s is not a P-256 key", path);
     }
@@ -65,9 +69,37 @@ static td_code run_enrol(td_cli *cli, td_err *err)
     if (td_cli_value(cli, "reason") != NULL) {
         (void)json_object_set_new(body, "reason", json_string(td_cli_value(cli, "reason")));
     }
+    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "users", user, "keys", NULL), body, &answer, err));
+    return keep_draft(cli, answer, user, path, err);
+}
+
+static td_code run_enrol(td_cli *cli, td_err *err)
+{
+    const char *path = td_cli_value(cli, "key");
+    if (path == NULL) {
+        return td_fail(err, TD_INVALID, "--key FILE is needed: the private key, made there if it is not there yet");
+    }
+    TD_TRY(td_crypto_setup(err));
     td_cli_prefer_socket(cli);
-    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "users", cli->arguments[0], "keys", NULL), body, &answer, err));
-    return keep_draft(cli, answer, path, err);
+    return enrol(cli, cli->arguments[0], path, err);
+}
+
+/* The server says who we are before anything is made. */
+static td_code run_enrol_me(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *self = NULL;
+    const char *path = td_cli_value(cli, "key");
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(td_cli_call(cli, "GET", td_cli_path(cli, "me", NULL), NULL, &self, err));
+    if (strcmp(td_json_text(self, "kind", ""), "person") != 0) {
+        return td_fail(err, TD_DENIED, "%s is a service account; only people approve", td_json_text(self, "user", "?"));
+    }
+    if (path == NULL) {
+        char folder[4096];
+        TD_TRY(td_config_folder(folder, err));
+        path = td_cli_text(cli, "%s/%s", folder, TD_CLI_KEY_FILE);
+    }
+    return enrol(cli, td_json_text(self, "user", ""), path, err);
 }
 
 static td_code read_envelope(const char *path, uint8_t *room, size_t *size_out, td_err *err)
@@ -98,7 +130,7 @@ static td_code run_sign_keyset(td_cli *cli, td_err *err)
     TD_TRY(read_envelope(cli->arguments[0], room, &size, err));
     TD_TRY(td_signed_message_decode(room, size, &message, err));
     TD_TRY(td_keyset_decode(message.payload, message.payload_size, &keyset, err));
-    TD_TRY(td_key_read(key_path, NULL, &root, err));
+    TD_TRY(td_cli_key_read(cli, key_path, &root, err));
     TD_TRY(td_envelope_sign(room, size, root, &signed_bytes, err));
     td_base64_add(&text, td_str_text(&signed_bytes), signed_bytes.size);
     td_str_add(&text, "\n");
@@ -142,11 +174,19 @@ static td_code run_keys(td_cli *cli, td_err *err)
 
 static const td_cli_option enrol_options[] = {
     {"key", 0, "FILE", "private key; made there if it is not there", false},
+    TD_CLI_PASSPHRASE_OPTION,
+    {"reason", 0, "TEXT", "goes into the audit log", false},
+    {0},
+};
+static const td_cli_option enrol_me_options[] = {
+    {"key", 0, "FILE", "private key; made there if it is not there (default: ~/.config/tidemark/key.pem)", false},
+    TD_CLI_PASSPHRASE_OPTION,
     {"reason", 0, "TEXT", "goes into the audit log", false},
     {0},
 };
 static const td_cli_option sign_options[] = {
     {"key", 0, "FILE", "root's private key", false},
+    TD_CLI_PASSPHRASE_OPTION,
     {"out", 'o', "FILE", "the signed keyset", false},
     {0},
 };
@@ -159,9 +199,13 @@ static const td_cli_option publish_options[] = {
 const td_cli_command td_cli_key_commands[] = {
     {"key", "enrol", "USER", 1, 1, "Make an approver's key here and put its public half into the keyset",
      "The private key stays in FILE on this machine. In profile demo the server signs the new keyset; elsewhere root "
-     "does, on an "
-     "offline machine.",
+     "does, on an offline machine.",
      "tidemark key enrol ben --key ~/.config/tidemark/key.pem", enrol_options, run_enrol},
+    {"key", "enrol-me", "", 0, 0, "Make your own approver's key here and offer its public half",
+     "The key is made on this machine and never leaves it; with a passphrase, signing takes the file and the words. "
+     "In profile demo it counts at once; elsewhere root signs the new keyset on an offline machine. `tidemark version "
+     "approve` finds the key by itself.",
+     "tidemark key enrol-me --reason 'new head of QA'", enrol_me_options, run_enrol_me},
     {"key", "list", "USER", 1, 1, "List a user's public keys", NULL, NULL, NULL, run_keys},
     {"key", "sign-keyset", "DRAFT", 1, 1, "Sign a keyset with root's key; no server is asked", NULL,
      "tidemark key sign-keyset key.pem.keyset-draft --key root.pem --out keyset.signed", sign_options, run_sign_keyset},

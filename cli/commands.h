@@ -16,6 +16,7 @@ TD_MUST_USE td_code td_cli_version_number(td_cli *cli, const char *text, const c
 
 extern const td_cli_command td_cli_init_commands[];
 extern const td_cli_command td_cli_status_commands[];
+extern const td_cli_command td_cli_login_commands[];
 extern const td_cli_command td_cli_model_commands[];
 extern const td_cli_command td_cli_version_commands[];
 extern const td_cli_command td_cli_alias_commands[];
@@ -66,6 +67,24 @@ void td_cli_present(td_cli *cli, const json_t *answer, td_cli_printer print);
 /* A POST (or other method) with a body that is taken over; prints the answer with --json, else the sentence. */
 TD_MUST_USE td_code td_cli_send(td_cli *cli, const char *method, const char *path, json_t *body, const char *sentence,
                                 td_err *err);
+
+/* ---- words that nobody may read (secret.c) ---- */
+
+/* One line from `file` (private to its owner), else from a terminal that stays silent after `prompt`, else from
+ * standard input. The caller wipes it: TD_CLEANUP(td_cli_wipe). DENIED: others can read the file, or ^C; LIMIT. */
+TD_MUST_USE td_code td_cli_secret(const char *file, const char *prompt, td_str *out, td_err *err);
+void td_cli_wipe(td_str *text);
+/* DENIED if others than its owner can read the file. */
+TD_MUST_USE td_code td_cli_check_private(const char *path, td_err *err);
+/* Reads a private key, asking for its passphrase if it has one (--passphrase-file, or the terminal). */
+TD_MUST_USE td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err);
+/* A passphrase for a new key: --passphrase-file, or twice from the terminal; nothing appended: none is wanted. */
+TD_MUST_USE td_code td_cli_new_passphrase(td_cli *cli, td_str *out, td_err *err);
+/* Where `tidemark key enrol-me` leaves a person's key, in his configuration folder. */
+#define TD_CLI_KEY_FILE "key.pem"
+/* The option that both read. */
+#define TD_CLI_PASSPHRASE_OPTION                                                                                       \
+    {"passphrase-file", 0, "FILE", "file that holds the key's passphrase (default: ask at the terminal)", false}
 
 /* Value of --reason, or INVALID with the reason why one is needed. */
 TD_MUST_USE td_code td_cli_reason(const td_cli *cli, const char **out, td_err *err);

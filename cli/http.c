@@ -29,19 +29,20 @@ void td_http_close(td_http **http)
     }
 }
 
-static td_code make_http(td_cli *cli, td_err *err)
+td_code td_cli__make_http(td_cli *cli, td_http **out, td_err *err)
 {
-    if (cli->http != NULL) {
-        return TD_OK;
+    if (cli->http == NULL) {
+        cli->http = calloc(1, sizeof *cli->http);
     }
-    cli->http = calloc(1, sizeof *cli->http);
+    *out = cli->http;
     return cli->http == NULL ? td_fail(err, TD_NOMEM, "no memory for the HTTP client") : TD_OK;
 }
 
 void td_cli_prefer_socket(td_cli *cli)
 {
-    if (make_http(cli, NULL) == TD_OK) {
-        cli->http->prefer_socket = true;
+    td_http *http;
+    if (td_cli__make_http(cli, &http, NULL) == TD_OK) {
+        http->prefer_socket = true;
     }
 }
 
@@ -61,18 +62,21 @@ static td_code keep_texts(td_http *http, td_err *err)
 
 td_code td_cli__http(td_cli *cli, td_http **out, td_err *err)
 {
-    TD_TRY(make_http(cli, err));
-    if (!cli->http->ready) {
-        TD_TRY(td_cli__locate(cli, cli->http, err));
-        TD_TRY(keep_texts(cli->http, err));
-        TD_TRY(td_curl_load(err));
-        cli->http->curl = curl_easy_init();
-        if (cli->http->curl == NULL) {
-            return td_fail(err, TD_NOMEM, "libcurl does not start");
-        }
-        cli->http->ready = true;
+    TD_TRY(td_cli__make_http(cli, out, err));
+    td_http *http = *out;
+    if (http->ready) {
+        return TD_OK;
     }
-    *out = cli->http;
+    if (!http->located) {
+        TD_TRY(td_cli__locate(cli, http, err));
+    }
+    TD_TRY(keep_texts(http, err));
+    TD_TRY(td_curl_load(err));
+    http->curl = curl_easy_init();
+    if (http->curl == NULL) {
+        return td_fail(err, TD_NOMEM, "libcurl does not start");
+    }
+    http->ready = true;
     return TD_OK;
 }
 
@@ -162,7 +166,7 @@ static td_code raise_problem(const td_http *http, const td_cli__exchange *x, td_
     td_code code = code_of(td_json_text(problem, "code", ""), x->status);
     if (x->status == 401 && http->header == NULL) {
         return td_fail(err, code,
-                       "%s (name a token: --token-file FILE, $TIDEMARK_TOKEN_FILE, or --as NAME in profile demo)",
+                       "%s (say who you are: `tidemark login URL`, --token-file FILE, or --as NAME in profile demo)",
                        detail);
     }
     if (*field != '\0' && strstr(detail, field) == NULL) {

@@ -1,9 +1,10 @@
 /*
  * http.h: the client's side of the API: one connection, JSON in and out, files streamed, problems turned into td_err.
  *
- * Where the server is: --server, $TIDEMARK_SERVER, or the port file of the server that runs in the workspace. Who asks:
- * a token file (--token-file, --as in profile demo, $TIDEMARK_TOKEN_FILE), or, where a command allows it, nobody but
- * the uid that may open the workspace's admin socket. A token is never sent over plain HTTP to another machine.
+ * Where the server is: --server, $TIDEMARK_SERVER, a workspace that was named, what `tidemark login` remembers, or the
+ * port file of the server that runs in the workspace at hand. Who asks: a token file (--token-file, --as in profile
+ * demo, $TIDEMARK_TOKEN_FILE), the login's token, or, where a command allows it, nobody but the uid that may open the
+ * workspace's admin socket. A token is never sent over plain HTTP to another machine.
  * Threads: one.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,6 +16,11 @@
 
 typedef struct td_http td_http;
 void td_http_close(td_http **http); /* TD_CLEANUP; NULL is fine */
+
+/* From now on speak to this server with this token; ca NULL: the system's authorities. INVALID: the address. */
+TD_MUST_USE td_code td_cli_connect(td_cli *cli, const char *url, const char *ca, const char *token, td_err *err);
+/* The server's address as it is used, without a slash at its end; "" before it is known. */
+const char *td_cli_server(const td_cli *cli);
 
 /* From now on speak to <workspace>/run/admin.sock if no token was named on the line or in the environment and the
  * socket is there. */

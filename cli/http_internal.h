@@ -18,9 +18,12 @@ struct td_http {
     const char *header; /* "Authorization: Bearer …", or NULL */
     td_arena arena;     /* holds the texts above */
     bool prefer_socket;
+    bool located; /* server and token were said outright */
     bool ready;
 };
 
+/* The client, made but not connected to anything. */
+TD_MUST_USE td_code td_cli__make_http(td_cli *cli, td_http **out, td_err *err);
 /* The client, made and with address and token at the first call. */
 TD_MUST_USE td_code td_cli__http(td_cli *cli, td_http **out, td_err *err);
 /* Finds server and token (auth.c). */

@@ -114,11 +114,12 @@ TD_MUST_USE td_code td_envelope_sign(const void *envelope, size_t size, const td
 /* Whose key an added approver key is. */
 typedef struct td_key_owner {
     int64_t user_id;
-    const char *user; /* name, for views and messages */
+    const char *user;    /* name, for views and messages */
+    const char *project; /* where he approves, if he brings the key himself; else NULL */
 } td_key_owner;
 /* Makes the keyset current: checks version, signatures, and that each added approver key is `owner`'s and each removed
- * one ends. Writes keyset and approver_key rows and an audit record (reason is mandatory). CONFLICT: another keyset
- * came first. */
+ * one ends. It takes an admin of the workspace, or the owner himself for nothing but his own further key. Writes keyset
+ * and approver_key rows and an audit record (reason is mandatory). CONFLICT: another keyset came first. */
 TD_MUST_USE td_code td_trust_publish(td_db *db, const td_actor *actor, const void *envelope, size_t size,
                                      const td_key_owner *owner, const char *reason, td_err *err);
 

@@ -54,6 +54,7 @@ static td_code read_approver(td_request *request, td_trust_change *change, uint8
     change->add_approver = public_key;
     bool service;
     write->owner.user = request->parameters[0];
+    write->owner.project = td_request_is_about_self(request, write->owner.user) ? request->project : NULL;
     TD_TRY(td_user_find(request->db, write->owner.user, &write->owner.user_id, &service, err));
     return service ? td_fail(err, TD_DENIED, "%s is a service account; only people approve", write->owner.user) : TD_OK;
 }

@@ -268,7 +268,7 @@ static td_code make_demo_users(init_job *maker, td_db *db, td_content *content, 
     td_trust_change change = {.add_approver = public_key};
     TD_CLEANUP(td_str_done) td_str envelope = {0};
     TD_TRY(td_trust_draft(db, &change, maker->root, &envelope, err));
-    td_key_owner owner = {id, "ben"};
+    td_key_owner owner = {.user_id = id, .user = "ben"};
     return publish(maker, db, content, &envelope, &owner, "profile demo: ben approves", err);
 }
 

@@ -43,6 +43,8 @@ typedef struct td_key td_key; /* a private key with its public half */
 TD_MUST_USE td_code td_key_generate(td_key_kind kind, td_key **out, td_err *err);
 /* PKCS#8 or SEC1 PEM of a private key; passphrase NULL for none. Refuses files that others may read (mode & 077). */
 TD_MUST_USE td_code td_key_read(const char *path, const char *passphrase, td_key **out, td_err *err);
+/* Does the file's private key need a passphrase? Refuses as td_key_read does; NOT_FOUND. */
+TD_MUST_USE td_code td_key_sealed(const char *path, bool *out, td_err *err);
 /* PKCS#8 PEM, mode 0600, atomically; CONFLICT if the file exists. */
 TD_MUST_USE td_code td_key_write(const td_key *key, const char *path, const char *passphrase, td_err *err);
 void td_key_free(td_key **key); /* TD_CLEANUP */

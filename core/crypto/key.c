@@ -133,6 +133,15 @@ static td_code check_private_mode(const char *path, td_err *err)
     return TD_OK;
 }
 
+td_code td_key_sealed(const char *path, bool *out, td_err *err)
+{
+    TD_CLEANUP(wipe_str) td_str text = {0};
+    TD_TRY(check_private_mode(path, err));
+    TD_TRY(td_file_read(path, KEY_FILE_MAX, &text, err));
+    *out = strstr(td_str_text(&text), "ENCRYPTED") != NULL;
+    return TD_OK;
+}
+
 td_code td_key_read(const char *path, const char *passphrase, td_key **out, td_err *err)
 {
     TD_TRY(check_private_mode(path, err));

@@ -2,7 +2,7 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events completion help " -- "$word"))
     return
   fi
   case "$noun" in
@@ -24,7 +24,7 @@ _tidemark() {
     user) verbs="add list show disable enable" ;;
     role) verbs="list grant revoke" ;;
     token) verbs="create list rotate revoke" ;;
-    key) verbs="enrol list sign-keyset publish" ;;
+    key) verbs="enrol enrol-me list sign-keyset publish" ;;
   esac
   case "$noun $verb" in
     "init "*) options=" --profile --host" ;;
@@ -32,6 +32,9 @@ _tidemark() {
     "profile show") options="" ;;
     "profile raise") options=" --keys-to --reason" ;;
     "status "*) options="" ;;
+    "login "*) options="" ;;
+    "logout "*) options="" ;;
+    "whoami "*) options="" ;;
     "model register") options=" --file --description --baseline --feature --categorical --ignore --prediction --score --label --group --threshold --columns --dataset --code --metric --metrics --param --tag --parent --cause --golden --hardware --runtime --ram --strict" ;;
     "model list") options=" --filter --order-by --limit --cursor" ;;
     "model show") options="" ;;
@@ -41,7 +44,7 @@ _tidemark() {
     "version list") options=" --filter --order-by --limit --cursor" ;;
     "version search") options=" --filter --order-by --limit --cursor" ;;
     "version submit") options=" --reason" ;;
-    "version approve") options=" --reason --key --yes" ;;
+    "version approve") options=" --reason --key --passphrase-file --yes" ;;
     "version reject") options=" --reason" ;;
     "version move") options=" --reason" ;;
     "version tag") options=" --delete" ;;
@@ -103,9 +106,10 @@ _tidemark() {
     "token list") options="" ;;
     "token rotate") options=" --out --grace --reason" ;;
     "token revoke") options=" --reason" ;;
-    "key enrol") options=" --key --reason" ;;
+    "key enrol") options=" --key --passphrase-file --reason" ;;
+    "key enrol-me") options=" --key --passphrase-file --reason" ;;
     "key list") options="" ;;
-    "key sign-keyset") options=" --key --out" ;;
+    "key sign-keyset") options=" --key --passphrase-file --out" ;;
     "key publish") options=" --user --reason" ;;
     "events "*) options=" --follow --after --until" ;;
     "completion "*) options="" ;;

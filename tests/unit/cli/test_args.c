@@ -47,6 +47,17 @@ static void refuse(const char *line, const char *expected)
     td_cli_done(&cli);
 }
 
+static void args__a_noun_may_be_plural(void **state)
+{
+    (void)state;
+    td_cli cli;
+    td_err err;
+    assert_int_equal(parse(&cli, "keys enrol-me", &err), TD_OK);
+    assert_string_equal(cli.command->noun, "key");
+    td_cli_done(&cli);
+    refuse("logins http://127.0.0.1:1", "did you mean \"tidemark login\"?");
+}
+
 static void args__options_may_stand_anywhere(void **state)
 {
     (void)state;
@@ -188,6 +199,7 @@ static void table__every_command_has_what_help_needs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(args__a_noun_may_be_plural),
         cmocka_unit_test(args__options_may_stand_anywhere),
         cmocka_unit_test(args__two_dashes_end_the_options),
         cmocka_unit_test(args__misspelt_words_get_the_nearest),

@@ -448,6 +448,31 @@ static void keyset__service_account_gets_no_approver_key(void **state)
             TD_DENIED, "");
 }
 
+static void keyset__an_approver_brings_his_own_key_and_nothing_else(void **state)
+{
+    fixture *f = *state;
+    td_err err = {0};
+    uint8_t public_key[TD_P256_PUBLIC_SIZE];
+    (void)td_key_public(f->publisher, public_key);
+    td_key_owner own = {.user_id = f->ben.actor.user_id, .user = "ben", .project = "default"};
+    td_key_owner named = {.user_id = f->ben.actor.user_id, .user = "ben"};
+    const td_trust_change changes[] = {
+        {.add_approver = public_key, .approver_threshold = 2},
+        {.add_approver = public_key, .remove_approver = f->carl.public_key},
+        {.add_approver = public_key},
+    };
+    for (size_t i = 0; i < TD_COUNT_OF(changes); i++) {
+        TD_CLEANUP(td_str_done) td_str envelope = {0};
+        must(td_trust_draft(f->db, &changes[i], f->root, &envelope, &err), &err);
+        const td_actor *ben = &f->ben.actor, *ana = &f->ana.actor;
+        const void *bytes = envelope.data;
+        refused(TRY_WRITE(f, td_trust_publish(f->db, ben, bytes, envelope.size, &named, "r", &err)), &err, TD_DENIED, "");
+        refused(TRY_WRITE(f, td_trust_publish(f->db, ana, bytes, envelope.size, &own, "r", &err)), &err, TD_DENIED, "");
+        td_code code = TRY_WRITE(f, td_trust_publish(f->db, ben, bytes, envelope.size, &own, "r", &err));
+        assert_int_equal(code, i < 2 ? TD_DENIED : TD_OK);
+    }
+}
+
 static void keyset__same_key_twice_is_a_conflict(void **state)
 {
     fixture *f = *state;
@@ -486,6 +511,7 @@ int main(void)
         CASE(keyset__new_root_alone_cannot_take_over),
         CASE(keyset__versions_cannot_be_skipped),
         CASE(keyset__service_account_gets_no_approver_key),
+        CASE(keyset__an_approver_brings_his_own_key_and_nothing_else),
         CASE(keyset__same_key_twice_is_a_conflict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

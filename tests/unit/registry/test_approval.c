@@ -466,9 +466,10 @@ static void keyset__an_approver_brings_his_own_key_and_nothing_else(void **state
         must(td_trust_draft(f->db, &changes[i], f->root, &envelope, &err), &err);
         const td_actor *ben = &f->ben.actor, *ana = &f->ana.actor;
         const void *bytes = envelope.data;
-        refused(TRY_WRITE(f, td_trust_publish(f->db, ben, bytes, envelope.size, &named, "r", &err)), &err, TD_DENIED, "");
-        refused(TRY_WRITE(f, td_trust_publish(f->db, ana, bytes, envelope.size, &own, "r", &err)), &err, TD_DENIED, "");
-        td_code code = TRY_WRITE(f, td_trust_publish(f->db, ben, bytes, envelope.size, &own, "r", &err));
+        size_t size = envelope.size;
+        refused(TRY_WRITE(f, td_trust_publish(f->db, ben, bytes, size, &named, "r", &err)), &err, TD_DENIED, "");
+        refused(TRY_WRITE(f, td_trust_publish(f->db, ana, bytes, size, &own, "r", &err)), &err, TD_DENIED, "");
+        td_code code = TRY_WRITE(f, td_trust_publish(f->db, ben, bytes, size, &own, "r", &err));
         assert_int_equal(code, i < 2 ? TD_DENIED : TD_OK);
     }
 }

@@ -53,8 +53,9 @@ static td_code run_logout(td_cli *cli, td_err *err)
         td_print_json(cli, answer);
         return TD_OK;
     }
-    td_print_line(cli, "%s", was ? "Forgotten. The token is still valid until it ends; `tidemark token revoke` ends it now."
-                                 : "Nobody was logged in.");
+    td_print_line(cli, "%s",
+                  was ? "Forgotten. The token is valid until it ends; `tidemark token revoke` ends it now."
+                      : "Nobody was logged in.");
     return TD_OK;
 }
 

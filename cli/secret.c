@@ -139,7 +139,8 @@ td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err
     bool sealed;
     TD_TRY(td_key_sealed(path, &sealed, err));
     if (sealed && file == NULL && isatty(STDIN_FILENO) != 1) {
-        return td_fail(err, TD_INVALID, "%s has a passphrase: name a file that holds it (--passphrase-file FILE)", path);
+        return td_fail(err, TD_INVALID, "%s has a passphrase: name a file that holds it (--passphrase-file FILE)",
+                       path);
     }
     if (sealed) {
         TD_TRY(td_cli_secret(file, td_cli_text(cli, "Passphrase of %s: ", path), &words, err));

@@ -99,8 +99,8 @@ static td_code ask_terminal(const char *prompt, td_str *out, td_err *err)
     }
     silent = before;
     silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG | ICANON);
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent); /* first: what is typed at the prompt must not be flushed */
     (void)fprintf(stderr, "%s", prompt);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
     td_code code = read_line(true, out, err);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     (void)fputc('\n', stderr);

@@ -1,0 +1,32 @@
+/*
+ * logged.h: models as a run logs them, before anybody registers them: files, parameters, tags, metrics.
+ *
+ * MLflow 3 makes one for each log_model() and calls it m-… and 32 hexadecimal digits. It is PENDING while its files
+ * come, and READY from then on; registering it copies its digests into a version.
+ *
+ * Threads: as the td_db that is passed. Writing functions run inside the caller's transaction.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_TRACKING_LOGGED_H
+#define TD_TRACKING_LOGGED_H
+
+#include "access/access.h"
+#include "core/base/json.h"
+
+#define TD_LOGGED_UUID_SIZE 35 /* "m-", 32 hexadecimal digits and NUL */
+#define TD_LOGGED_NAME_MAX 500
+
+typedef struct td_logged_options {
+    const char *experiment; /* its number as text */
+    const char *name;       /* or NULL: one is made up */
+    const char *model_type; /* or NULL */
+    const char *source_run; /* uuid of the run that made it, or NULL */
+    const json_t *params;   /* [{"key","value"}…] or NULL */
+    const json_t *tags;     /* likewise */
+} td_logged_options;
+
+/* INVALID: a name with '/' or ':' in it; NOT_FOUND: experiment or run. */
+TD_MUST_USE td_code td_logged_create(td_db *db, const td_actor *actor, const char *project,
+                                     const td_logged_options *options, char uuid_out[TD_LOGGED_UUID_SIZE], td_err *err);
+
+#endif

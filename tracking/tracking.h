@@ -1,0 +1,123 @@
+/*
+ * tracking.h: experiments and their runs: what was tried, with which parameters, and how it went over time.
+ *
+ * A run is what a training script reports: parameters (written once), tags, metrics with their whole history, datasets
+ * that it read, models that it made, and artifacts (tracking/artifact.h). Nothing is ever removed: deleting hides, and
+ * restoring brings back. Points of metrics, parameters and tags of a run that goes on are telemetry: one audit record
+ * when a run starts and one when it ends (with a digest of all that it logged) vouch for them; what is changed after
+ * its end leaves a record each.
+ *
+ * JSON that is returned has MLflow's shape and names, because its clients are who asks; experiments are called by the
+ * text of a number within their project, runs by 32 hexadecimal digits.
+ * Writing functions run inside the caller's transaction on the writing connection, ask td_access_recheck, and are all
+ * or nothing only through that transaction. Reading ones run on any connection.
+ * Threads: as the td_db that is passed.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_TRACKING_TRACKING_H
+#define TD_TRACKING_TRACKING_H
+
+#include "access/access.h"
+#include "audit/audit.h"
+#include "core/base/arena.h"
+#include "core/base/json.h"
+#include "core/db/migrate.h"
+
+extern const td_migration td_tracking_migrations[];
+
+#define TD_EXPERIMENT_NAME_MAX 500
+#define TD_RUN_NAME_MAX 500
+#define TD_RUN_UUID_SIZE 33       /* 32 hexadecimal digits and NUL */
+#define TD_RUN_KEY_MAX 250        /* bytes of a key of a tag, parameter or metric */
+#define TD_RUN_PARAM_MAX 6000     /* bytes of a parameter's value */
+#define TD_RUN_TAG_MAX 8000       /* bytes of a tag's value */
+#define TD_RUN_ENTRIES_MAX 10000  /* tags, parameters, metrics: each, of one run */
+#define TD_BATCH_METRICS_MAX 1000 /* of one td_run_log */
+#define TD_BATCH_PARAMS_MAX 1000
+#define TD_BATCH_TAGS_MAX 1000
+#define TD_DATASET_TEXT_MAX 500     /* bytes of a dataset's name; of its digest TD_DATASET_DIGEST_MAX */
+#define TD_DATASET_DIGEST_MAX 128
+#define TD_DATASET_DETAIL_MAX 1048576 /* bytes of source, schema and profile, each */
+
+/* ---- experiments ---- */
+
+/* Makes one; *number_out is what it is called by. `tags`: [{"key","value"}…] or NULL. CONFLICT: the name is taken (also
+ * by a deleted one). */
+TD_MUST_USE td_code td_experiment_create(td_db *db, const td_actor *actor, const char *project, const char *name,
+                                         const json_t *tags, int64_t *number_out, td_err *err);
+/* CONFLICT: the name is taken, or it is deleted. */
+TD_MUST_USE td_code td_experiment_rename(td_db *db, const td_actor *actor, const char *project, const char *id,
+                                         const char *name, td_err *err);
+/* Hides it together with its runs, or brings it back. Doing it again is OK and leaves no record. */
+TD_MUST_USE td_code td_experiment_delete(td_db *db, const td_actor *actor, const char *project, const char *id,
+                                         td_err *err);
+TD_MUST_USE td_code td_experiment_restore(td_db *db, const td_actor *actor, const char *project, const char *id,
+                                          td_err *err);
+/* value NULL: removed (NOT_FOUND if absent). */
+TD_MUST_USE td_code td_experiment_set_tag(td_db *db, const td_actor *actor, const char *project, const char *id,
+                                          const char *key, const char *value, td_err *err);
+/* One experiment, by number ("0") or by name. NOT_FOUND. */
+TD_MUST_USE td_code td_experiment_json(td_db *db, const char *project, const char *id, json_t **out, td_err *err);
+TD_MUST_USE td_code td_experiment_named_json(td_db *db, const char *project, const char *name, json_t **out,
+                                             td_err *err);
+
+/* ---- runs ---- */
+
+typedef struct td_run_options {
+    const char *experiment; /* its number as text */
+    const char *name;       /* or NULL: one is made up */
+    const char *user;       /* whom the client names, or NULL */
+    int64_t started_ms;     /* 0: now */
+    const json_t *tags;     /* [{"key","value"}…] or NULL */
+} td_run_options;
+
+/* Starts a run (status RUNNING). CONFLICT: the experiment is deleted. */
+TD_MUST_USE td_code td_run_start(td_db *db, const td_actor *actor, const char *project, const td_run_options *options,
+                                 char uuid_out[TD_RUN_UUID_SIZE], td_err *err);
+
+typedef struct td_run_change {
+    const char *status; /* RUNNING, SCHEDULED, FINISHED, FAILED, KILLED; NULL: as it is */
+    const char *name;   /* NULL: as it is */
+    int64_t ended_ms;   /* 0: now, if the status says that it ended */
+} td_run_change;
+/* INVALID: unknown status; CONFLICT: the run is deleted. */
+TD_MUST_USE td_code td_run_update(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                  const td_run_change *change, td_err *err);
+TD_MUST_USE td_code td_run_delete(td_db *db, const td_actor *actor, const char *project, const char *uuid, td_err *err);
+TD_MUST_USE td_code td_run_restore(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                   td_err *err);
+
+/* Everything that can be logged at once; each NULL or an array of MLflow's objects. */
+typedef struct td_run_batch {
+    const json_t *metrics; /* [{"key","value","timestamp"?,"step"?,"model_id"?,"dataset_name"?,"dataset_digest"?}…] */
+    const json_t *params;  /* [{"key","value"}…] */
+    const json_t *tags;    /* [{"key","value"}…] */
+} td_run_batch;
+/* Logs a batch; the same point again changes nothing. INVALID: a parameter has another value already (parameters never
+ * change), a malformed entry; LIMIT. `value` may be a number, or "NaN", "Infinity", "-Infinity". */
+TD_MUST_USE td_code td_run_log(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                               const td_run_batch *batch, td_err *err);
+TD_MUST_USE td_code td_run_delete_tag(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                      const char *key, td_err *err);
+
+/* Datasets and models that a run read or made: datasets [{"dataset":{name,digest,source_type,source,schema?,profile?},
+ * "tags":[{key,value}…]}…], models [{"model_id","step"?}…]; each NULL or an array. Each dataset becomes a node of the
+ * lineage, NAME@DIGEST, with an edge into the run. */
+TD_MUST_USE td_code td_run_add_inputs(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                      const json_t *datasets, const json_t *models, td_err *err);
+TD_MUST_USE td_code td_run_add_outputs(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                       const json_t *models, td_err *err);
+
+/* {"info","data":{metrics,params,tags},"inputs","outputs"}. NOT_FOUND. */
+TD_MUST_USE td_code td_run_json(td_db *db, const char *project, const char *uuid, json_t **out, td_err *err);
+/* One metric over time: {"metrics":[{key,value,timestamp,step}…],"next_page_token"?}, by time, then step. `limit` 0:
+ * 25,000 points a page. */
+TD_MUST_USE td_code td_run_history_json(td_db *db, const char *project, const char *uuid, const char *key,
+                                        int64_t limit, const char *page_token, json_t **out, td_err *err);
+
+/* The run that a version was registered from becomes its source in the lineage: run:UUID -> version:pump/3. NOT_FOUND:
+ * no such run in the project. Inside the transaction that registers. */
+TD_MUST_USE td_code td_run_link_version(td_db *db, const char *project, const char *uuid, const char *version_label,
+                                        td_err *err);
+
+#endif

@@ -13,10 +13,11 @@ set(TD_MAY_USE_audit "base;crypto;db")
 set(TD_MAY_USE_access "audit;base;crypto;db")
 set(TD_MAY_USE_registry "access;audit;wire;base;crypto;db")
 set(TD_MAY_USE_lineage "registry;access;audit;base;crypto;db")
+set(TD_MAY_USE_tracking "registry;lineage;access;audit;base;crypto;db")
 set(TD_MAY_USE_monitor "registry;lineage;access;audit;edge;wire;base;crypto;db")
 set(TD_MAY_USE_fleet "registry;lineage;access;audit;wire;base;crypto;db;mqtt")
-set(TD_MAY_USE_server "registry;lineage;monitor;fleet;access;audit;edge;wire;base;crypto;db;mqtt;http")
-set(TD_MAY_USE_cli "server;registry;lineage;monitor;fleet;access;audit;wire;base;crypto;db;mqtt;http")
+set(TD_MAY_USE_server "tracking;registry;lineage;monitor;fleet;access;audit;edge;wire;base;crypto;db;mqtt;http")
+set(TD_MAY_USE_cli "server;tracking;registry;lineage;monitor;fleet;access;audit;wire;base;crypto;db;mqtt;http")
 set(TD_MAY_USE_linux "edge;wire;base;crypto;mqtt")
 
 

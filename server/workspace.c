@@ -14,6 +14,7 @@
 #include "monitor/windows.h"
 #include "registry/registry.h"
 #include "server/workspace_internal.h"
+#include "tracking/tracking.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -32,6 +33,7 @@ const td_migration *const td_workspace__migrations[] = {
     td_access_migrations,
     td_registry_migrations,
     td_lineage_migrations,
+    td_tracking_migrations,
     td_monitor_migrations,
     td_fleet_migrations,
     NULL,

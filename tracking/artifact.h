@@ -1,8 +1,8 @@
 /*
  * artifact.h: files by path, as training scripts know them, over content by digest.
  *
- * Each run and each logged model has a *root* ("0/<run>/artifacts", "0/models/m-…/artifacts"); below it a path names a
- * digest and a size. Folders are implied by the paths. Writing a path again points it at other content; what was
+ * Each run and each logged model has a *root* ("0/<run>/artifacts", "0/models/m-…/artifacts"); below it a path names
+ * a digest and a size. Folders are implied by the paths. Writing a path again points it at other content; what was
  * registered as a version keeps its own digests and does not move with it. A path never touches the file system.
  *
  * Threads: as the td_db that is passed. Writing functions run inside the caller's transaction.
@@ -20,42 +20,12 @@
 #define TD_ARTIFACT_PARTS_MAX 32     /* folders in it */
 #define TD_ARTIFACT_FILES_MAX 100000 /* files below one root */
 
-typedef struct td_artifact_file {
-    const char *path; /* relative to what was asked for: "MLmodel", "data/model.pkl" */
-    uint8_t digest[TD_DIGEST_SIZE];
-    uint64_t size;
-} td_artifact_file;
-
-/* Where artifacts lie; all texts live in the arena. */
-typedef struct td_artifact_tree {
-    const char *root;                       /* "0/<run>/artifacts" */
-    const char *folder;                     /* path below it, "" for the root itself */
-    const char *run_uuid;                   /* the run that made them, or NULL */
-    const char *logged_model_uuid;          /* the logged model that they are, or NULL */
-    const td_artifact_file *files;          /* sorted by path */
-    size_t file_count;
-    uint8_t digest[TD_DIGEST_SIZE];         /* over all paths, digests and sizes */
-} td_artifact_tree;
-
 /* Relative, no empty, "." or ".." part, no backslash, colon-slash, '%', '#', '?', control character; UTF-8; at most
  * TD_ARTIFACT_PATH_MAX bytes and TD_ARTIFACT_PARTS_MAX parts. "" is INVALID. `path` is decoded already, once. */
 TD_MUST_USE td_code td_artifact_path_check(const char *path, td_err *err);
 
-/* Finds what a source URI of a client means within the project and lists all its files: `runs:/RUN/PATH`,
- * `mlflow-artifacts:/ROOT/PATH` (any authority is refused), `models:/m-…[/PATH]`, and
- * `http(s)://…/api/2.0/mlflow-artifacts/artifacts/ROOT/PATH` (only the path counts; nothing is fetched). Content is
- * named, never read. INVALID: any other scheme (s3:, file:, a local path), with the way on; NOT_FOUND: no such run or
- * model, or no file below the path. `models:/NAME/VERSION` is the registry's: INVALID here. */
-TD_MUST_USE td_code td_artifact_resolve(td_db *db, const char *project, const char *uri, td_arena *arena,
-                                        td_artifact_tree *out, td_err *err);
-
-/* What became a version: one record (settle.artifacts: the tree's digest, the version), and in the lineage the run that
- * made the files is the version's source. Inside the transaction that registers. */
-TD_MUST_USE td_code td_artifact_settle(td_db *db, const td_actor *actor, const char *project,
-                                       const td_artifact_tree *tree, const char *version_label, td_err *err);
-
 /* Points ROOT/PATH at content that is already durable. NOT_FOUND: the path lies below no root of the project;
- * CONFLICT: a folder of that name is there, or a file where a folder is needed, or the run is deleted; LIMIT. */
+ * CONFLICT: a folder of that name is there, or a file where a folder is needed; INVALID: the run is deleted; LIMIT. */
 TD_MUST_USE td_code td_artifact_put(td_db *db, const td_actor *actor, const char *project, const char *path,
                                     const uint8_t digest[TD_DIGEST_SIZE], uint64_t size, td_err *err);
 /* Removes a file or all below a folder; the content stays. NOT_FOUND. */

@@ -110,7 +110,8 @@ static td_code any_below(td_db *db, int64_t root_id, const char *folder, bool *f
     char from[TD_ARTIFACT_PATH_MAX + 8], end[TD_ARTIFACT_PATH_MAX + 8];
     td_tracking__below(folder, from, end);
     TD_TRY(td_db_prepare(db,
-                         "SELECT 1 AS one FROM artifact WHERE root_id = :root AND path >= :from AND path < :end LIMIT 1",
+                         "SELECT 1 AS one FROM artifact WHERE root_id = :root AND path >= :from AND path < :end "
+                         "LIMIT 1",
                          &stmt, err));
     td_bind_int(stmt, ":root", root_id);
     td_bind_text(stmt, ":from", from);
@@ -199,7 +200,8 @@ td_code td_artifact_put(td_db *db, const td_actor *actor, const char *project, c
     TD_TRY(td_db_prepare(db,
                          "INSERT INTO artifact (root_id, path, digest, size, written_ms) "
                          "VALUES (:root, :path, :digest, :size, :now) ON CONFLICT (root_id, path) "
-                         "DO UPDATE SET digest = excluded.digest, size = excluded.size, written_ms = excluded.written_ms",
+                         "DO UPDATE SET digest = excluded.digest, size = excluded.size, "
+                         "written_ms = excluded.written_ms",
                          &stmt, err));
     td_bind_int(stmt, ":root", root.root_id);
     td_bind_text(stmt, ":path", root.rest);

@@ -72,7 +72,7 @@ td_code td_tracking__logged_find(td_db *db, const char *project, const char *uui
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-                         "SELECT logged_model_id, model.experiment_id AS experiment_id, number, status "
+                         "SELECT logged_model_id, model.experiment_id AS experiment_id, number, source_run_id, status "
                          "FROM logged_model AS model "
                          "JOIN experiment ON experiment.experiment_id = model.experiment_id "
                          "JOIN project ON project.project_id = experiment.project_id "
@@ -84,7 +84,8 @@ td_code td_tracking__logged_find(td_db *db, const char *project, const char *uui
                        project));
     *out = (td_tracking__logged){.logged_model_id = td_column_int(stmt, "logged_model_id"),
                                  .experiment_id = td_column_int(stmt, "experiment_id"),
-                                 .experiment_number = td_column_int(stmt, "number")};
+                                 .experiment_number = td_column_int(stmt, "number"),
+                                 .source_run_id = td_column_int(stmt, "source_run_id")};
     snprintf(out->status, sizeof out->status, "%s", td_column_text(stmt, "status"));
     td_reset(stmt);
     return TD_OK;
@@ -167,7 +168,8 @@ td_code td_tracking__pairs_json(td_stmt *stmt, json_t *array, td_err *err)
     bool row;
     TD_TRY(td_step(stmt, &row, err));
     while (row) {
-        json_t *pair = json_pack("{s:s, s:s}", "key", td_column_text(stmt, "key"), "value", td_column_text(stmt, "value"));
+        json_t *pair = json_pack("{s:s, s:s}", "key", td_column_text(stmt, "key"), "value",
+                                 td_column_text(stmt, "value"));
         if (json_array_append_new(array, pair) != 0) {
             td_reset(stmt);
             return td_fail(err, TD_NOMEM, "no memory to list tags and parameters");

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "access/project.h"
 #include "tracking/internal.h"
 
 #include <stdio.h>
@@ -26,7 +27,8 @@ static td_code tag_put(td_db *db, int64_t experiment_id, const char *key, const 
 static td_code tag_remove(td_db *db, int64_t experiment_id, const char *key, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "DELETE FROM experiment_tag WHERE experiment_id = :experiment AND key = :key", &stmt, err));
+    TD_TRY(td_db_prepare(db, "DELETE FROM experiment_tag WHERE experiment_id = :experiment AND key = :key", &stmt,
+                         err));
     td_bind_int(stmt, ":experiment", experiment_id);
     td_bind_text(stmt, ":key", key);
     TD_TRY(td_run(stmt, err));

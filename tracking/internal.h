@@ -8,6 +8,7 @@
 
 #include "tracking/artifact.h"
 #include "tracking/logged.h"
+#include "tracking/resolve.h"
 #include "tracking/tracking.h"
 
 #define TD_TRACKING_MESSAGE_TEXT 60 /* characters of a foreign text that an error repeats */
@@ -25,6 +26,7 @@ typedef struct td_tracking__run {
 
 typedef struct td_tracking__logged {
     int64_t logged_model_id, experiment_id, experiment_number;
+    int64_t source_run_id; /* 0: none */
     char status[32];
 } td_tracking__logged;
 
@@ -33,7 +35,7 @@ td_code td_tracking__experiment_find(td_db *db, const char *project, const char 
                                      td_err *err);
 /* NOT_FOUND: no such run in the project. */
 td_code td_tracking__run_find(td_db *db, const char *project, const char *uuid, td_tracking__run *out, td_err *err);
-/* As before, CONFLICT if the run is deleted. */
+/* As before, INVALID if the run is deleted. */
 td_code td_tracking__run_open(td_db *db, const char *project, const char *uuid, td_tracking__run *out, td_err *err);
 /* NOT_FOUND: no such logged model in the project, or it is deleted. */
 td_code td_tracking__logged_find(td_db *db, const char *project, const char *uuid, td_tracking__logged *out,
@@ -49,6 +51,12 @@ td_code td_tracking__record(td_db *db, const td_actor *actor, const char *projec
                             const char *object_type, const char *object_id, json_t *after, td_err *err);
 /* Runs a statement of two columns "key" and "value" to its end into [{"key","value"}…]. */
 td_code td_tracking__pairs_json(td_stmt *stmt, json_t *array, td_err *err);
+/* Runs a statement to its end; `make` turns each row into an entry of the array. */
+td_code td_tracking__rows_json(td_stmt *stmt, json_t *(*make)(td_stmt *stmt), json_t *array, td_err *err);
+/* A number, or "NaN", "Infinity", "-Infinity": how protobuf's JSON writes those. */
+json_t *td_tracking__number_json(double value);
+td_code td_tracking__run_json(td_db *db, int64_t run_id, json_t **out, td_err *err);
+td_code td_tracking__logged_json(td_db *db, int64_t logged_model_id, json_t **out, td_err *err);
 td_code td_tracking__experiment_json(td_db *db, int64_t experiment_id, json_t **out, td_err *err);
 /* Sets one tag; mlflow.runName also names the run. Texts are checked already. */
 td_code td_tracking__run_tag_put(td_db *db, int64_t run_id, const char *key, const char *value, td_err *err);

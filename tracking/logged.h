@@ -29,4 +29,22 @@ typedef struct td_logged_options {
 TD_MUST_USE td_code td_logged_create(td_db *db, const td_actor *actor, const char *project,
                                      const td_logged_options *options, char uuid_out[TD_LOGGED_UUID_SIZE], td_err *err);
 
+/* Sets the status: LOGGED_MODEL_READY when all files are there, LOGGED_MODEL_UPLOAD_FAILED, LOGGED_MODEL_PENDING. The
+ * record holds a digest of the files. INVALID: another text. */
+TD_MUST_USE td_code td_logged_finish(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                     const char *status, td_err *err);
+/* [{"key","value"}…] on top of what there is. */
+TD_MUST_USE td_code td_logged_set_tags(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                       const json_t *tags, td_err *err);
+TD_MUST_USE td_code td_logged_delete_tag(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                         const char *key, td_err *err);
+/* [{"key","value"}…]; INVALID: one of them is set already (parameters never change). */
+TD_MUST_USE td_code td_logged_add_params(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                         const json_t *params, td_err *err);
+/* Hides it; its files stay. */
+TD_MUST_USE td_code td_logged_delete(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                     td_err *err);
+/* {"info","data":{params,metrics}}. NOT_FOUND. */
+TD_MUST_USE td_code td_logged_json(td_db *db, const char *project, const char *uuid, json_t **out, td_err *err);
+
 #endif

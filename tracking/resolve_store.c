@@ -45,6 +45,13 @@ static td_code decode(const char *uri, const char *text, char out[TD_ARTIFACT_PA
     return TD_OK;
 }
 
+static td_code join(const char *uri, const char *root, const char *rest, char out[TD_ARTIFACT_PATH_MAX + 2],
+                    td_err *err)
+{
+    int length = snprintf(out, TD_ARTIFACT_PATH_MAX + 2, "%s%s", root, rest);
+    return length > TD_ARTIFACT_PATH_MAX ? not_ours(uri, err) : TD_OK;
+}
+
 /* "RUN/PATH" of runs:/, with one '/' or three after the colon. */
 static td_code run_path(td_db *db, const char *project, const char *uri, const char *text,
                         char out[TD_ARTIFACT_PATH_MAX + 2], td_err *err)
@@ -58,8 +65,7 @@ static td_code run_path(td_db *db, const char *project, const char *uri, const c
     snprintf(uuid, sizeof uuid, "%.32s", text);
     TD_TRY(td_tracking__run_find(db, project, uuid, &run, err));
     td_tracking__run_root(run.experiment_number, uuid, root);
-    snprintf(out, TD_ARTIFACT_PATH_MAX + 2, "%s%.*s", root, TD_ARTIFACT_PATH_MAX, text + length);
-    return TD_OK;
+    return join(uri, root, text + length, out, err);
 }
 
 /* "m-…[/PATH]" of models:/ */
@@ -75,8 +81,7 @@ static td_code logged_path(td_db *db, const char *project, const char *uri, cons
     snprintf(uuid, sizeof uuid, "%.34s", text);
     TD_TRY(td_tracking__logged_find(db, project, uuid, &model, err));
     td_tracking__logged_root(model.experiment_number, uuid, root);
-    snprintf(out, TD_ARTIFACT_PATH_MAX + 2, "%s%.*s", root, TD_ARTIFACT_PATH_MAX, text + length);
-    return TD_OK;
+    return join(uri, root, text + length, out, err);
 }
 
 /* After a scheme: "/x" and "///x" are the same, "//host/x" is somebody else's. NULL: not of that scheme. */

@@ -35,8 +35,9 @@ extern const td_migration td_tracking_migrations[];
 #define TD_BATCH_METRICS_MAX 1000 /* of one td_run_log */
 #define TD_BATCH_PARAMS_MAX 1000
 #define TD_BATCH_TAGS_MAX 1000
-#define TD_DATASET_TEXT_MAX 500     /* bytes of a dataset's name; of its digest TD_DATASET_DIGEST_MAX */
-#define TD_DATASET_DIGEST_MAX 128
+#define TD_DATASET_NAME_MAX 475       /* bytes; with the digest it names a node of the lineage */
+#define TD_DATASET_DIGEST_MAX 36      /* bytes, as the client computes it */
+#define TD_BATCH_INPUTS_MAX 200       /* datasets and models: each, of one td_run_add_inputs */
 #define TD_DATASET_DETAIL_MAX 1048576 /* bytes of source, schema and profile, each */
 
 /* ---- experiments ---- */
@@ -45,7 +46,7 @@ extern const td_migration td_tracking_migrations[];
  * by a deleted one). */
 TD_MUST_USE td_code td_experiment_create(td_db *db, const td_actor *actor, const char *project, const char *name,
                                          const json_t *tags, int64_t *number_out, td_err *err);
-/* CONFLICT: the name is taken, or it is deleted. */
+/* CONFLICT: the name is taken; INVALID: it is deleted. */
 TD_MUST_USE td_code td_experiment_rename(td_db *db, const td_actor *actor, const char *project, const char *id,
                                          const char *name, td_err *err);
 /* Hides it together with its runs, or brings it back. Doing it again is OK and leaves no record. */
@@ -71,7 +72,7 @@ typedef struct td_run_options {
     const json_t *tags;     /* [{"key","value"}…] or NULL */
 } td_run_options;
 
-/* Starts a run (status RUNNING). CONFLICT: the experiment is deleted. */
+/* Starts a run (status RUNNING). INVALID: the experiment is deleted. */
 TD_MUST_USE td_code td_run_start(td_db *db, const td_actor *actor, const char *project, const td_run_options *options,
                                  char uuid_out[TD_RUN_UUID_SIZE], td_err *err);
 
@@ -80,7 +81,7 @@ typedef struct td_run_change {
     const char *name;   /* NULL: as it is */
     int64_t ended_ms;   /* 0: now, if the status says that it ended */
 } td_run_change;
-/* INVALID: unknown status; CONFLICT: the run is deleted. */
+/* INVALID: unknown status, or the run is deleted. */
 TD_MUST_USE td_code td_run_update(td_db *db, const td_actor *actor, const char *project, const char *uuid,
                                   const td_run_change *change, td_err *err);
 TD_MUST_USE td_code td_run_delete(td_db *db, const td_actor *actor, const char *project, const char *uuid, td_err *err);
@@ -110,10 +111,24 @@ TD_MUST_USE td_code td_run_add_outputs(td_db *db, const td_actor *actor, const c
 
 /* {"info","data":{metrics,params,tags},"inputs","outputs"}. NOT_FOUND. */
 TD_MUST_USE td_code td_run_json(td_db *db, const char *project, const char *uuid, json_t **out, td_err *err);
-/* One metric over time: {"metrics":[{key,value,timestamp,step}…],"next_page_token"?}, by time, then step. `limit` 0:
- * 25,000 points a page. */
-TD_MUST_USE td_code td_run_history_json(td_db *db, const char *project, const char *uuid, const char *key,
-                                        int64_t limit, const char *page_token, json_t **out, td_err *err);
+#define TD_HISTORY_PAGE_MAX 25000 /* points of one page */
+typedef struct td_history_page {
+    const char *key;
+    int64_t limit;     /* 0: TD_HISTORY_PAGE_MAX */
+    const char *token; /* of the page before, or NULL */
+} td_history_page;
+/* One metric over time: {"metrics":[{key,value,timestamp,step}…],"next_page_token"?}, by time, then step. */
+TD_MUST_USE td_code td_run_history_json(td_db *db, const char *project, const char *uuid, const td_history_page *page,
+                                        json_t **out, td_err *err);
+
+typedef struct td_history_range {
+    const char *key;
+    int64_t first_step, last_step; /* both belong to it */
+    int64_t limit;                 /* about as many points are kept, evenly, the last one always; from 1 on */
+} td_history_range;
+/* Appends {key,value,timestamp,step,run_id} for a curve. */
+TD_MUST_USE td_code td_run_interval_json(td_db *db, const char *project, const char *uuid,
+                                         const td_history_range *range, json_t *list, td_err *err);
 
 /* The run that a version was registered from becomes its source in the lineage: run:UUID -> version:pump/3. NOT_FOUND:
  * no such run in the project. Inside the transaction that registers. */

@@ -87,7 +87,7 @@ CREATE TABLE metric_point (
 
 CREATE TABLE logged_model (
     logged_model_id INTEGER PRIMARY KEY AUTOINCREMENT,                       -- referred to by all about it
-    uuid            TEXT NOT NULL UNIQUE CHECK (length(uuid) = 34),          -- 'm-…': what clients call it
+    uuid            TEXT NOT NULL UNIQUE CHECK (length(uuid) = 34),          -- 'm-' and 32 digits: what clients call it
     experiment_id   INTEGER NOT NULL REFERENCES experiment (experiment_id),  -- where it belongs
     name            TEXT NOT NULL,                                           -- for people
     model_type      TEXT NOT NULL DEFAULT '',                                -- as given
@@ -160,7 +160,7 @@ CREATE TABLE run_model (
 CREATE TABLE artifact_root (
     root_id         INTEGER PRIMARY KEY AUTOINCREMENT,                    -- referred to by artifact
     project_id      INTEGER NOT NULL REFERENCES project (project_id),     -- where it belongs
-    name            TEXT NOT NULL,                                        -- '0/<run>/artifacts', '0/models/m-…/artifacts'
+    name            TEXT NOT NULL,                                        -- '0/<run>/artifacts', '0/models/<model>/artifacts'
     run_id          INTEGER UNIQUE REFERENCES experiment_run (run_id),    -- whose root: this run's,
     logged_model_id INTEGER UNIQUE REFERENCES logged_model (logged_model_id),  -- or this model's
     file_count      INTEGER NOT NULL DEFAULT 0,                           -- files below it

@@ -135,8 +135,10 @@ static void resolve__understands_each_spelling_of_what_is_here(void **state)
     assert_string_equal(tree.files[1].path, "data/w.bin");
     assert_string_equal(tree.run_uuid, t->run);
     static const char *const spellings[] = {
-        "mlflow-artifacts:/0/%s/artifacts/model", "mlflow-artifacts:///0/%s/artifacts/model",
-        "runs:/%s/model/",                        "http://elsewhere:1/api/2.0/mlflow-artifacts/artifacts/0/%s/artifacts/m%%6fdel",
+        "mlflow-artifacts:/0/%s/artifacts/model",
+        "mlflow-artifacts:///0/%s/artifacts/model",
+        "runs:/%s/model/",
+        "http://elsewhere:1/api/2.0/mlflow-artifacts/artifacts/0/%s/artifacts/m%%6fdel",
     };
     for (size_t i = 0; i < TD_COUNT_OF(spellings); i++) {
         TD_CLEANUP(td_str_done) td_str text = {0};
@@ -201,19 +203,17 @@ static void resolve__what_became_a_version_is_recorded(void **state)
     assert_at(graph, "nodes/1/kind", "run");
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, trial_setup, trial_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(artifact__hostile_paths_are_refused),
-        CASE(artifact__lies_only_below_roots_of_the_project),
-        CASE(artifact__folders_are_implied_and_listed_level_by_level),
-        CASE(artifact__every_name_is_listed_once_whatever_it_sorts_by),
-        CASE(artifact__an_ended_runs_files_change_only_with_a_record),
-        CASE(resolve__understands_each_spelling_of_what_is_here),
-        CASE(resolve__opens_nothing_that_is_not_here),
-        CASE(resolve__what_became_a_version_is_recorded),
+        TRIAL(artifact__hostile_paths_are_refused),
+        TRIAL(artifact__lies_only_below_roots_of_the_project),
+        TRIAL(artifact__folders_are_implied_and_listed_level_by_level),
+        TRIAL(artifact__every_name_is_listed_once_whatever_it_sorts_by),
+        TRIAL(artifact__an_ended_runs_files_change_only_with_a_record),
+        TRIAL(resolve__understands_each_spelling_of_what_is_here),
+        TRIAL(resolve__opens_nothing_that_is_not_here),
+        TRIAL(resolve__what_became_a_version_is_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

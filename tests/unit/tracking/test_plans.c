@@ -107,7 +107,7 @@ static void plans__read_no_whole_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(plans__read_no_whole_table, trial_setup, trial_teardown),
+        TRIAL(plans__read_no_whole_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,20 +209,18 @@ static void run__logged_models_have_their_own_metrics(void **state)
     refused(td_logged_json(t->db, P, uuid, &gone, &err), &err, TD_NOT_FOUND, "no logged model");
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, trial_setup, trial_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(experiment__default_is_there_and_numbers_are_never_reused),
-        CASE(experiment__is_changed_only_by_who_may_register_and_while_it_lives),
-        CASE(run__shows_all_that_was_logged),
-        CASE(run__parameters_never_change_and_a_batch_is_all_or_nothing),
-        CASE(run__refuses_hostile_entries),
-        CASE(run__history_goes_on_page_by_page),
-        CASE(run__its_end_is_recorded_with_a_digest_and_later_changes_too),
-        CASE(run__datasets_become_lineage_down_to_the_version),
-        CASE(run__logged_models_have_their_own_metrics),
+        TRIAL(experiment__default_is_there_and_numbers_are_never_reused),
+        TRIAL(experiment__is_changed_only_by_who_may_register_and_while_it_lives),
+        TRIAL(run__shows_all_that_was_logged),
+        TRIAL(run__parameters_never_change_and_a_batch_is_all_or_nothing),
+        TRIAL(run__refuses_hostile_entries),
+        TRIAL(run__history_goes_on_page_by_page),
+        TRIAL(run__its_end_is_recorded_with_a_digest_and_later_changes_too),
+        TRIAL(run__datasets_become_lineage_down_to_the_version),
+        TRIAL(run__logged_models_have_their_own_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

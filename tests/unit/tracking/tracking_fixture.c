@@ -103,7 +103,7 @@ int64_t records(trial *t, const char *action)
 {
     td_err err = {0};
     TD_CLEANUP(td_stmt_free) td_stmt *stmt = NULL;
-    must(td_db_prepare_text(t->db, "SELECT count(*) AS n FROM audit WHERE action = :action", &stmt, &err), &err);
+    must(td_db_prepare_text(t->db, "SELECT count(*) AS n FROM audit_record WHERE action = :action", &stmt, &err), &err);
     td_bind_text(stmt, ":action", action);
     must(td_step_one(stmt, &err, "no count"), &err);
     return td_column_int(stmt, "n");

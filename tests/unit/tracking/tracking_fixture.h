@@ -26,6 +26,7 @@ typedef struct trial {
 
 int trial_setup(void **state);
 int trial_teardown(void **state);
+#define TRIAL(name) cmocka_unit_test_setup_teardown(name, trial_setup, trial_teardown)
 /* Parses, with ' for ". The caller decrefs. */
 json_t *parse(const char *text);
 /* The value at a path such as "info/run_id" or "data/metrics/0/value" as compact text; in a static buffer. */

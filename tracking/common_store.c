@@ -118,7 +118,7 @@ td_code td_tracking__pair_check(const char *what, const json_t *pair, size_t mos
     const json_t *value = json_object_get(pair, "value");
     const char *text = json_string_value(value);
     snprintf(name, sizeof name, "%s's key", what);
-    TD_TRY(td_tracking__name_check(name, key, TD_RUN_KEY_MAX, err));
+    TD_TRY(td_tracking__name_check(name, key, TD_TRIAL_KEY_MAX, err));
     if (value != NULL && text == NULL) {
         return td_fail(err, TD_INVALID, "the value of %s \"%.*s\" must be text", what, TD_TRACKING_MESSAGE_TEXT, key);
     }
@@ -134,10 +134,10 @@ td_code td_tracking__pair_check(const char *what, const json_t *pair, size_t mos
 
 bool td_tracking__is_uuid(const char *text)
 {
-    return strlen(text) == TD_RUN_UUID_SIZE - 1 && strspn(text, "0123456789abcdefABCDEF") == TD_RUN_UUID_SIZE - 1;
+    return strlen(text) == TD_TRIAL_UUID_SIZE - 1 && strspn(text, "0123456789abcdefABCDEF") == TD_TRIAL_UUID_SIZE - 1;
 }
 
-td_code td_tracking__uuid(char out[TD_RUN_UUID_SIZE], td_err *err)
+td_code td_tracking__uuid(char out[TD_TRIAL_UUID_SIZE], td_err *err)
 {
     uint8_t bytes[16];
     TD_TRY(td_random(bytes, sizeof bytes, err));

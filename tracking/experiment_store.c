@@ -47,7 +47,7 @@ static td_code tags_add(td_db *db, int64_t experiment_id, const json_t *tags, td
         return td_fail(err, TD_LIMIT, "an experiment is made with at most %d tags", TD_BATCH_TAGS_MAX);
     }
     json_array_foreach (tags, i, tag) {
-        TD_TRY(td_tracking__pair_check("tag", tag, TD_RUN_TAG_MAX, &key, &value, err));
+        TD_TRY(td_tracking__pair_check("tag", tag, TD_TRIAL_TAG_MAX, &key, &value, err));
         TD_TRY(tag_put(db, experiment_id, key, value, err));
     }
     return TD_OK;
@@ -185,9 +185,9 @@ td_code td_experiment_set_tag(td_db *db, const td_actor *actor, const char *proj
     td_tracking__experiment experiment;
     TD_TRY(open_one(db, actor, project, id, &experiment, err));
     TD_TRY(not_deleted(&experiment, err));
-    TD_TRY(td_tracking__name_check("tag's key", key, TD_RUN_KEY_MAX, err));
-    if (value != NULL && strlen(value) > TD_RUN_TAG_MAX) {
-        return td_fail(err, TD_INVALID, "the tag's value is longer than %d bytes", TD_RUN_TAG_MAX);
+    TD_TRY(td_tracking__name_check("tag's key", key, TD_TRIAL_KEY_MAX, err));
+    if (value != NULL && strlen(value) > TD_TRIAL_TAG_MAX) {
+        return td_fail(err, TD_INVALID, "the tag's value is longer than %d bytes", TD_TRIAL_TAG_MAX);
     }
     TD_TRY(value != NULL ? tag_put(db, experiment.experiment_id, key, value, err)
                          : tag_remove(db, experiment.experiment_id, key, err));

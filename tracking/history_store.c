@@ -135,7 +135,7 @@ static td_code read_page(td_stmt *stmt, const char *key, int64_t limit, json_t *
     return TD_OK;
 }
 
-td_code td_run_history_json(td_db *db, const char *project, const char *uuid, const td_history_page *page,
+td_code td_trial_history_json(td_db *db, const char *project, const char *uuid, const td_history_page *page,
                             json_t **out, td_err *err)
 {
     td_tracking__run run;
@@ -198,7 +198,7 @@ static td_code thin(td_stmt *stmt, const char *uuid, const td_history_range *ran
     return TD_OK;
 }
 
-td_code td_run_interval_json(td_db *db, const char *project, const char *uuid, const td_history_range *range,
+td_code td_trial_interval_json(td_db *db, const char *project, const char *uuid, const td_history_range *range,
                              json_t *list, td_err *err)
 {
     td_tracking__run run;

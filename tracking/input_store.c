@@ -58,7 +58,7 @@ static td_code read_tags(const json_t *input, td_str *out, td_err *err)
         return td_fail(err, TD_LIMIT, "a dataset has at most %d tags", TD_BATCH_TAGS_MAX);
     }
     json_array_foreach (tags, i, tag) {
-        TD_TRY(td_tracking__pair_check("tag", tag, TD_RUN_TAG_MAX, &key, &value, err));
+        TD_TRY(td_tracking__pair_check("tag", tag, TD_TRIAL_TAG_MAX, &key, &value, err));
         if (json_array_append_new(list, json_pack("{s:s, s:s}", "key", key, "value", value)) != 0) {
             return td_fail(err, TD_NOMEM, "no memory for tags");
         }
@@ -184,7 +184,7 @@ static td_code record(td_db *db, const td_actor *actor, const char *project, con
     return td_tracking__record(db, actor, project, "update.experiment_run", "experiment_run", uuid, after, err);
 }
 
-td_code td_run_add_inputs(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+td_code td_trial_add_inputs(td_db *db, const td_actor *actor, const char *project, const char *uuid,
                           const json_t *datasets, const json_t *models, td_err *err)
 {
     td_tracking__run run;
@@ -204,7 +204,7 @@ td_code td_run_add_inputs(td_db *db, const td_actor *actor, const char *project,
                   err);
 }
 
-td_code td_run_add_outputs(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+td_code td_trial_add_outputs(td_db *db, const td_actor *actor, const char *project, const char *uuid,
                            const json_t *models, td_err *err)
 {
     td_tracking__run run;
@@ -217,7 +217,7 @@ td_code td_run_add_outputs(td_db *db, const td_actor *actor, const char *project
                   json_pack("{s:I}", "models_made", (json_int_t)json_array_size(models)), err);
 }
 
-td_code td_run_link_version(td_db *db, const char *project, const char *uuid, const char *version_label, td_err *err)
+td_code td_trial_link_version(td_db *db, const char *project, const char *uuid, const char *version_label, td_err *err)
 {
     td_tracking__run run;
     TD_TRY(td_tracking__run_find(db, project, uuid, &run, err));

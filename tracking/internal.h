@@ -66,7 +66,7 @@ td_code td_tracking__run_digest_json(td_db *db, int64_t run_id, json_t **out, td
 td_code td_tracking__tree_digest(td_db *db, int64_t run_id, int64_t logged_model_id,
                                  uint8_t digest_out[TD_DIGEST_SIZE], int64_t *files_out, td_err *err);
 /* 32 random hexadecimal digits in the form of a version 4 UUID without dashes (RFC 9562, 5.4). */
-td_code td_tracking__uuid(char out[TD_RUN_UUID_SIZE], td_err *err);
+td_code td_tracking__uuid(char out[TD_TRIAL_UUID_SIZE], td_err *err);
 /* Whether text has exactly 32 hexadecimal digits. */
 bool td_tracking__is_uuid(const char *text);
 

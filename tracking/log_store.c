@@ -59,7 +59,7 @@ static td_code read_point(td_db *db, const json_t *metric, point *out, td_err *e
                .model_id = td_json_text(metric, "model_id", ""),
                .dataset_name = td_json_text(metric, "dataset_name", ""),
                .dataset_digest = td_json_text(metric, "dataset_digest", "")};
-    TD_TRY(td_tracking__name_check("metric's key", p.key, TD_RUN_KEY_MAX, err));
+    TD_TRY(td_tracking__name_check("metric's key", p.key, TD_TRIAL_KEY_MAX, err));
     TD_TRY(read_number(metric, p.key, &p.value, err));
     TD_TRY(read_whole(metric, "timestamp", td_db_now_ms(db), &p.timestamp_ms, err));
     TD_TRY(read_whole(metric, "step", 0, &p.step, err));
@@ -225,7 +225,7 @@ static td_code log_params(td_db *db, int64_t run_id, const json_t *params, td_er
     const json_t *param;
     const char *key, *value;
     json_array_foreach (params, i, param) {
-        TD_TRY(td_tracking__pair_check("parameter", param, TD_RUN_PARAM_MAX, &key, &value, err));
+        TD_TRY(td_tracking__pair_check("parameter", param, TD_TRIAL_PARAM_MAX, &key, &value, err));
         TD_TRY(param_put(db, run_id, key, value, err));
     }
     return TD_OK;
@@ -237,7 +237,7 @@ static td_code log_tags(td_db *db, int64_t run_id, const json_t *tags, td_err *e
     const json_t *tag;
     const char *key, *value;
     json_array_foreach (tags, i, tag) {
-        TD_TRY(td_tracking__pair_check("tag", tag, TD_RUN_TAG_MAX, &key, &value, err));
+        TD_TRY(td_tracking__pair_check("tag", tag, TD_TRIAL_TAG_MAX, &key, &value, err));
         TD_TRY(td_tracking__run_tag_put(db, run_id, key, value, err));
     }
     return TD_OK;
@@ -245,7 +245,7 @@ static td_code log_tags(td_db *db, int64_t run_id, const json_t *tags, td_err *e
 
 /* ---- the batch ---- */
 
-static td_code check_batch(const td_run_batch *batch, td_err *err)
+static td_code check_batch(const td_trial_batch *batch, td_err *err)
 {
     if (json_array_size(batch->metrics) > TD_BATCH_METRICS_MAX ||
         json_array_size(batch->params) > TD_BATCH_PARAMS_MAX || json_array_size(batch->tags) > TD_BATCH_TAGS_MAX) {
@@ -267,13 +267,13 @@ static td_code check_entries(td_db *db, int64_t run_id, td_err *err)
     TD_TRY(td_step_one(stmt, err, "the run is gone"));
     int64_t most = td_column_int(stmt, "most");
     td_reset(stmt);
-    return most <= TD_RUN_ENTRIES_MAX ? TD_OK
+    return most <= TD_TRIAL_ENTRIES_MAX ? TD_OK
                                       : td_fail(err, TD_LIMIT, "a run has at most %d metrics, parameters and tags each",
-                                                TD_RUN_ENTRIES_MAX);
+                                                TD_TRIAL_ENTRIES_MAX);
 }
 
-td_code td_run_log(td_db *db, const td_actor *actor, const char *project, const char *uuid, const td_run_batch *batch,
-                   td_err *err)
+td_code td_trial_log(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                     const td_trial_batch *batch, td_err *err)
 {
     td_tracking__run run;
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));

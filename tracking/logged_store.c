@@ -50,7 +50,7 @@ static td_code add_tags(td_db *db, int64_t logged_model_id, const json_t *tags, 
         return td_fail(err, TD_LIMIT, "at most %d tags at once", TD_BATCH_TAGS_MAX);
     }
     json_array_foreach (tags, i, tag) {
-        TD_TRY(td_tracking__pair_check("tag", tag, TD_RUN_TAG_MAX, &key, &value, err));
+        TD_TRY(td_tracking__pair_check("tag", tag, TD_TRIAL_TAG_MAX, &key, &value, err));
         TD_TRY(tag_put(db, logged_model_id, key, value, err));
     }
     return TD_OK;
@@ -65,7 +65,7 @@ static td_code add_params(td_db *db, int64_t logged_model_id, const json_t *para
         return td_fail(err, TD_LIMIT, "at most %d parameters at once", TD_BATCH_PARAMS_MAX);
     }
     json_array_foreach (params, i, param) {
-        TD_TRY(td_tracking__pair_check("parameter", param, TD_RUN_PARAM_MAX, &key, &value, err));
+        TD_TRY(td_tracking__pair_check("parameter", param, TD_TRIAL_PARAM_MAX, &key, &value, err));
         TD_TRY(param_put(db, logged_model_id, key, value, err));
     }
     return TD_OK;
@@ -82,9 +82,9 @@ static td_code check_entries(td_db *db, int64_t logged_model_id, td_err *err)
     TD_TRY(td_step_one(stmt, err, "the logged model is gone"));
     int64_t most = td_column_int(stmt, "most");
     td_reset(stmt);
-    return most <= TD_RUN_ENTRIES_MAX
+    return most <= TD_TRIAL_ENTRIES_MAX
                ? TD_OK
-               : td_fail(err, TD_LIMIT, "a logged model has at most %d tags and parameters each", TD_RUN_ENTRIES_MAX);
+               : td_fail(err, TD_LIMIT, "a logged model has at most %d tags and parameters each", TD_TRIAL_ENTRIES_MAX);
 }
 
 /* ---- making ---- */

@@ -57,9 +57,9 @@ static td_code run_path(td_db *db, const char *project, const char *uri, const c
                         char out[TD_ARTIFACT_PATH_MAX + 2], td_err *err)
 {
     td_tracking__run run;
-    char uuid[TD_RUN_UUID_SIZE], root[96];
+    char uuid[TD_TRIAL_UUID_SIZE], root[96];
     size_t length = strcspn(text, "/");
-    if (length != TD_RUN_UUID_SIZE - 1) {
+    if (length != TD_TRIAL_UUID_SIZE - 1) {
         return not_ours(uri, err);
     }
     snprintf(uuid, sizeof uuid, "%.32s", text);
@@ -312,7 +312,7 @@ td_code td_artifact_settle(td_db *db, const td_actor *actor, const char *project
                            const char *version_label, td_err *err)
 {
     if (tree->run_uuid != NULL) {
-        TD_TRY(td_run_link_version(db, project, tree->run_uuid, version_label, err));
+        TD_TRY(td_trial_link_version(db, project, tree->run_uuid, version_label, err));
     }
     TD_CLEANUP(td_json_done)
     json_t *after = json_pack("{s:s, s:s, s:I, s:s, s:s*}", "root", tree->root, "folder", tree->folder, "files",

@@ -167,7 +167,7 @@ td_code td_tracking__run_json(td_db *db, int64_t run_id, json_t **out, td_err *e
     return TD_OK;
 }
 
-td_code td_run_json(td_db *db, const char *project, const char *uuid, json_t **out, td_err *err)
+td_code td_trial_json(td_db *db, const char *project, const char *uuid, json_t **out, td_err *err)
 {
     td_tracking__run run;
     TD_TRY(td_tracking__run_find(db, project, uuid, &run, err));

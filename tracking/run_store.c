@@ -17,7 +17,7 @@
 static td_code name_put(td_db *db, int64_t run_id, const char *name, td_err *err)
 {
     td_stmt *stmt;
-    TD_TRY(td_tracking__name_check("run's name", name, TD_RUN_NAME_MAX, err));
+    TD_TRY(td_tracking__name_check("run's name", name, TD_TRIAL_NAME_MAX, err));
     TD_TRY(td_db_prepare(db, "UPDATE experiment_run SET name = :name WHERE run_id = :run", &stmt, err));
     td_bind_text(stmt, ":name", name);
     td_bind_int(stmt, ":run", run_id);
@@ -40,7 +40,7 @@ td_code td_tracking__run_tag_put(td_db *db, int64_t run_id, const char *key, con
     return td_run(stmt, err);
 }
 
-td_code td_run_delete_tag(td_db *db, const td_actor *actor, const char *project, const char *uuid, const char *key,
+td_code td_trial_delete_tag(td_db *db, const td_actor *actor, const char *project, const char *uuid, const char *key,
                           td_err *err)
 {
     td_tracking__run run;
@@ -68,7 +68,7 @@ static td_code start_tags(td_db *db, int64_t run_id, const json_t *tags, td_err 
         return td_fail(err, TD_LIMIT, "a run starts with at most %d tags", TD_BATCH_TAGS_MAX);
     }
     json_array_foreach (tags, i, tag) {
-        TD_TRY(td_tracking__pair_check("tag", tag, TD_RUN_TAG_MAX, &key, &value, err));
+        TD_TRY(td_tracking__pair_check("tag", tag, TD_TRIAL_TAG_MAX, &key, &value, err));
         TD_TRY(td_tracking__run_tag_put(db, run_id, key, value, err));
     }
     return TD_OK;
@@ -77,7 +77,7 @@ static td_code start_tags(td_db *db, int64_t run_id, const json_t *tags, td_err 
 /* ---- starting ---- */
 
 /* The name that the options or the tags give, or one that is made up from the uuid. */
-static const char *name_of(const td_run_options *options, const char *uuid, char made_up[16])
+static const char *name_of(const td_trial_options *options, const char *uuid, char made_up[16])
 {
     size_t i;
     const json_t *tag;
@@ -94,7 +94,7 @@ static const char *name_of(const td_run_options *options, const char *uuid, char
     return made_up;
 }
 
-static td_code insert(td_db *db, const td_actor *actor, int64_t experiment_id, const td_run_options *options,
+static td_code insert(td_db *db, const td_actor *actor, int64_t experiment_id, const td_trial_options *options,
                       const char *uuid, td_err *err)
 {
     td_stmt *stmt;
@@ -110,19 +110,19 @@ static td_code insert(td_db *db, const td_actor *actor, int64_t experiment_id, c
     return td_run(stmt, err);
 }
 
-td_code td_run_start(td_db *db, const td_actor *actor, const char *project, const td_run_options *options,
-                     char uuid_out[TD_RUN_UUID_SIZE], td_err *err)
+td_code td_trial_start(td_db *db, const td_actor *actor, const char *project, const td_trial_options *options,
+                     char uuid_out[TD_TRIAL_UUID_SIZE], td_err *err)
 {
     td_tracking__experiment experiment;
-    char uuid[TD_RUN_UUID_SIZE], made_up[16], root[96];
+    char uuid[TD_TRIAL_UUID_SIZE], made_up[16], root[96];
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));
     TD_TRY(td_tracking__experiment_find(db, project, options->experiment, &experiment, err));
     if (experiment.deleted) {
         return td_fail(err, TD_INVALID, "experiment %s is deleted; restore it before starting runs in it",
                        options->experiment);
     }
-    if (options->user != NULL && strlen(options->user) > TD_RUN_KEY_MAX) {
-        return td_fail(err, TD_INVALID, "user_id is longer than %d bytes", TD_RUN_KEY_MAX);
+    if (options->user != NULL && strlen(options->user) > TD_TRIAL_KEY_MAX) {
+        return td_fail(err, TD_INVALID, "user_id is longer than %d bytes", TD_TRIAL_KEY_MAX);
     }
     TD_TRY(td_tracking__uuid(uuid, err));
     TD_TRY(insert(db, actor, experiment.experiment_id, options, uuid, err));
@@ -157,7 +157,7 @@ static bool is_end(const char *status)
     return strcmp(status, "RUNNING") != 0 && strcmp(status, "SCHEDULED") != 0;
 }
 
-static td_code status_put(td_db *db, int64_t run_id, const td_run_change *change, td_err *err)
+static td_code status_put(td_db *db, int64_t run_id, const td_trial_change *change, td_err *err)
 {
     td_stmt *stmt;
     int64_t ended_ms = change->ended_ms > 0 ? change->ended_ms : is_end(change->status) ? td_db_now_ms(db) : 0;
@@ -183,8 +183,8 @@ static td_code record_end(td_db *db, const td_actor *actor, const char *project,
                                err);
 }
 
-td_code td_run_update(td_db *db, const td_actor *actor, const char *project, const char *uuid,
-                      const td_run_change *change, td_err *err)
+td_code td_trial_update(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                      const td_trial_change *change, td_err *err)
 {
     td_tracking__run run;
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));
@@ -224,12 +224,12 @@ static td_code set_stage(td_db *db, const td_actor *actor, const char *project, 
                                "experiment_run", uuid, json_object(), err);
 }
 
-td_code td_run_delete(td_db *db, const td_actor *actor, const char *project, const char *uuid, td_err *err)
+td_code td_trial_delete(td_db *db, const td_actor *actor, const char *project, const char *uuid, td_err *err)
 {
     return set_stage(db, actor, project, uuid, true, err);
 }
 
-td_code td_run_restore(td_db *db, const td_actor *actor, const char *project, const char *uuid, td_err *err)
+td_code td_trial_restore(td_db *db, const td_actor *actor, const char *project, const char *uuid, td_err *err)
 {
     return set_stage(db, actor, project, uuid, false, err);
 }

@@ -107,7 +107,7 @@ static void artifact__an_ended_runs_files_change_only_with_a_record(void **state
     td_err err = {0};
     must(put_artifact(t, t->run, "a", "one", &err), &err);
     assert_int_equal(records(t, "update.experiment_run"), 0);
-    must(td_run_update(t->db, t->ana, P, t->run, &(td_run_change){.status = "FINISHED"}, &err), &err);
+    must(td_trial_update(t->db, t->ana, P, t->run, &(td_trial_change){.status = "FINISHED"}, &err), &err);
     must(put_artifact(t, t->run, "a", "two", &err), &err);
     assert_int_equal(records(t, "update.experiment_run"), 1);
 }

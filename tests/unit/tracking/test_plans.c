@@ -47,7 +47,7 @@ static void live(trial *t)
 {
     td_err err = {0};
     int64_t number;
-    char model[TD_LOGGED_UUID_SIZE], uuid[TD_RUN_UUID_SIZE], text[512];
+    char model[TD_LOGGED_UUID_SIZE], uuid[TD_TRIAL_UUID_SIZE], text[512];
     TD_CLEANUP(td_json_done) json_t *tags = parse("[{'key':'a','value':'b'}]");
     TD_CLEANUP(td_json_done) json_t *data = parse("[{'dataset':{'name':'d','digest':'1','source_type':'s3','source':"
                                                   "'{}'}}]");
@@ -58,17 +58,17 @@ static void live(trial *t)
     must(td_logged_create(t->db, t->ana, P, &options, model, &err), &err);
     snprintf(text, sizeof text, "[{'key':'m','value':1,'model_id':'%s'},{'key':'m','value':2,'step':2}]", model);
     must(log_batch(t, uuid, text, "[{'key':'p','value':'1'}]", "[{'key':'g','value':'1'}]", &err), &err);
-    must(td_run_delete_tag(t->db, t->ana, P, uuid, "g", &err), &err);
+    must(td_trial_delete_tag(t->db, t->ana, P, uuid, "g", &err), &err);
     snprintf(text, sizeof text, "[{'model_id':'%s'}]", model);
     TD_CLEANUP(td_json_done) json_t *outputs = parse(text);
-    must(td_run_add_inputs(t->db, t->ana, P, uuid, data, outputs, &err), &err);
+    must(td_trial_add_inputs(t->db, t->ana, P, uuid, data, outputs, &err), &err);
     must(put_artifact(t, uuid, "m/a", "x", &err), &err);
     must(put_artifact(t, uuid, "b", "x", &err), &err);
     must(put_artifact(t, model, "a", "x", &err), &err);
     must(td_logged_finish(t->db, t->ana, P, model, "LOGGED_MODEL_READY", &err), &err);
     must(td_logged_set_tags(t->db, t->ana, P, model, tags, &err), &err);
     must(td_logged_delete_tag(t->db, t->ana, P, model, "a", &err), &err);
-    must(td_run_update(t->db, t->ana, P, uuid, &(td_run_change){.status = "FINISHED", .name = "n"}, &err), &err);
+    must(td_trial_update(t->db, t->ana, P, uuid, &(td_trial_change){.status = "FINISHED", .name = "n"}, &err), &err);
     td_artifact_tree tree;
     snprintf(text, sizeof text, "runs:/%s/net", uuid);
     must(td_artifact_resolve(t->db, P, text, &t->arena, &tree, &err), &err);
@@ -81,12 +81,12 @@ static void live(trial *t)
     TD_CLEANUP(td_json_done) json_t *shown = NULL;
     TD_CLEANUP(td_json_done) json_t *history = NULL;
     TD_CLEANUP(td_json_done) json_t *experiment = NULL;
-    must(td_run_json(t->db, P, uuid, &run, &err), &err);
+    must(td_trial_json(t->db, P, uuid, &run, &err), &err);
     must(td_logged_json(t->db, P, model, &shown, &err), &err);
-    must(td_run_history_json(t->db, P, uuid, &(td_history_page){.key = "m"}, &history, &err), &err);
-    must(td_run_interval_json(t->db, P, uuid, &(td_history_range){"m", 0, 9, 5}, list, &err), &err);
+    must(td_trial_history_json(t->db, P, uuid, &(td_history_page){.key = "m"}, &history, &err), &err);
+    must(td_trial_interval_json(t->db, P, uuid, &(td_history_range){"m", 0, 9, 5}, list, &err), &err);
     must(td_experiment_named_json(t->db, P, "pumps", &experiment, &err), &err);
-    must(td_run_delete(t->db, t->ana, P, uuid, &err), &err);
+    must(td_trial_delete(t->db, t->ana, P, uuid, &err), &err);
     must(td_logged_delete(t->db, t->ana, P, model, &err), &err);
     must(td_experiment_delete(t->db, t->ana, P, "1", &err), &err);
 }

@@ -40,9 +40,9 @@ static void experiment__is_changed_only_by_who_may_register_and_while_it_lives(v
     must(td_experiment_delete(t->db, t->ana, P, "1", &err), &err); /* again: no record */
     assert_int_equal(records(t, "delete.experiment"), 1);
     refused(td_experiment_rename(t->db, t->ana, P, "1", "x", &err), &err, TD_INVALID, "restore it");
-    td_run_options options = {.experiment = "1"};
-    char uuid[TD_RUN_UUID_SIZE];
-    refused(td_run_start(t->db, t->ana, P, &options, uuid, &err), &err, TD_INVALID, "restore it");
+    td_trial_options options = {.experiment = "1"};
+    char uuid[TD_TRIAL_UUID_SIZE];
+    refused(td_trial_start(t->db, t->ana, P, &options, uuid, &err), &err, TD_INVALID, "restore it");
     must(td_experiment_restore(t->db, t->ana, P, "1", &err), &err);
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     must(td_experiment_named_json(t->db, P, "pumps 2", &json, &err), &err);
@@ -63,7 +63,7 @@ static void run__shows_all_that_was_logged(void **state)
                    "{'key':'bad','value':'NaN','timestamp':1},{'key':'top','value':'Infinity','timestamp':1}]",
                    "[{'key':'lr','value':'0.01'}]", "[{'key':'mlflow.runName','value':'named'}]", &err),
          &err);
-    must(td_run_json(t->db, P, t->run, &run, &err), &err);
+    must(td_trial_json(t->db, P, t->run, &run, &err), &err);
     assert_at(run, "info/status", "RUNNING");
     assert_at(run, "info/run_name", "named");
     assert_at(run, "data/metrics/0/value", "NaN");
@@ -83,7 +83,7 @@ static void run__parameters_never_change_and_a_batch_is_all_or_nothing(void **st
     must(log_batch(t, t->run, NULL, "[{'key':'lr','value':'1'}]", NULL, &err), &err); /* the same again */
     refused(log_batch(t, t->run, "[{'key':'m','value':1}]", "[{'key':'lr','value':'2'}]", NULL, &err), &err,
             TD_INVALID, "Changing param values is not allowed");
-    must(td_run_json(t->db, P, t->run, &run, &err), &err);
+    must(td_trial_json(t->db, P, t->run, &run, &err), &err);
     assert_at(run, "data/metrics", "[]");
     assert_at(run, "data/params/0/value", "1");
 }
@@ -123,7 +123,7 @@ static void run__history_goes_on_page_by_page(void **state)
     do {
         TD_CLEANUP(td_json_done) json_t *page = NULL;
         td_history_page ask = {.key = "loss", .limit = 4, .token = token};
-        must(td_run_history_json(t->db, P, t->run, &ask, &page, &err), &err);
+        must(td_trial_history_json(t->db, P, t->run, &ask, &page, &err), &err);
         seen += (int)json_array_size(json_object_get(page, "metrics"));
         snprintf(last, sizeof last, "%s", at(page, "metrics/0/timestamp"));
         snprintf(token, sizeof token, "%s", td_json_text(page, "next_page_token", ""));
@@ -131,10 +131,10 @@ static void run__history_goes_on_page_by_page(void **state)
     assert_int_equal(seen, 11);
     td_history_page bad = {.key = "loss", .token = "00ff"};
     TD_CLEANUP(td_json_done) json_t *none = NULL;
-    refused(td_run_history_json(t->db, P, t->run, &bad, &none, &err), &err, TD_INVALID, "page_token");
+    refused(td_trial_history_json(t->db, P, t->run, &bad, &none, &err), &err, TD_INVALID, "page_token");
     TD_CLEANUP(td_json_done) json_t *curve = json_array();
     td_history_range range = {.key = "loss", .first_step = 0, .last_step = 8, .limit = 3};
-    must(td_run_interval_json(t->db, P, t->run, &range, curve, &err), &err);
+    must(td_trial_interval_json(t->db, P, t->run, &range, curve, &err), &err);
     assert_in_range(json_array_size(curve), 3, 4);
     assert_at(curve, "3/step", "0"); /* the latest in time */
 }
@@ -143,17 +143,17 @@ static void run__its_end_is_recorded_with_a_digest_and_later_changes_too(void **
 {
     trial *t = *state;
     td_err err = {0};
-    td_run_change change = {.status = "FINISHED"};
-    must(td_run_update(t->db, t->ana, P, t->run, &change, &err), &err);
+    td_trial_change change = {.status = "FINISHED"};
+    must(td_trial_update(t->db, t->ana, P, t->run, &change, &err), &err);
     assert_int_equal(records(t, "finish.experiment_run"), 1);
     assert_int_equal(records(t, "update.experiment_run"), 0);
     must(log_batch(t, t->run, "[{'key':'late','value':1}]", NULL, NULL, &err), &err);
     assert_int_equal(records(t, "update.experiment_run"), 1);
-    must(td_run_delete(t->db, t->ana, P, t->run, &err), &err);
+    must(td_trial_delete(t->db, t->ana, P, t->run, &err), &err);
     refused(log_batch(t, t->run, "[{'key':'late','value':2}]", NULL, NULL, &err), &err, TD_INVALID, "deleted");
-    must(td_run_restore(t->db, t->ana, P, t->run, &err), &err);
-    change = (td_run_change){.status = "DONE"};
-    refused(TRY_WRITE(t->f, td_run_update(t->db, t->ana, P, t->run, &change, &err)), &err, TD_INVALID, "FINISHED");
+    must(td_trial_restore(t->db, t->ana, P, t->run, &err), &err);
+    change = (td_trial_change){.status = "DONE"};
+    refused(TRY_WRITE(t->f, td_trial_update(t->db, t->ana, P, t->run, &change, &err)), &err, TD_INVALID, "FINISHED");
 }
 
 static void run__datasets_become_lineage_down_to_the_version(void **state)
@@ -164,12 +164,13 @@ static void run__datasets_become_lineage_down_to_the_version(void **state)
     json_t *inputs = parse("[{'dataset':{'name':'s3://plant/vibration','digest':'abc123','source_type':'s3','source':"
                            "'{}','schema':'{}'},'tags':[{'key':'mlflow.data.context','value':'training'}]}]");
     TD_CLEANUP(td_json_done) json_t *bad = parse("[{'dataset':{'name':'x','digest':'a'}}]");
-    must(td_run_add_inputs(t->db, t->ana, P, t->run, inputs, NULL, &err), &err);
-    must(td_run_add_inputs(t->db, t->ana, P, t->run, inputs, NULL, &err), &err);
-    refused(TRY_WRITE(t->f, td_run_add_inputs(t->db, t->ana, P, t->run, bad, NULL, &err)), &err, TD_INVALID, "source");
-    must(td_run_link_version(t->db, P, t->run, "pump/3", &err), &err);
+    must(td_trial_add_inputs(t->db, t->ana, P, t->run, inputs, NULL, &err), &err);
+    must(td_trial_add_inputs(t->db, t->ana, P, t->run, inputs, NULL, &err), &err);
+    refused(TRY_WRITE(t->f, td_trial_add_inputs(t->db, t->ana, P, t->run, bad, NULL, &err)), &err, TD_INVALID,
+            "source");
+    must(td_trial_link_version(t->db, P, t->run, "pump/3", &err), &err);
     TD_CLEANUP(td_json_done) json_t *run = NULL;
-    must(td_run_json(t->db, P, t->run, &run, &err), &err);
+    must(td_trial_json(t->db, P, t->run, &run, &err), &err);
     assert_at(run, "inputs/dataset_inputs/0/dataset/name", "s3://plant/vibration");
     assert_at(run, "inputs/dataset_inputs/0/tags/0/value", "training");
     assert_at(run, "inputs/dataset_inputs/1", "(absent)");
@@ -194,10 +195,10 @@ static void run__logged_models_have_their_own_metrics(void **state)
     refused(TRY_WRITE(t->f, td_logged_add_params(t->db, t->ana, P, uuid, params, &err)), &err, TD_INVALID, "already");
     snprintf(text, sizeof text, "[{'model_id':'%s','step':5}]", uuid);
     TD_CLEANUP(td_json_done) json_t *outputs = parse(text);
-    must(td_run_add_outputs(t->db, t->ana, P, t->run, outputs, &err), &err);
+    must(td_trial_add_outputs(t->db, t->ana, P, t->run, outputs, &err), &err);
     TD_CLEANUP(td_json_done) json_t *run = NULL;
     TD_CLEANUP(td_json_done) json_t *model = NULL;
-    must(td_run_json(t->db, P, t->run, &run, &err), &err);
+    must(td_trial_json(t->db, P, t->run, &run, &err), &err);
     must(td_logged_json(t->db, P, uuid, &model, &err), &err);
     assert_at(run, "outputs/model_outputs/0/step", "5");
     assert_at(model, "info/status", "LOGGED_MODEL_READY");

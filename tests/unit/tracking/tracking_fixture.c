@@ -67,11 +67,11 @@ const char *at(const json_t *json, const char *path)
     return out;
 }
 
-char *start_run(trial *t, const char *experiment, char uuid[TD_RUN_UUID_SIZE])
+char *start_run(trial *t, const char *experiment, char uuid[TD_TRIAL_UUID_SIZE])
 {
     td_err err = {0};
-    td_run_options options = {.experiment = experiment, .name = "first try", .user = "ana"};
-    must(td_run_start(t->db, t->ana, P, &options, uuid, &err), &err);
+    td_trial_options options = {.experiment = experiment, .name = "first try", .user = "ana"};
+    must(td_trial_start(t->db, t->ana, P, &options, uuid, &err), &err);
     return uuid;
 }
 
@@ -85,8 +85,8 @@ td_code log_batch(trial *t, const char *uuid, const char *metrics, const char *p
     TD_CLEANUP(td_json_done) json_t *m = maybe(metrics);
     TD_CLEANUP(td_json_done) json_t *p = maybe(params);
     TD_CLEANUP(td_json_done) json_t *g = maybe(tags);
-    td_run_batch batch = {.metrics = m, .params = p, .tags = g};
-    return TRY_WRITE(t->f, td_run_log(t->db, t->ana, P, uuid, &batch, err));
+    td_trial_batch batch = {.metrics = m, .params = p, .tags = g};
+    return TRY_WRITE(t->f, td_trial_log(t->db, t->ana, P, uuid, &batch, err));
 }
 
 td_code put_artifact(trial *t, const char *uuid, const char *name, const char *text, td_err *err)

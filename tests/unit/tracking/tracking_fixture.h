@@ -20,7 +20,7 @@ typedef struct trial {
     fixture *f;
     td_db *db;
     const td_actor *ana, *ben; /* may register; may not */
-    char run[TD_RUN_UUID_SIZE];
+    char run[TD_TRIAL_UUID_SIZE];
     td_arena arena;
 } trial;
 
@@ -33,7 +33,7 @@ json_t *parse(const char *text);
 const char *at(const json_t *json, const char *path);
 #define assert_at(json, path, text) assert_string_equal(at(json, path), text)
 
-char *start_run(trial *t, const char *experiment, char uuid[TD_RUN_UUID_SIZE]);
+char *start_run(trial *t, const char *experiment, char uuid[TD_TRIAL_UUID_SIZE]);
 td_code log_batch(trial *t, const char *uuid, const char *metrics, const char *params, const char *tags, td_err *err);
 /* Puts ROOT-of-run/NAME with that text as content. */
 td_code put_artifact(trial *t, const char *uuid, const char *name, const char *text, td_err *err);

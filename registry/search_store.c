@@ -112,17 +112,17 @@ static td_code model_row(td_stmt *stmt, void *context, json_t **out, td_err *err
 
 td_code td_model_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
 {
-    static const td_list_query query = {
-        .table = &td_model_table, .columns = "m.model_id", .from = "model m", .where = "m.project_id = :project"};
+    static const td_list_query query = {.name = "models",
+                                        .table = &td_model_table,
+                                        .columns = "m.model_id",
+                                        .from = "model m",
+                                        .where = "m.project_id = :project"};
     int64_t project_id;
     TD_CLEANUP(td_list_close) td_list *list = NULL;
-    TD_CLEANUP(td_str_done) td_str scope = {0};
     TD_TRY(td_project_find(db, project, &project_id, err));
-    td_str_addf(&scope, "models %s", project);
-    TD_TRY(td_str_check(&scope, err));
-    TD_TRY(td_list_open(db, &query, td_str_text(&scope), page, &list, err));
+    TD_TRY(td_list_open(db, &query, project, page, &list, err));
     td_bind_int(td_list_stmt(list), ":project", project_id);
-    return td_list_json(list, "models", model_row, db, out, err);
+    return td_list_json(list, model_row, db, out, err);
 }
 
 /* ---- versions ---- */
@@ -135,14 +135,15 @@ static td_code version_row(td_stmt *stmt, void *context, json_t **out, td_err *e
 static td_code list_of_model(td_db *db, const char *project, const char *model, const td_page *page, td_list **out,
                              td_err *err)
 {
-    static const td_list_query query = {.table = &td_model_version_table,
+    static const td_list_query query = {.name = "versions",
+                                        .table = &td_model_version_table,
                                         .columns = "v.version_id",
                                         .from = "version v CROSS JOIN model m ON m.model_id = v.model_id",
                                         .where = "v.model_id = :model"};
     td_registry__model row;
     char scope[64];
     TD_TRY(td_registry__model_find(db, project, model, &row, err));
-    snprintf(scope, sizeof scope, "versions of model %lld", (long long)row.model_id);
+    snprintf(scope, sizeof scope, "model %lld", (long long)row.model_id);
     TD_TRY(td_list_open(db, &query, scope, page, out, err));
     td_bind_int(td_list_stmt(*out), ":model", row.model_id);
     return TD_OK;
@@ -151,15 +152,14 @@ static td_code list_of_model(td_db *db, const char *project, const char *model, 
 /* The project is tested row by row (+), so that the order or what the filter finds decides where reading begins. */
 static td_code list_of_project(td_db *db, const char *project, const td_page *page, td_list **out, td_err *err)
 {
-    static const td_list_query query = {.table = &td_version_table,
+    static const td_list_query query = {.name = "versions",
+                                        .table = &td_version_table,
                                         .columns = "v.version_id",
                                         .from = "version v JOIN model m ON m.model_id = v.model_id",
                                         .where = "+m.project_id = :project"};
     int64_t project_id;
-    char scope[64];
     TD_TRY(td_project_find(db, project, &project_id, err));
-    snprintf(scope, sizeof scope, "versions of project %lld", (long long)project_id);
-    TD_TRY(td_list_open(db, &query, scope, page, out, err));
+    TD_TRY(td_list_open(db, &query, project, page, out, err));
     td_bind_int(td_list_stmt(*out), ":project", project_id);
     return TD_OK;
 }
@@ -170,5 +170,5 @@ td_code td_version_list_json(td_db *db, const char *project, const char *model, 
     TD_CLEANUP(td_list_close) td_list *list = NULL;
     TD_TRY(model != NULL ? list_of_model(db, project, model, page, &list, err)
                          : list_of_project(db, project, page, &list, err));
-    return td_list_json(list, "versions", version_row, db, out, err);
+    return td_list_json(list, version_row, db, out, err);
 }

@@ -33,6 +33,7 @@ static uint64_t mix_text(uint64_t hash, const char *text)
 static uint64_t digest_of(const td_cursor__query *query, const void *data, size_t size)
 {
     uint64_t hash = mix_text(UINT64_C(0xcbf29ce484222325), "tidemark cursor 1");
+    hash = mix_text(hash, query->name);
     hash = mix_text(hash, query->scope);
     hash = mix_text(hash, query->filter);
     hash = mix_text(hash, query->order);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 struct td_list {
+    const char *name;
     td_arena arena;
     td_filter *filter;
     td_order order;
@@ -45,6 +46,11 @@ const char *td_list_next(const td_list *list)
     return list->next.size > 0 ? td_str_text(&list->next) : NULL;
 }
 
+const char *td_list_name(const td_list *list)
+{
+    return list->name;
+}
+
 const char *td_list_sql(const td_list *list)
 {
     return td_str_text(&list->sql);
@@ -69,7 +75,8 @@ static td_code read_page(td_list *list, const td_list_query *query, const char *
     TD_TRY(read_limit(page, query, &list->limit, err));
     TD_TRY(td_filter_parse(page->filter, query->table, &list->filter, err));
     TD_TRY(td_order__parse(page->order, query->table, &list->arena, &list->order, err));
-    list->bound = (td_cursor__query){td_arena_text(&list->arena, scope), td_arena_text(&list->arena, page->filter),
+    list->name = query->name != NULL ? query->name : "";
+    list->bound = (td_cursor__query){list->name, td_arena_text(&list->arena, scope), td_arena_text(&list->arena, page->filter),
                                      td_arena_text(&list->arena, page->order)};
     list->goes_on = page->cursor != NULL && page->cursor[0] != '\0';
     if (!list->goes_on) {

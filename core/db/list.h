@@ -12,7 +12,7 @@
  * and order. One that was cut, changed, made up, or belongs to another query is INVALID. It is not a secret and no
  * permission: it says where to go on in rows that the caller's `from` and `where` admit anyway.
  *
- *     static const td_list_query query = {.table = &table, .columns = "v.version_id AS version_id",
+ *     static const td_list_query query = {.name = "versions", .table = &table, .columns = "v.version_id AS version_id",
  *                                         .from = "version v", .where = "v.model_id = :model"};
  *     TD_CLEANUP(td_list_close) td_list *list = NULL;
  *     TD_TRY(td_list_open(db, &query, "pump", &page, &list, err));
@@ -47,6 +47,7 @@ typedef struct td_page {
 } td_page;
 
 typedef struct td_list_query {
+    const char *name; /* "versions": what the rows are called; tells cursors of one list from another's */
     const td_filter_table *table;
     const char *columns; /* what is read: "v.version_id AS version_id" */
     const char *from;    /* "version v JOIN model m ON …" */
@@ -56,7 +57,7 @@ typedef struct td_list_query {
 
 typedef struct td_list td_list;
 
-/* `scope`: what else tells this list from others (project, model), for the cursor; copied. INVALID: limit, filter,
+/* `scope`: what else tells this list from others of its name (project, model), for the cursor; copied. INVALID: limit, filter,
  * order or cursor, with the place; LIMIT. */
 TD_MUST_USE td_code td_list_open(td_db *db, const td_list_query *query, const char *scope, const td_page *page,
                                  td_list **out, td_err *err);
@@ -67,6 +68,7 @@ td_stmt *td_list_stmt(td_list *list);
 TD_MUST_USE td_code td_list_step(td_list *list, bool *row_out, td_err *err);
 /* After the last step: the cursor of the next page, borrowed, or NULL when there is none. */
 const char *td_list_next(const td_list *list);
+const char *td_list_name(const td_list *list); /* the query's; borrowed */
 /* The statement as it was built, for tests of plans. Borrowed. */
 const char *td_list_sql(const td_list *list);
 

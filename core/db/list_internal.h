@@ -33,7 +33,7 @@ void td_order__bind(const td_order *order, td_stmt *stmt);
 
 /* What a cursor is bound to. */
 typedef struct td_cursor__query {
-    const char *scope, *filter, *order;
+    const char *name, *scope, *filter, *order;
 } td_cursor__query;
 
 /* Appends the cursor's text. */

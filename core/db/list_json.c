@@ -25,11 +25,11 @@ static td_code add_rows(td_list *list, td_list_row make, void *context, json_t *
     }
 }
 
-td_code td_list_json(td_list *list, const char *name, td_list_row row, void *context, json_t **out, td_err *err)
+td_code td_list_json(td_list *list, td_list_row row, void *context, json_t **out, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *rows = json_array();
     TD_TRY(add_rows(list, row, context, rows, err));
-    json_t *answer = json_pack("{s:O, s:s*}", name, rows, "next_cursor", td_list_next(list));
+    json_t *answer = json_pack("{s:O, s:s*}", td_list_name(list), rows, "next_cursor", td_list_next(list));
     if (answer == NULL) {
         return no_memory(err);
     }

@@ -16,6 +16,7 @@
 #include "audit/audit.h"
 #include "core/base/json.h"
 #include "core/db/db.h"
+#include "core/db/list.h"
 #include "core/db/migrate.h"
 
 extern const td_migration td_access_migrations[];
@@ -139,9 +140,12 @@ TD_MUST_USE td_code td_user_create(td_db *db, const td_actor *actor, const td_us
 TD_MUST_USE td_code td_user_disable(td_db *db, const td_actor *actor, const char *name, bool disable,
                                     const char *reason, td_err *err);
 TD_MUST_USE td_code td_user_find(td_db *db, const char *name, int64_t *user_id_out, bool *service_out, td_err *err);
-/* [{name, kind, description, disabled, created_at, roles:{project:[…]}, tokens:[{id,label,created_at,expires_at,…}]}]
- * With a project only those who hold a role in it, with those roles alone and without tokens. */
-TD_MUST_USE td_code td_user_list_json(td_db *db, const char *project, json_t **out, td_err *err);
+/* {"users": [{name, kind, description, disabled, created_at, roles:{project:[…]},
+ *             tokens:[{id,label,created_at,expires_at,…}]}], "next_cursor"?}, oldest first, or as the page says.
+ * With a project only those who hold a role in it, with those roles alone and without tokens. INVALID, LIMIT. */
+TD_MUST_USE td_code td_user_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err);
+/* {"tokens":[…],"next_cursor"?}: valid ones of a user, without secrets. NOT_FOUND, INVALID, LIMIT. */
+TD_MUST_USE td_code td_token_list_json(td_db *db, const char *user, const td_page *page, json_t **out, td_err *err);
 /* One such object. NOT_FOUND; not for a user without a role in the project: there he is shown without any. */
 TD_MUST_USE td_code td_user_json(td_db *db, const char *name, const char *project, json_t **out, td_err *err);
 

@@ -80,5 +80,8 @@ TD_MUST_USE td_code td_access__token_count(td_db *db, int64_t user_id, int64_t *
 
 /* One user as the API shows it (see td_user_list_json); *out is owned by the caller. */
 TD_MUST_USE td_code td_access__user_object(td_db *db, int64_t user_id, const char *project, json_t **out, td_err *err);
+/* Elements of lists, from the row at hand; NULL: out of memory. */
+json_t *td_access__token_row(td_stmt *stmt);
+json_t *td_access__project_row(td_stmt *stmt, const td_principal *principal);
 
 #endif

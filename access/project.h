@@ -12,6 +12,7 @@
 #define TD_ACCESS_PROJECT_H
 
 #include "access/access.h"
+#include "core/db/list.h"
 
 #define TD_PROJECT_DESCRIPTION_MAX 500 /* bytes */
 
@@ -30,9 +31,11 @@ TD_MUST_USE td_code td_project_find(td_db *db, const char *name, int64_t *projec
 /* {name, description, created_at, archived_at?, roles:[the principal's own]}. NOT_FOUND also where he has no role. */
 TD_MUST_USE td_code td_project_json(td_db *db, const td_principal *principal, const char *name, json_t **out,
                                     td_err *err);
-/* {"projects":[…]} of those in which the principal holds a role (all of them for admins of the workspace). */
-TD_MUST_USE td_code td_project_list_json(td_db *db, const td_principal *principal, bool archived, json_t **out,
-                                         td_err *err);
+#define TD_PROJECTS_LIST_MAX 10000 /* projects of one page */
+/* {"projects":[…],"next_cursor"?} of those in which the principal holds a role (all of them for admins of the
+ * workspace), by name, or as the page says. INVALID, LIMIT. */
+TD_MUST_USE td_code td_project_list_json(td_db *db, const td_principal *principal, bool archived, const td_page *page,
+                                         json_t **out, td_err *err);
 
 /* Does he hold any role there, or manage the workspace's users? */
 bool td_access_sees(const td_principal *principal, const char *project);

@@ -6,7 +6,6 @@
 #include "access/project.h"
 #include "access/internal.h"
 
-#define PROJECTS_LIST_MAX 10000 /* more projects than this are not listed at once */
 
 td_code td_access__project_insert(td_db *db, const char *name, const char *description, td_err *err)
 {
@@ -78,7 +77,7 @@ static json_t *role_names(uint32_t roles)
     return names;
 }
 
-static json_t *project_of_row(td_stmt *stmt, const td_principal *principal)
+json_t *td_access__project_row(td_stmt *stmt, const td_principal *principal)
 {
     char created[32], archived[32];
     const char *name = td_column_text(stmt, "name");
@@ -99,39 +98,13 @@ td_code td_project_json(td_db *db, const td_principal *principal, const char *na
                          err));
     td_bind_text(stmt, ":name", name);
     TD_TRY(td_step_one(stmt, err, TD_ACCESS__NO_PROJECT, name));
-    json_t *project = project_of_row(stmt, principal);
+    json_t *project = td_access__project_row(stmt, principal);
     td_reset(stmt);
     if (project == NULL) {
         return td_fail(err, TD_NOMEM, "no memory for a project");
     }
     *out = project;
     return TD_OK;
-}
-
-td_code td_project_list_json(td_db *db, const td_principal *principal, bool archived, json_t **out, td_err *err)
-{
-    td_stmt *stmt;
-    bool row;
-    TD_CLEANUP(td_json_done) json_t *list = json_array();
-    TD_TRY(td_db_prepare(db,
-                         "SELECT name, description, created_ms, archived_ms FROM project "
-                         "WHERE name > '' AND (:archived OR archived_ms IS NULL) ORDER BY name LIMIT :most",
-                         &stmt, err));
-    td_bind_int(stmt, ":archived", archived);
-    td_bind_int(stmt, ":most", PROJECTS_LIST_MAX);
-    for (;;) {
-        TD_TRY(td_step(stmt, &row, err));
-        if (!row) {
-            break;
-        }
-        if (td_access_sees(principal, td_column_text(stmt, "name")) &&
-            json_array_append_new(list, project_of_row(stmt, principal)) != 0) {
-            td_reset(stmt);
-            return td_fail(err, TD_NOMEM, "no memory for the list of projects");
-        }
-    }
-    *out = json_pack("{s:O}", "projects", list);
-    return *out != NULL ? TD_OK : td_fail(err, TD_NOMEM, "no memory for the list of projects");
 }
 
 /* ---- content ---- */

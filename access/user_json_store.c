@@ -65,6 +65,18 @@ static bool set_limits(td_stmt *stmt, json_t *token)
                     json_object_set_new(token, "project", json_string(td_column_text(stmt, "project"))) == 0);
 }
 
+json_t *td_access__token_row(td_stmt *stmt)
+{
+    TD_CLEANUP(td_json_done)
+    json_t *token = json_pack("{s:I, s:s}", "id", (json_int_t)td_column_int(stmt, "token_id"), "label",
+                              td_column_text(stmt, "label"));
+    bool good = token != NULL && set_limits(stmt, token) &&
+                set_time(stmt, "created_ms", token, "created_at") == TD_OK &&
+                set_time(stmt, "expires_ms", token, "expires_at") == TD_OK &&
+                set_time(stmt, "used_ms", token, "used_at") == TD_OK;
+    return good ? json_incref(token) : NULL;
+}
+
 static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
 {
     td_stmt *stmt;
@@ -86,17 +98,11 @@ static td_code add_tokens(td_db *db, int64_t user_id, json_t *user, td_err *err)
         if (!row) {
             return TD_OK;
         }
-        json_t *token = json_pack("{s:I, s:s}", "id", (json_int_t)td_column_int(stmt, "token_id"), "label",
-                                  td_column_text(stmt, "label"));
-        if (token == NULL || json_array_append(tokens, token) != 0 || !set_limits(stmt, token) ||
-            set_time(stmt, "created_ms", token, "created_at") != TD_OK ||
-            set_time(stmt, "expires_ms", token, "expires_at") != TD_OK ||
-            set_time(stmt, "used_ms", token, "used_at") != TD_OK) {
-            json_decref(token);
+        json_t *token = td_access__token_row(stmt);
+        if (json_array_append_new(tokens, token) != 0) {
             td_reset(stmt);
             return td_fail(err, TD_NOMEM, "no memory for a user's tokens");
         }
-        json_decref(token);
     }
 }
 
@@ -122,40 +128,5 @@ td_code td_access__user_object(td_db *db, int64_t user_id, const char *project, 
         TD_TRY(add_tokens(db, user_id, user, err));
     }
     *out = json_incref(user);
-    return TD_OK;
-}
-
-#define USERS_PAGE 10000 /* more users than this are not listed at once */
-
-td_code td_user_list_json(td_db *db, const char *project, json_t **out, td_err *err)
-{
-    int64_t after = 0;
-    td_stmt *stmt;
-    bool row;
-    TD_CLEANUP(td_json_done) json_t *list = json_array();
-    for (int i = 0; list != NULL && i < USERS_PAGE; i++) {
-        TD_TRY(td_db_prepare(db,
-                             "SELECT user_id FROM user WHERE user_id > :after AND (:project IS NULL OR EXISTS "
-                             "(SELECT 1 FROM role_grant g JOIN project p ON p.project_id = g.project_id "
-                             "WHERE g.user_id = user.user_id AND p.name = :project)) ORDER BY user_id LIMIT 1",
-                             &stmt, err));
-        td_bind_int(stmt, ":after", after);
-        td_bind_text(stmt, ":project", project);
-        TD_TRY(td_step(stmt, &row, err));
-        if (!row) {
-            break;
-        }
-        after = td_column_int(stmt, "user_id");
-        td_reset(stmt);
-        json_t *user;
-        TD_TRY(td_access__user_object(db, after, project, &user, err));
-        if (json_array_append_new(list, user) != 0) {
-            return td_fail(err, TD_NOMEM, "no memory for the list of users");
-        }
-    }
-    if (list == NULL) {
-        return td_fail(err, TD_NOMEM, "no memory for the list of users");
-    }
-    *out = json_incref(list);
     return TD_OK;
 }

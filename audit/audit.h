@@ -13,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/crypto/crypto.h"
 #include "core/db/db.h"
+#include "core/db/list.h"
 #include "core/db/migrate.h"
 
 typedef enum td_actor_kind { TD_ACTOR_USER, TD_ACTOR_SERVICE, TD_ACTOR_DEVICE, TD_ACTOR_SYSTEM } td_actor_kind;
@@ -75,6 +76,10 @@ typedef struct td_audit_query {
 /* {"records":[record…], "next_after": seq of the last one looked at}; a record is the stored JSON, an erased one is
  * {"seq":…, "erased":true}. INVALID: unknown action, limit out of range. Any connection. */
 TD_MUST_USE td_code td_audit_list_json(td_db *db, const td_audit_query *query, json_t **out, td_err *err);
+/* {"records":[…],"next_cursor"?}: oldest first, or as the page says; at most TD_AUDIT_LIST_MAX a page. Of one project;
+ * NULL: of all. Any connection. INVALID, LIMIT. */
+TD_MUST_USE td_code td_audit_search_json(td_db *db, const char *project, const td_page *page, json_t **out,
+                                         td_err *err);
 /* Appends the canonical bytes of one record. NOT_FOUND: no such record, or its body was erased. */
 TD_MUST_USE td_code td_audit_record(td_db *db, int64_t seq, td_str *out, td_err *err);
 /* NOT_FOUND unless there is such a record and it is of the project; the same words in both cases. */

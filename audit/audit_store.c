@@ -178,22 +178,27 @@ static void bind_object(td_stmt *stmt, const char *object)
     td_bind_text(stmt, ":id", typed ? colon + 1 : object);
 }
 
-/* Adds the row at hand; what it returns is owned by the array. */
-static td_code add_listed(td_stmt *stmt, json_t *records, int64_t *last, td_err *err)
+td_code td_record__listed(td_stmt *stmt, json_t **out, td_err *err)
 {
     int64_t seq = td_column_int(stmt, "seq");
     const char *body = td_column_text(stmt, "body");
-    json_t *record = NULL;
     if (body == NULL) {
-        record = json_pack("{s:I, s:b}", "seq", (json_int_t)seq, "erased", 1);
-    } else if (td_json_parse(body, strlen(body), "audit record", &record, NULL) != TD_OK) {
+        *out = json_pack("{s:I, s:b}", "seq", (json_int_t)seq, "erased", 1);
+    } else if (td_json_parse(body, strlen(body), "audit record", out, NULL) != TD_OK) {
         return td_fail(err, TD_CORRUPT, "record %lld of the log is not JSON; run: tidemark audit verify",
                        (long long)seq);
     }
+    return *out != NULL ? TD_OK : td_fail(err, TD_NOMEM, "no memory to list the log");
+}
+
+/* Adds the row at hand. */
+static td_code add_listed(td_stmt *stmt, json_t *records, int64_t *last, td_err *err)
+{
+    json_t *record = NULL;
+    int64_t seq = td_column_int(stmt, "seq");
+    TD_TRY(td_record__listed(stmt, &record, err));
     *last = seq > *last ? seq : *last;
-    return record != NULL && json_array_append_new(records, record) == 0
-               ? TD_OK
-               : td_fail(err, TD_NOMEM, "no memory to list the log");
+    return json_array_append_new(records, record) == 0 ? TD_OK : td_fail(err, TD_NOMEM, "no memory to list the log");
 }
 
 static td_code fill_list(td_stmt *stmt, json_t *records, int64_t *last, td_err *err)

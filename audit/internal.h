@@ -13,6 +13,8 @@
 /* --- record.c --- */
 /* Appends the canonical record to out. */
 td_code td_record__build(const td_audit_entry *entry, int64_t seq, int64_t at_ms, td_str *out, td_err *err);
+/* The record as lists show it, from a row with seq and body; *out is owned by the caller. CORRUPT. */
+td_code td_record__listed(td_stmt *stmt, json_t **out, td_err *err);
 /* "record 17 (approve.version pump/3)", from what may be a forgery: anything unreadable is left out. */
 void td_record__name(int64_t seq, const char *body, size_t size, char out[160]);
 

@@ -31,15 +31,34 @@ static void print_records(td_cli *cli, const json_t *answer)
     td_print_table(cli, columns, td_json_list(answer, "records"), "No records.");
 }
 
+/* "version:pump/3" is a type and an id. */
+static const char *object_filter(td_cli *cli, const char *filter, const char *object)
+{
+    size_t type = object != NULL ? strspn(object, "abcdefghijklmnopqrstuvwxyz_") : 0;
+    if (type > 0 && object[type] == ':') {
+        filter = td_cli_filter(cli, filter, "object_type", td_cli_text(cli, "%.*s", (int)type, object));
+        object += type + 1;
+    }
+    return td_cli_filter(cli, filter, "object", object);
+}
+
 static td_code run_list(td_cli *cli, td_err *err)
 {
-    static const char *const filters[] = {"after", "limit", "object", "actor", "action"};
     const char *path = audit_path(cli);
-    for (size_t i = 0; i < TD_COUNT_OF(filters); i++) {
-        path = td_cli_query(cli, path, filters[i], td_cli_value(cli, filters[i]));
+    const char *filter = object_filter(cli, NULL, td_cli_value(cli, "object"));
+    filter = td_cli_filter(cli, filter, "actor", td_cli_value(cli, "actor"));
+    filter = td_cli_filter(cli, filter, "action", td_cli_value(cli, "action"));
+    if (td_cli_has(cli, "after")) {
+        int64_t after;
+        TD_TRY(td_cli_int(cli, "after", -1, INT64_MAX, -1, &after, err));
+        filter = td_cli_text(cli, "%s%sseq > %lld", filter != NULL ? filter : "", filter != NULL ? " AND " : "",
+                             (long long)after);
     }
-    path = td_cli_query(cli, path, "order", td_cli_has(cli, "newest") ? "newest" : NULL);
-    return td_cli_show(cli, path, print_records, err);
+    if (td_cli_has(cli, "newest") && td_cli_has(cli, "order-by")) {
+        return td_fail(err, TD_INVALID, "--newest and --order-by exclude each other");
+    }
+    path = td_cli_query(cli, path, "order_by", td_cli_has(cli, "newest") ? "seq DESC" : NULL);
+    return td_cli_list(cli, path, "records", filter, print_records, err);
 }
 
 static td_code run_export(td_cli *cli, td_err *err)
@@ -173,11 +192,11 @@ static td_code run_verify(td_cli *cli, td_err *err)
 
 static const td_cli_option list_options[] = {
     {"after", 0, "SEQ", "only later records", false},
-    {"limit", 'n', "N", "at most so many (default 100)", false},
     {"newest", 0, NULL, "newest first", false},
     {"object", 0, "ID", "pump/3, or version:pump/3", false},
     {"actor", 0, "NAME", "who did it", false},
     {"action", 0, "ACTION", "approve.version", false},
+    TD_CLI_LIST_OPTIONS,
     {0},
 };
 static const td_cli_option export_options[] = {

@@ -19,8 +19,9 @@ static void print_devices(td_cli *cli, const json_t *answer)
         {"last_contact_at", "LAST CONTACT", TD_CELL_TIME},
         {0},
     };
-    const char *none = td_cli_has(cli, "where") ? "No device matches. All of them: tidemark device list"
-                                                : "No devices. Let one in: tidemark device enrol-code";
+    bool chosen = td_cli_has(cli, "where") || td_cli_has(cli, "filter");
+    const char *none = chosen ? "No device matches. All of them: tidemark device list"
+                              : "No devices. Let one in: tidemark device enrol-code";
     td_print_table(cli, columns, td_json_list(answer, "devices"), none);
 }
 
@@ -30,8 +31,8 @@ static td_code run_list(td_cli *cli, td_err *err)
     if (selector != NULL) {
         TD_TRY(td_selector_check(selector, err));
     }
-    return td_cli_show(cli, td_cli_query(cli, td_cli_path(cli, "devices", NULL), "selector", selector), print_devices,
-                       err);
+    return td_cli_list(cli, td_cli_query(cli, td_cli_path(cli, "devices", NULL), "selector", selector), "devices", NULL,
+                       print_devices, err);
 }
 
 static void print_device(td_cli *cli, const json_t *device)
@@ -146,7 +147,8 @@ static td_code run_revoke(td_cli *cli, td_err *err)
 }
 
 static const td_cli_option list_options[] = {
-    {"where", 0, "SELECTOR", "by tags and inventory: \"site=oslo and ram_mb >= 512\"", false},
+    {"where", 0, "SELECTOR", "as in a rollout: \"site=oslo and ram_mb >= 512\"", false},
+    TD_CLI_LIST_OPTIONS,
     {0},
 };
 static const td_cli_option code_options[] = {

@@ -136,10 +136,11 @@ static void print_alerts(td_cli *cli, const json_t *answer)
 
 static td_code run_alerts(td_cli *cli, td_err *err)
 {
-    const char *path = td_cli_path(cli, "alerts", NULL);
-    path = td_cli_query(cli, path, "state", td_cli_value(cli, "state"));
-    path = td_cli_query(cli, path, "model", td_cli_value(cli, "model"));
-    return td_cli_show(cli, td_cli_query(cli, path, "limit", td_cli_value(cli, "limit")), print_alerts, err);
+    const char *state = td_cli_value(cli, "state");
+    bool open = state != NULL && strcmp(state, "open") == 0;
+    const char *filter = open ? "open = true" : td_cli_filter(cli, NULL, "state", state);
+    filter = td_cli_filter(cli, filter, "model", td_cli_value(cli, "model"));
+    return td_cli_list(cli, td_cli_path(cli, "alerts", NULL), "alerts", filter, print_alerts, err);
 }
 
 /* The bins as a table, the rest as it is. */
@@ -213,7 +214,7 @@ static const td_cli_option show_options[] = {
 static const td_cli_option alert_options[] = {
     {"state", 0, "STATE", "open, firing, acknowledged, resolved", false},
     {"model", 0, "MODEL", "only of that model", false},
-    {"limit", 0, "N", "at most so many", false},
+    TD_CLI_LIST_OPTIONS,
     {0},
 };
 static const td_cli_option reason_options[] = {

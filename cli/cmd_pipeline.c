@@ -92,12 +92,13 @@ static void print_runs(td_cli *cli, const json_t *answer)
 
 static td_code run_list(td_cli *cli, td_err *err)
 {
-    return td_cli_show(cli, td_cli_path(cli, "pipelines", NULL), print_pipelines, err);
+    return td_cli_list(cli, td_cli_path(cli, "pipelines", NULL), "pipelines", NULL, print_pipelines, err);
 }
 
 static td_code run_runs(td_cli *cli, td_err *err)
 {
-    return td_cli_show(cli, td_cli_path(cli, "pipelines", cli->arguments[0], "runs", NULL), print_runs, err);
+    return td_cli_list(cli, td_cli_path(cli, "pipelines", cli->arguments[0], "runs", NULL), "runs", NULL, print_runs,
+                       err);
 }
 
 static td_code run_start(td_cli *cli, td_err *err)
@@ -198,12 +199,15 @@ static const td_cli_option start_options[] = {
     {0},
 };
 
+static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
+
 const td_cli_command td_cli_pipeline_commands[] = {
     {"pipeline", "set", "PIPELINE", 1, 1, "Set up or change a retraining pipeline",
      "Only admins define commands. A run that has started keeps the pipeline and the gate that it started with.",
      "tidemark pipeline set retrain-pump -f pipeline.yaml", file_options, run_set},
-    {"pipeline", "list", "", 0, 0, "List pipelines", NULL, NULL, NULL, run_list},
-    {"pipeline", "runs", "PIPELINE", 1, 1, "List the runs of a pipeline, newest first", NULL, NULL, NULL, run_runs},
+    {"pipeline", "list", "", 0, 0, "List pipelines", NULL, NULL, list_options, run_list},
+    {"pipeline", "runs", "PIPELINE", 1, 1, "List the runs of a pipeline, newest first", NULL,
+     "tidemark pipeline runs retrain --filter \"state = 'failed'\"", list_options, run_runs},
     {"pipeline", "show", "PIPELINE", 1, 1, "Show a pipeline's steps", NULL, NULL, NULL, run_show},
     {"pipeline", "run", "PIPELINE", 1, 1, "Start a run by hand", NULL,
      "tidemark pipeline run retrain-pump --parent pump/1 --reason 'new data'", start_options, run_start},

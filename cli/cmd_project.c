@@ -33,8 +33,8 @@ static td_code run_list(td_cli *cli, td_err *err)
 {
     td_cli_prefer_socket(cli);
     const char *path = td_cli_path(cli, "projects", NULL);
-    return td_cli_show(cli, td_cli_query(cli, path, "archived", td_cli_has(cli, "archived") ? "yes" : NULL),
-                       print_projects, err);
+    return td_cli_list(cli, td_cli_query(cli, path, "archived", td_cli_has(cli, "archived") ? "yes" : NULL), "projects",
+                       NULL, print_projects, err);
 }
 
 static void print_project(td_cli *cli, const json_t *project)
@@ -89,6 +89,7 @@ static const td_cli_option create_options[] = {
 };
 static const td_cli_option list_options[] = {
     {"archived", 0, NULL, "also those that are archived", false},
+    TD_CLI_LIST_OPTIONS,
     {0},
 };
 static const td_cli_option describe_options[] = {

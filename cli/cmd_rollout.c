@@ -154,8 +154,8 @@ static td_code run_show(td_cli *cli, td_err *err)
 
 static td_code run_list(td_cli *cli, td_err *err)
 {
-    const char *path = td_cli_query(cli, td_cli_path(cli, "rollouts", NULL), "state", td_cli_value(cli, "state"));
-    return td_cli_show(cli, path, print_rollouts, err);
+    const char *filter = td_cli_filter(cli, NULL, "state", td_cli_value(cli, "state"));
+    return td_cli_list(cli, td_cli_path(cli, "rollouts", NULL), "rollouts", filter, print_rollouts, err);
 }
 
 /* ---- create ---- */
@@ -336,6 +336,7 @@ static const td_cli_option watch_options[] = {
 };
 static const td_cli_option state_options[] = {
     {"state", 0, "STATE", "only those in that state", false},
+    TD_CLI_LIST_OPTIONS,
     {0},
 };
 static const td_cli_option reason_options[] = {

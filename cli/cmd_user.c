@@ -61,7 +61,7 @@ static void print_users(td_cli *cli, const json_t *answer)
 static td_code run_list(td_cli *cli, td_err *err)
 {
     td_cli_prefer_socket(cli);
-    return td_cli_show(cli, td_cli_path(cli, "users", NULL), print_users, err);
+    return td_cli_list(cli, td_cli_path(cli, "users", NULL), "users", NULL, print_users, err);
 }
 
 static const td_column_spec token_columns[] = {
@@ -237,7 +237,8 @@ static void print_tokens(td_cli *cli, const json_t *answer)
 static td_code run_tokens(td_cli *cli, td_err *err)
 {
     td_cli_prefer_socket(cli);
-    return td_cli_show(cli, td_cli_path(cli, "users", cli->arguments[0], "tokens", NULL), print_tokens, err);
+    return td_cli_list(cli, td_cli_path(cli, "users", cli->arguments[0], "tokens", NULL), "tokens", NULL, print_tokens,
+                       err);
 }
 
 static td_code run_rotate(td_cli *cli, td_err *err)
@@ -291,12 +292,15 @@ static const td_cli_option rotate_options[] = {
     {0},
 };
 
+static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
+
 const td_cli_command td_cli_user_commands[] = {
     {"user", "add", "NAME", 1, 1, "Add a user or service account",
      "Without a token this goes through the admin socket of the workspace: that is how the first user comes to be.",
      "tidemark user add ana --role data-scientist\ntidemark user add ci --service --role trainer", add_options,
      run_add},
-    {"user", "list", "", 0, 0, "List users with their roles", NULL, NULL, NULL, run_list},
+    {"user", "list", "", 0, 0, "List users with their roles", NULL,
+     "tidemark user list --filter \"kind = 'person' AND role = 'approver'\"", list_options, run_list},
     {"user", "show", "NAME", 1, 1, "Show a user, his roles and tokens", NULL, NULL, NULL, run_show},
     {"user", "disable", "NAME", 1, 1, "Shut a user out; records keep the name", NULL, NULL, reason_options,
      run_disable},
@@ -312,7 +316,8 @@ const td_cli_command td_cli_user_commands[] = {
     {"role", "revoke", "USER ROLE", 2, 2, "Take a role in the project", NULL, NULL, reason_options, run_role},
     {"token", "create", "USER", 1, 1, "Make a token; it is shown once", NULL,
      "tidemark token create ana --out ~/.config/tidemark/token", token_options, run_token},
-    {"token", "list", "USER", 1, 1, "List a user's valid tokens, their last use and end", NULL, NULL, NULL, run_tokens},
+    {"token", "list", "USER", 1, 1, "List a user's valid tokens, their last use and end", NULL, NULL, list_options,
+     run_tokens},
     {"token", "rotate", "ID", 1, 1, "Replace a token by a new one with the same restrictions",
      "The new one lives as long as the old one was made for, but no longer than the token that asked for it.",
      "tidemark token rotate 7 --grace 1h --out ~/.config/tidemark/token.new --reason 'yearly'", rotate_options,

@@ -12,6 +12,7 @@
 #define TD_FLEET_DEVICE_H
 
 #include "audit/audit.h"
+#include "core/db/list.h"
 #include "core/db/migrate.h"
 
 #define TD_DEVICE_ID_MAX 64
@@ -39,10 +40,13 @@ TD_MUST_USE td_code td_device_check_name(const char *name, td_err *err);
 TD_MUST_USE td_code td_selector_check(const char *selector,
                                       td_err *err); /* INVALID: names the column and what was expected */
 
-/* {"devices":[…],"count":n}, in order of name. selector NULL or "": all. Revoked devices only when asked for by state.
- */
-TD_MUST_USE td_code td_device_list_json(td_db *db, const char *project, const char *selector, json_t **out,
-                                        td_err *err);
+/* {"devices":[…],"next_cursor"?}, in order of name, or as the page says. selector NULL or "": all. Revoked devices only
+ * when the selector or the filter speaks of `state`. INVALID, LIMIT. */
+TD_MUST_USE td_code td_device_list_json(td_db *db, const char *project, const char *selector, const td_page *page,
+                                        json_t **out, td_err *err);
+/* {"runs":[…],"next_cursor"?} of one device, newest first, or as the page says. NOT_FOUND, INVALID, LIMIT. */
+TD_MUST_USE td_code td_device_run_list_json(td_db *db, const char *project, const char *device, const td_page *page,
+                                            json_t **out, td_err *err);
 /* Everything about one device: inventory, tags, presence, slots, goals, last directive, runs. NOT_FOUND. */
 TD_MUST_USE td_code td_device_json(td_db *db, const char *project, const char *device, json_t **out, td_err *err);
 /* Counts for status pages: {"devices":n,"online":n,"revoked":n}. */

@@ -1,5 +1,5 @@
 /*
- * device_json_store.c: devices as the API shows them: a list by selector, one in full, counts, what ran where.
+ * device_json_store.c: devices as the API shows them: one in full, counts, what ran where.
  *
  * "online" is derived, never stored: born, not dead, and heard of within three of its own contact intervals.
  * SPDX-License-Identifier: Apache-2.0
@@ -17,7 +17,7 @@ static json_t *parsed(td_stmt *stmt, const char *column)
     return value != NULL ? value : json_null();
 }
 
-static json_t *device_json(td_stmt *stmt)
+json_t *td_fleet__device_row(td_stmt *stmt)
 {
     const char *state = td_column_text(stmt, "state");
     bool revoked = strcmp(state, "revoked") == 0;
@@ -55,62 +55,6 @@ static td_code find(td_db *db, const char *device, td_stmt **out, td_err *err)
     td_bind_text(stmt, ":device", device);
     *out = stmt;
     return TD_OK;
-}
-
-typedef struct listing {
-    td_db *db;
-    json_t *devices;
-} listing;
-
-static td_code list_one(void *context, int64_t device_id, const char *name, td_err *err)
-{
-    (void)device_id;
-    listing *self = context;
-    td_stmt *stmt;
-    bool row;
-    TD_TRY(find(self->db, name, &stmt, err));
-    TD_TRY(td_step(stmt, &row, err));
-    int failed = row ? json_array_append_new(self->devices, device_json(stmt)) : 0;
-    td_reset(stmt);
-    return failed == 0 ? TD_OK : td_fail(err, TD_NOMEM, "out of memory");
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(json_string_value(json_object_get(*(json_t *const *)a, "device")),
-                  json_string_value(json_object_get(*(json_t *const *)b, "device")));
-}
-
-/* jansson has no sort: the elements are taken out and put back in order. */
-static td_code sort_by_name(json_t *devices, td_err *err)
-{
-    size_t count = json_array_size(devices);
-    TD_CLEANUP(td_arena_done) td_arena arena = {0};
-    json_t **each = td_arena_alloc(&arena, (count + 1) * sizeof *each);
-    if (each == NULL) {
-        return td_fail(err, TD_NOMEM, "out of memory");
-    }
-    for (size_t i = 0; i < count; i++) {
-        each[i] = json_incref(json_array_get(devices, i));
-    }
-    qsort(each, count, sizeof *each, by_name);
-    for (size_t i = 0; i < count; i++) {
-        json_array_set_new(devices, i, each[i]);
-    }
-    return TD_OK;
-}
-
-td_code td_device_list_json(td_db *db, const char *project, const char *selector, json_t **out, td_err *err)
-{
-    td_selector parsed_selector;
-    TD_TRY(td_selector__parse(selector != NULL && selector[0] != '\0' ? selector : "all", &parsed_selector, err));
-    TD_CLEANUP(td_json_done) json_t *devices = json_array();
-    listing self = {.db = db, .devices = devices};
-    int64_t revision = 0;
-    TD_TRY(td_fleet__select(db, project, &parsed_selector, -1, list_one, &self, &revision, err));
-    TD_TRY(sort_by_name(devices, err));
-    return td_fleet__json_out(
-        json_pack("{s:O, s:I}", "devices", devices, "count", (json_int_t)json_array_size(devices)), out, err);
 }
 
 static td_code slots_json(td_db *db, int64_t device_id, json_t *out, td_err *err)
@@ -202,7 +146,7 @@ td_code td_device_json(td_db *db, const char *project, const char *device, json_
     td_stmt *stmt;
     TD_TRY(find(db, device, &stmt, err));
     TD_TRY(td_step_one(stmt, err, "there is no device \"%.64s\"", device));
-    TD_CLEANUP(td_json_done) json_t *found = device_json(stmt);
+    TD_CLEANUP(td_json_done) json_t *found = td_fleet__device_row(stmt);
     if (found != NULL) {
         add_detail(stmt, found);
     }
@@ -255,7 +199,7 @@ td_code td_device_revoked_json(td_db *db, json_t **out, td_err *err)
     }
 }
 
-static json_t *run_json(td_stmt *stmt)
+json_t *td_fleet__run_row(td_stmt *stmt)
 {
     size_t size = 0;
     const void *digest = td_column_blob(stmt, "manifest_digest", &size);
@@ -297,6 +241,6 @@ td_code td_device_runs_json(td_db *db, const char *project, const char *device, 
         if (!row) {
             return td_fleet__json_out(json_incref(runs), out, err);
         }
-        json_array_append_new(runs, run_json(stmt));
+        json_array_append_new(runs, td_fleet__run_row(stmt));
     }
 }

@@ -13,6 +13,7 @@
 #define TD_FLEET_ENROL_H
 
 #include "audit/audit.h"
+#include "core/db/list.h"
 #include "core/crypto/x509.h"
 #include "fleet/device.h"
 
@@ -38,8 +39,10 @@ typedef struct td_enrol_code_options {
 /* {"codes":["ABCD-…", …],"expires_at":…,"uses":n}: the only time that their text exists. */
 TD_MUST_USE td_code td_enrol_code_create(td_db *db, const td_actor *actor, const td_enrol_code_options *options,
                                          json_t **out, td_err *err);
-/* {"codes":[{"id","created_at","expires_at","uses","used","tags","created_by"}]}, newest first, at most 1,000. */
-TD_MUST_USE td_code td_enrol_code_list_json(td_db *db, const char *project, json_t **out, td_err *err);
+/* {"codes":[{"id","created_at","expires_at","uses","used","tags","created_by"}],"next_cursor"?}, newest first, or as
+ * the page says. INVALID, LIMIT. */
+TD_MUST_USE td_code td_enrol_code_list_json(td_db *db, const char *project, const td_page *page, json_t **out,
+                                            td_err *err);
 
 typedef struct td_enrol_request {
     uint8_t secret[TD_ENROL_SECRET_SIZE];

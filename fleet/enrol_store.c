@@ -103,30 +103,6 @@ td_code td_enrol_code_create(td_db *db, const td_actor *actor, const td_enrol_co
                               out, err);
 }
 
-td_code td_enrol_code_list_json(td_db *db, const char *project, json_t **out, td_err *err)
-{
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(db,
-                         "SELECT code_id, created_ms, created_by, expires_ms, uses, used, tags FROM enrol_code "
-                         "WHERE project = :project ORDER BY code_id DESC LIMIT 1000",
-                         &stmt, err));
-    td_bind_text(stmt, ":project", project);
-    TD_CLEANUP(td_json_done) json_t *codes = json_array();
-    for (bool row = true;;) {
-        TD_TRY(td_step(stmt, &row, err));
-        if (!row) {
-            return td_fleet__json_out(json_pack("{s:O}", "codes", codes), out, err);
-        }
-        json_array_append_new(
-            codes, json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:o}", "id", (json_int_t)td_column_int(stmt, "code_id"),
-                             "created_at", td_fleet__time_json(td_column_int(stmt, "created_ms")), "created_by",
-                             td_column_text(stmt, "created_by"), "expires_at",
-                             td_fleet__time_json(td_column_int(stmt, "expires_ms")), "uses",
-                             (json_int_t)td_column_int(stmt, "uses"), "used", (json_int_t)td_column_int(stmt, "used"),
-                             "tags", json_loads(td_column_text(stmt, "tags"), 0, NULL)));
-    }
-}
-
 typedef struct found_code {
     int64_t code_id;
     char project[129];

@@ -55,6 +55,10 @@ bool td_fleet__rollout_ended(td_rollout_state state);
 /* json strings or null */
 json_t *td_fleet__time_json(int64_t ms);                        /* null for 0 */
 json_t *td_fleet__digest_json(const void *digest, size_t size); /* "sha256:…", null unless 32 bytes */
+/* Elements of lists, from the row at hand; NULL: out of memory. */
+json_t *td_fleet__device_row(td_stmt *stmt);
+json_t *td_fleet__run_row(td_stmt *stmt);
+json_t *td_fleet__rollout_row(td_stmt *stmt);
 /* *target = value; NOMEM when a json_pack failed (value NULL). */
 TD_MUST_USE td_code td_fleet__json_out(json_t *value, json_t **out, td_err *err);
 

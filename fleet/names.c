@@ -14,7 +14,7 @@
         .noun = (noun_text), .names = (name_list), .arrows = (arrow_list), .arrow_count = TD_COUNT_OF(arrow_list)      \
     }
 
-static const char *const rollout_names[] = {"draft",    "waiting_approval", "scheduled",  "running",
+const char *const td_rollout_state_names[] = {"draft",    "waiting_approval", "scheduled",  "running",
                                             "paused",   "aborting",         "aborted",    "reverting",
                                             "reverted", "finished",         "superseded", NULL};
 static const td_arrow rollout_arrows[] = {
@@ -34,12 +34,7 @@ static const td_arrow rollout_arrows[] = {
     {TD_ROLLOUT_RUNNING, TD_ROLLOUT_SUPERSEDED},
     {TD_ROLLOUT_PAUSED, TD_ROLLOUT_SUPERSEDED},
 };
-const td_states td_rollout_states = STATES("rollout", rollout_names, rollout_arrows);
-
-const char *const *td_rollout_state_names(void)
-{
-    return rollout_names;
-}
+const td_states td_rollout_states = STATES("rollout", td_rollout_state_names, rollout_arrows);
 
 static const char *const wave_names[] = {"waiting", "open", "soaking", "passed", "failed", NULL};
 static const td_arrow wave_arrows[] = {

@@ -15,6 +15,7 @@
 #define TD_FLEET_ROLLOUT_H
 
 #include "audit/audit.h"
+#include "core/db/list.h"
 #include "fleet/device.h"
 
 #define TD_ROLLOUT_ID_TEXT 20 /* "r-" and 16 hexadecimal digits, NUL */
@@ -46,9 +47,10 @@ TD_MUST_USE td_code td_rollout_preview_json(td_db *db, const char *project, cons
                                             td_err *err);
 
 /* The names of a rollout's states; ends with NULL. */
-const char *const *td_rollout_state_names(void);
-/* {"rollouts":[…]}, newest first, at most 200. state: one of those names; NULL: all. */
-TD_MUST_USE td_code td_rollout_list_json(td_db *db, const char *project, const char *state, json_t **out, td_err *err);
+extern const char *const td_rollout_state_names[];
+/* {"rollouts":[…],"next_cursor"?}, newest first, or as the page says. INVALID, LIMIT. */
+TD_MUST_USE td_code td_rollout_list_json(td_db *db, const char *project, const td_page *page, json_t **out,
+                                         td_err *err);
 /* {"id","model","version","state","why","to","spec",…,
  *  "waves":[{"number","share","state","why","devices","reached", and a count by state: "waiting","issued","working",
  *            "committed","failed","cancelling","cancelled","reverting","reverted","unreached"}],

@@ -15,7 +15,7 @@ static json_t *parse_or_null(const char *text)
     return value != NULL ? value : json_null();
 }
 
-static json_t *head_json(td_stmt *stmt)
+json_t *td_fleet__rollout_row(td_stmt *stmt)
 {
     return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", td_column_text(stmt, "id"),
                      "project", td_column_text(stmt, "project"), "model", td_column_text(stmt, "model"), "version",
@@ -36,36 +36,6 @@ static void add_counts(json_t *out, const td_counts *counts)
     int64_t reached =
         counts->by_state[TD_PART_WORKING] + counts->by_state[TD_PART_COMMITTED] + counts->by_state[TD_PART_FAILED];
     json_object_set_new(out, "reached", json_integer(reached));
-}
-
-td_code td_rollout_list_json(td_db *db, const char *project, const char *state, json_t **out, td_err *err)
-{
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(
-        db,
-        "SELECT r.rollout_id, r.id, r.project, r.model, r.version, r.slot, r.selector, r.state, r.why, r.created_by, "
-        "r.created_ms, r.deadline_ms, r.ended_ms, "
-        "(SELECT count(*) FROM rollout_device p WHERE p.rollout_id = r.rollout_id) AS devices, "
-        "(SELECT count(*) FROM rollout_device p WHERE p.rollout_id = r.rollout_id AND p.state = 'committed') AS "
-        "committed, "
-        "(SELECT count(*) FROM rollout_device p WHERE p.rollout_id = r.rollout_id AND p.state = 'failed') AS failed "
-        "FROM rollout r WHERE r.project = :project AND (:state IS NULL OR r.state = :state) "
-        "ORDER BY r.rollout_id DESC LIMIT 200",
-        &stmt, err));
-    td_bind_text(stmt, ":project", project);
-    td_bind_text(stmt, ":state", state);
-    TD_CLEANUP(td_json_done) json_t *rollouts = json_array();
-    for (bool row = true;;) {
-        TD_TRY(td_step(stmt, &row, err));
-        if (!row) {
-            return td_fleet__json_out(json_pack("{s:O}", "rollouts", rollouts), out, err);
-        }
-        json_t *one = head_json(stmt);
-        json_object_set_new(one, "devices", json_integer(td_column_int(stmt, "devices")));
-        json_object_set_new(one, "committed", json_integer(td_column_int(stmt, "committed")));
-        json_object_set_new(one, "failed", json_integer(td_column_int(stmt, "failed")));
-        json_array_append_new(rollouts, one);
-    }
 }
 
 static td_code waves_json(td_db *db, int64_t rollout_id, json_t *waves, td_err *err)
@@ -137,7 +107,7 @@ td_code td_rollout_json(td_db *db, const char *project, const char *id, json_t *
     td_bind_text(stmt, ":id", id);
     td_bind_text(stmt, ":project", project);
     TD_TRY(td_step_one(stmt, err, "there is no rollout \"%.40s\" in project %s (tidemark rollout list)", id, project));
-    TD_CLEANUP(td_json_done) json_t *found = head_json(stmt);
+    TD_CLEANUP(td_json_done) json_t *found = td_fleet__rollout_row(stmt);
     int64_t rollout_id = td_column_int(stmt, "rollout_id");
     json_object_set_new(found, "spec", parse_or_null(td_column_text(stmt, "spec")));
     td_reset(stmt);

@@ -6,12 +6,12 @@
  */
 #include "monitor/alerts.h"
 
+#include "core/db/list_json.h"
 #include "lineage/lineage.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define LIST_MAX 500
 
 void td_alert_name(int64_t alert_id, char out[24])
 {
@@ -255,37 +255,51 @@ static json_t *alert_json(td_stmt *stmt)
     return json;
 }
 
-td_code td_alert_list_json(td_db *db, const td_alert_filter *filter, json_t **out, td_err *err)
+static const char *const alert_states[] = {"firing", "acknowledged", "resolved", NULL};
+static const char *const severities[] = {"warning", "alert", NULL};
+static const td_filter_field alert_fields[] = {
+    {.name = "id", .type = TD_FILTER_INTEGER, .sql = "a.alert_id"},
+    {.name = "model", .type = TD_FILTER_TEXT, .sql = "a.model"},
+    {.name = "version", .type = TD_FILTER_INTEGER, .sql = "a.version"},
+    {.name = "signal", .type = TD_FILTER_TEXT, .sql = "a.signal"},
+    {.name = "feature", .type = TD_FILTER_TEXT, .sql = "a.feature"},
+    {.name = "severity", .type = TD_FILTER_TEXT, .sql = "a.severity", .choices = severities},
+    {.name = "state", .type = TD_FILTER_TEXT, .sql = "a.state", .choices = alert_states},
+    {.name = "open", .type = TD_FILTER_BOOLEAN, .sql = "(a.state <> 'resolved')"},
+    {.name = "metric", .type = TD_FILTER_TEXT, .sql = "a.metric"},
+    {.name = "value", .type = TD_FILTER_REAL, .sql = "a.value"},
+    {.name = "started", .type = TD_FILTER_TEXT, .sql = "a.started", .nullable = true},
+    {.name = "acknowledged_by", .type = TD_FILTER_TEXT, .sql = "a.acknowledged_by", .nullable = true},
+    {.name = "fired_at", .type = TD_FILTER_TIME, .sql = "a.fired_ms"},
+    {.name = "acknowledged_at", .type = TD_FILTER_TIME, .sql = "a.acknowledged_ms", .nullable = true},
+    {.name = "resolved_at", .type = TD_FILTER_TIME, .sql = "a.resolved_ms", .nullable = true},
+    {.name = NULL},
+};
+static const td_filter_table alert_table = {
+    .fields = alert_fields, .prefix = "alert", .order = "id DESC", .tie = "id DESC"};
+
+static td_code alert_row(td_stmt *stmt, void *context, json_t **out, td_err *err)
 {
-    if (filter->limit < 1 || filter->limit > LIST_MAX) {
-        return td_fail(err, TD_INVALID, "limit: expected 1 to %d, found %d", LIST_MAX, filter->limit);
-    }
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(
-        db,
-        "SELECT alert_id, model, version, signal, feature, severity, state, metric, value, threshold, fired_ms, "
-        "acknowledged_ms, acknowledged_by, acknowledged_reason, resolved_ms, started FROM alert WHERE "
-        "project = :project AND (:model IS NULL OR model = :model) AND (:version = 0 OR version = :version) "
-        "AND (:before = 0 OR alert_id < :before) AND (:state IS NULL OR state = :state OR (:state = 'open' "
-        "AND state <> 'resolved')) ORDER BY alert_id DESC LIMIT :limit",
-        &stmt, err));
-    td_bind_text(stmt, ":project", filter->project);
-    td_bind_text(stmt, ":model", filter->model);
-    td_bind_int(stmt, ":version", filter->version);
-    td_bind_int(stmt, ":before", filter->before_id);
-    td_bind_text(stmt, ":state", filter->state);
-    td_bind_int(stmt, ":limit", filter->limit);
-    TD_CLEANUP(td_json_done) json_t *list = json_array();
-    for (;;) {
-        bool row;
-        TD_TRY(td_step(stmt, &row, err));
-        if (!row) {
-            break;
-        }
-        json_array_append_new(list, alert_json(stmt));
-    }
-    *out = json_pack("{s:O}", "alerts", list);
+    (void)context;
+    (void)err;
+    *out = alert_json(stmt);
     return TD_OK;
+}
+
+td_code td_alert_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
+{
+    static const td_list_query query = {
+        .name = "alerts",
+        .table = &alert_table,
+        .columns = "a.alert_id, a.model, a.version, a.signal, a.feature, a.severity, a.state, a.metric, a.value, "
+                   "a.threshold, a.fired_ms, a.acknowledged_ms, a.acknowledged_by, a.acknowledged_reason, "
+                   "a.resolved_ms, a.started",
+        .from = "alert a",
+        .where = "a.project = :project"};
+    TD_CLEANUP(td_list_close) td_list *list = NULL;
+    TD_TRY(td_list_open(db, &query, project, page, &list, err));
+    td_bind_text(td_list_stmt(list), ":project", project);
+    return td_list_json(list, alert_row, NULL, out, err);
 }
 
 td_code td_alert_show_json(td_db *db, const char *project, const char *alert, json_t **out, td_err *err)

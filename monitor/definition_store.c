@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "core/db/list_json.h"
 #include "monitor/alerts.h"
 #include "monitor/run.h"
 
@@ -207,31 +208,42 @@ td_code td_gate_json(td_db *db, const char *project, const char *gate, json_t **
     return TD_OK;
 }
 
-td_code td_pipeline_list_json(td_db *db, const char *project, json_t **out, td_err *err)
+static const td_filter_field pipeline_fields[] = {
+    {.name = "pipeline", .type = TD_FILTER_TEXT, .sql = "p.name"},
+    {.name = "name", .type = TD_FILTER_TEXT, .sql = "p.name"},
+    {.name = "revision", .type = TD_FILTER_INTEGER, .sql = "p.revision"},
+    {.name = "set_at", .type = TD_FILTER_TIME, .sql = "p.set_ms"},
+    {.name = "set_by", .type = TD_FILTER_TEXT, .sql = "p.set_by"},
+    {.name = NULL},
+};
+static const td_filter_table pipeline_table = {
+    .fields = pipeline_fields, .prefix = "pipeline", .order = "pipeline", .tie = "pipeline"};
+
+static td_code pipeline_row(td_stmt *stmt, void *context, json_t **out, td_err *err)
 {
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(
-        db,
-        "SELECT name, revision, digest, spec, set_ms FROM pipeline p WHERE project = :project AND revision = "
-        "(SELECT MAX(revision) FROM pipeline q WHERE q.project = p.project AND q.name = p.name) ORDER BY name",
-        &stmt, err));
-    td_bind_text(stmt, ":project", project);
-    TD_CLEANUP(td_json_done) json_t *list = json_array();
-    for (;;) {
-        bool row;
-        TD_TRY(td_step(stmt, &row, err));
-        if (!row) {
-            break;
-        }
-        char digest[7 + TD_DIGEST_TEXT] = "sha256:";
-        size_t size = 0;
-        const void *bytes = td_column_blob(stmt, "digest", &size);
-        td_hex_encode(bytes, size, digest + 7);
-        json_t *item = json_pack("{s:s,s:I,s:s}", "pipeline", td_column_text(stmt, "name"), "revision",
-                                 (json_int_t)td_column_int(stmt, "revision"), "digest", digest);
-        json_object_set_new(item, "set_at", td_time_json(td_column_int(stmt, "set_ms")));
-        json_array_append_new(list, item);
-    }
-    *out = json_pack("{s:O}", "pipelines", list);
+    char digest[7 + TD_DIGEST_TEXT] = "sha256:";
+    size_t size = 0;
+    const void *bytes = td_column_blob(stmt, "digest", &size);
+    (void)context;
+    (void)err;
+    td_hex_encode(bytes, size, digest + 7);
+    *out = json_pack("{s:s,s:I,s:s,s:o}", "pipeline", td_column_text(stmt, "name"), "revision",
+                     (json_int_t)td_column_int(stmt, "revision"), "digest", digest, "set_at",
+                     td_time_json(td_column_int(stmt, "set_ms")));
     return TD_OK;
+}
+
+td_code td_pipeline_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
+{
+    static const td_list_query query = {
+        .name = "pipelines",
+        .table = &pipeline_table,
+        .columns = "p.name, p.revision, p.digest, p.set_ms",
+        .from = "pipeline p",
+        .where = "p.project = :project AND p.revision = (SELECT max(q.revision) FROM pipeline q "
+                 "WHERE q.project = p.project AND q.name = p.name)"};
+    TD_CLEANUP(td_list_close) td_list *list = NULL;
+    TD_TRY(td_list_open(db, &query, project, page, &list, err));
+    td_bind_text(td_list_stmt(list), ":project", project);
+    return td_list_json(list, pipeline_row, NULL, out, err);
 }

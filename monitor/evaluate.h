@@ -13,6 +13,7 @@
 #define TD_MONITOR_EVALUATE_H
 
 #include "audit/audit.h"
+#include "core/db/list.h"
 #include "monitor/windows.h"
 
 /* ---- The monitor of a model (monitor.yaml; keys and defaults: docs/monitoring.md) ------------ */
@@ -53,16 +54,8 @@ TD_MUST_USE td_code td_monitor_evaluate(td_db *db, const td_actor *actor, int64_
 TD_MUST_USE td_code td_monitor_json(td_db *db, const char *project, const char *model, int64_t version, json_t **out,
                                     td_err *err);
 
-typedef struct td_alert_filter {
-    const char *project;
-    const char *model; /* NULL: all */
-    int64_t version;   /* 0: all */
-    const char *state; /* NULL: all; "open": firing and acknowledged; or a state's name */
-    int64_t before_id; /* 0: newest first from the end */
-    int limit;         /* 1 … 500 */
-} td_alert_filter;
-/* {"alerts":[…]} without evidence. */
-TD_MUST_USE td_code td_alert_list_json(td_db *db, const td_alert_filter *filter, json_t **out, td_err *err);
+/* {"alerts":[…],"next_cursor"?} without evidence, newest first, or as the page says. INVALID, LIMIT. */
+TD_MUST_USE td_code td_alert_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err);
 /* One alert ("al-12") with its evidence and what it started. NOT_FOUND. */
 TD_MUST_USE td_code td_alert_show_json(td_db *db, const char *project, const char *alert, json_t **out, td_err *err);
 /* NOT_FOUND; CONFLICT: not firing. `reason` may be NULL. */

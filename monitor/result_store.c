@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "core/db/list_json.h"
 #include "monitor/alerts.h"
 #include "monitor/run.h"
 
@@ -10,7 +11,6 @@
 #include <string.h>
 
 #define FILES_MAX 256
-#define LIST_MAX 500
 
 /* ---- Result ---------------------------------------------------------------------------------- */
 
@@ -231,32 +231,47 @@ td_code td_run_json(td_db *db, const char *project, const char *run_name, json_t
     return TD_OK;
 }
 
-td_code td_run_list_json(td_db *db, const char *project, const char *pipeline, int limit, json_t **out, td_err *err)
+static const td_filter_field run_fields[] = {
+    {.name = "id", .type = TD_FILTER_INTEGER, .sql = "r.run_id"},
+    {.name = "model", .type = TD_FILTER_TEXT, .sql = "r.model"},
+    {.name = "gate", .type = TD_FILTER_TEXT, .sql = "r.gate", .nullable = true},
+    {.name = "state", .type = TD_FILTER_TEXT, .sql = "r.state", .choices = td_run_state_names},
+    {.name = "parent_version", .type = TD_FILTER_INTEGER, .sql = "r.parent_version"},
+    {.name = "version", .type = TD_FILTER_INTEGER, .sql = "r.result_version", .nullable = true},
+    {.name = "alert", .type = TD_FILTER_TEXT, .sql = "('al-' || r.alert_id)", .nullable = true},
+    {.name = "created_at", .type = TD_FILTER_TIME, .sql = "r.created_ms"},
+    {.name = "ended_at", .type = TD_FILTER_TIME, .sql = "r.ended_ms", .nullable = true},
+    {.name = NULL},
+};
+static const td_filter_table run_table = {
+    .fields = run_fields, .prefix = "run", .order = "id DESC", .tie = "id DESC"};
+
+static td_code run_row(td_stmt *stmt, void *context, json_t **out, td_err *err)
 {
-    if (limit < 1 || limit > LIST_MAX) {
-        return td_fail(err, TD_INVALID, "limit: expected 1 to %d, found %d", LIST_MAX, limit);
-    }
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(
-        db,
-        "SELECT run_id, pipeline, pipeline_revision, gate, model, parent_version, alert_id, state, reason, "
-        "metrics, verdict, result_version, created_ms, ended_ms FROM pipeline_run WHERE project = :project AND "
-        "(:pipeline IS NULL OR pipeline = :pipeline) ORDER BY run_id DESC LIMIT :limit",
-        &stmt, err));
-    td_bind_text(stmt, ":project", project);
-    td_bind_text(stmt, ":pipeline", pipeline);
-    td_bind_int(stmt, ":limit", limit);
-    TD_CLEANUP(td_json_done) json_t *list = json_array();
-    for (;;) {
-        bool row;
-        TD_TRY(td_step(stmt, &row, err));
-        if (!row) {
-            break;
-        }
-        json_array_append_new(list, run_json(stmt));
-    }
-    *out = json_pack("{s:O}", "runs", list);
+    (void)context;
+    (void)err;
+    *out = run_json(stmt);
     return TD_OK;
+}
+
+td_code td_run_list_json(td_db *db, const char *project, const char *pipeline, const td_page *page, json_t **out,
+                         td_err *err)
+{
+    static const td_list_query query = {
+        .name = "runs",
+        .table = &run_table,
+        .columns = "r.run_id, r.pipeline, r.pipeline_revision, r.gate, r.model, r.parent_version, r.alert_id, "
+                   "r.state, r.reason, r.metrics, r.verdict, r.result_version, r.created_ms, r.ended_ms",
+        .from = "pipeline_run r",
+        .where = "r.project = :project AND r.pipeline = :pipeline"};
+    TD_CLEANUP(td_list_close) td_list *list = NULL;
+    TD_CLEANUP(td_str_done) td_str scope = {0};
+    td_str_addf(&scope, "%s %s", project, pipeline);
+    TD_TRY(td_str_check(&scope, err));
+    TD_TRY(td_list_open(db, &query, td_str_text(&scope), page, &list, err));
+    td_bind_text(td_list_stmt(list), ":project", project);
+    td_bind_text(td_list_stmt(list), ":pipeline", pipeline);
+    return td_list_json(list, run_row, NULL, out, err);
 }
 
 td_code td_run_waiting_json(td_db *db, json_t **out, td_err *err)

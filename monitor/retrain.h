@@ -17,6 +17,7 @@
 
 #include "audit/audit.h"
 #include "core/base/arena.h"
+#include "core/db/list.h"
 #include "monitor/windows.h"
 
 #define TD_STEPS_MAX 32
@@ -35,7 +36,9 @@ TD_MUST_USE td_code td_gate_set(td_db *db, const td_actor *actor, const char *pr
 /* {"pipeline","revision","digest","set_at","spec"}; NOT_FOUND. */
 TD_MUST_USE td_code td_pipeline_json(td_db *db, const char *project, const char *pipeline, json_t **out, td_err *err);
 TD_MUST_USE td_code td_gate_json(td_db *db, const char *project, const char *gate, json_t **out, td_err *err);
-TD_MUST_USE td_code td_pipeline_list_json(td_db *db, const char *project, json_t **out, td_err *err);
+/* {"pipelines":[…],"next_cursor"?}, by name, or as the page says. INVALID, LIMIT. */
+TD_MUST_USE td_code td_pipeline_list_json(td_db *db, const char *project, const td_page *page, json_t **out,
+                                          td_err *err);
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
 
@@ -59,9 +62,9 @@ TD_MUST_USE td_code td_retrain_consider(td_db *db, const td_actor *actor, int64_
                                         char run_out[24], const char **reason_out, td_err *err);
 
 TD_MUST_USE td_code td_run_json(td_db *db, const char *project, const char *run, json_t **out, td_err *err);
-/* pipeline NULL: all; newest first. */
-TD_MUST_USE td_code td_run_list_json(td_db *db, const char *project, const char *pipeline, int limit, json_t **out,
-                                     td_err *err);
+/* {"runs":[…],"next_cursor"?} of one pipeline, newest first, or as the page says. INVALID, LIMIT. */
+TD_MUST_USE td_code td_run_list_json(td_db *db, const char *project, const char *pipeline, const td_page *page,
+                                     json_t **out, td_err *err);
 
 /* ---- Worker ---------------------------------------------------------------------------------- */
 

@@ -20,6 +20,7 @@ typedef enum td_run_state {
     TD_RUN_CANCELLED
 } td_run_state;
 extern const td_states td_run_states;
+extern const char *const td_run_state_names[]; /* ends with NULL */
 
 typedef enum td_step_state {
     TD_STEP_WAITING,

@@ -11,15 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const run_names[] = {"pending",    "running", "judging",   "passed", "rejected",
-                                        "registered", "failed",  "cancelled", NULL};
+const char *const td_run_state_names[] = {"pending",    "running", "judging",   "passed", "rejected",
+                                          "registered", "failed",  "cancelled", NULL};
 static const td_arrow run_arrows[] = {
     {TD_RUN_PENDING, TD_RUN_RUNNING},   {TD_RUN_RUNNING, TD_RUN_JUDGING},   {TD_RUN_JUDGING, TD_RUN_PASSED},
     {TD_RUN_JUDGING, TD_RUN_REJECTED},  {TD_RUN_PASSED, TD_RUN_REGISTERED}, {TD_RUN_PENDING, TD_RUN_FAILED},
     {TD_RUN_RUNNING, TD_RUN_FAILED},    {TD_RUN_JUDGING, TD_RUN_FAILED},    {TD_RUN_PASSED, TD_RUN_FAILED},
     {TD_RUN_PENDING, TD_RUN_CANCELLED}, {TD_RUN_RUNNING, TD_RUN_CANCELLED},
 };
-const td_states td_run_states = {"run", run_names, run_arrows, TD_COUNT_OF(run_arrows)};
+const td_states td_run_states = {"run", td_run_state_names, run_arrows, TD_COUNT_OF(run_arrows)};
 
 static bool ends(td_run_state state)
 {
@@ -90,7 +90,7 @@ td_code td_run_move(td_db *db, td_run_row *run, td_run_state to, const char *rea
         "UPDATE pipeline_run SET state = :state, reason = COALESCE(:reason, reason), ended_ms = :ended WHERE "
         "run_id = :id",
         &stmt, err));
-    td_bind_text(stmt, ":state", run_names[to]);
+    td_bind_text(stmt, ":state", td_run_state_names[to]);
     td_bind_text(stmt, ":reason", reason);
     td_bind_int(stmt, ":id", run->id);
     if (ends(to)) {
@@ -115,7 +115,7 @@ td_code td_run_audit(td_db *db, const td_actor *actor, const td_run_row *run, co
         td_alert_name(run->alert_id, alert);
         json_object_set_new(links, "alert", json_string(alert));
     }
-    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s}", "state", run_names[run->state]);
+    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s}", "state", td_run_state_names[run->state]);
     td_audit_entry entry = {.actor = actor,
                             .action = action,
                             .object_type = "run",

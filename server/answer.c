@@ -34,6 +34,8 @@ static const char *status_title(int status)
         return "Precondition failed";
     case 411:
         return "Length required";
+    case 414:
+        return "Target too long";
     case 413:
         return "Too large";
     case 415:

@@ -16,9 +16,11 @@ static const char *scope(const td_request *request)
 
 static td_code list_users(td_request *request, td_err *err)
 {
+    td_page page;
     json_t *users;
-    TD_TRY(td_user_list_json(request->db, scope(request), &users, err));
-    return td_answer_json(request, 200, json_pack("{s:o}", "users", users), err);
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_user_list_json(request->db, scope(request), &page, &users, err));
+    return td_answer_json(request, 200, users, err);
 }
 
 static td_code answer_user(td_request *request, int status, const char *name, td_err *err)
@@ -221,7 +223,8 @@ static td_code get_self(td_request *request, td_err *err)
     const td_principal *who = &request->principal;
     json_t *projects;
     char expires[32];
-    TD_TRY(td_project_list_json(request->db, who, false, &projects, err));
+    td_page page = {.limit = TD_PROJECTS_LIST_MAX};
+    TD_TRY(td_project_list_json(request->db, who, false, &page, &projects, err));
     td_format_time(who->token_expires_ms, expires);
     json_t *self =
         json_pack("{s:s, s:s, s:s, s:b, s:o}", "user", who->name, "kind",

@@ -61,8 +61,10 @@ static td_code create_codes(td_request *request, td_err *err)
 
 static td_code list_codes(td_request *request, td_err *err)
 {
+    td_page page;
     json_t *codes;
-    TD_TRY(td_enrol_code_list_json(request->db, request->project, &codes, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_enrol_code_list_json(request->db, request->project, &page, &codes, err));
     return td_answer_json(request, 200, codes, err);
 }
 
@@ -70,9 +72,11 @@ static td_code list_codes(td_request *request, td_err *err)
 
 static td_code list_devices(td_request *request, td_err *err)
 {
+    td_page page;
     json_t *devices;
-    TD_TRY(
-        td_device_list_json(request->db, request->project, td_request_query(request, "selector", NULL), &devices, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_device_list_json(request->db, request->project, td_request_query(request, "selector", NULL), &page,
+                               &devices, err));
     return td_answer_json(request, 200, devices, err);
 }
 
@@ -85,11 +89,11 @@ static td_code get_device(td_request *request, td_err *err)
 
 static td_code get_device_runs(td_request *request, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *device = NULL; /* one that ran nothing is not one that is not there */
+    td_page page;
     json_t *runs;
-    TD_TRY(td_device_json(request->db, request->project, request->parameters[0], &device, err));
-    TD_TRY(td_device_runs_json(request->db, request->project, request->parameters[0], NULL, 0, &runs, err));
-    return td_answer_json(request, 200, json_pack("{s:o}", "runs", runs), err);
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_device_run_list_json(request->db, request->project, request->parameters[0], &page, &runs, err));
+    return td_answer_json(request, 200, runs, err);
 }
 
 static td_code write_tags(td_db *db, void *context, td_err *err)

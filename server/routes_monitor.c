@@ -46,22 +46,10 @@ static td_code get_signals(td_request *request, td_err *err)
 
 static td_code list_alerts(td_request *request, td_err *err)
 {
-    static const char *const states[] = {"open", "firing", "acknowledged", "resolved", NULL};
-    int64_t limit, version, before;
-    const char *state, *model;
-    TD_TRY(td_request_query_choice(request, "state", states, NULL, &state, err));
-    TD_TRY(td_request_query_int(request, "limit", 1, 500, 100, &limit, err));
-    TD_TRY(td_request_query_int(request, "version", 1, INT64_MAX, 0, &version, err));
-    TD_TRY(td_request_query_int(request, "before", 1, INT64_MAX, 0, &before, err));
-    TD_TRY(td_request_query_name(request, "model", td_model_name_check, NULL, &model, err));
-    td_alert_filter filter = {.project = request->project,
-                              .model = model,
-                              .version = version,
-                              .state = state,
-                              .before_id = before,
-                              .limit = (int)limit};
+    td_page page;
     json_t *alerts;
-    TD_TRY(td_alert_list_json(request->db, &filter, &alerts, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_alert_list_json(request->db, request->project, &page, &alerts, err));
     return td_answer_json(request, 200, alerts, err);
 }
 
@@ -98,7 +86,7 @@ const td_route td_routes_monitor[] = {
     TD_SEND("PUT", "/api/v1/models/{model}/monitor", TD_MAY_SET_MONITOR, set_spec, "Set what is watched"),
     TD_GET("/api/v1/models/{model}/monitor", TD_MAY_READ, get_spec, "What is watched, defaults filled in"),
     TD_GET("/api/v1/models/{model}/versions/{version}/monitor", TD_MAY_READ, get_signals, "Signals now"),
-    TD_GET("/api/v1/alerts", TD_MAY_READ, list_alerts, "Alerts (?state=open &model= &version= &before=)"),
+    TD_GET("/api/v1/alerts", TD_MAY_READ, list_alerts, "Alerts"),
     TD_GET("/api/v1/alerts/{id}", TD_MAY_READ, get_alert, "One alert with its evidence"),
     TD_SEND("POST", "/api/v1/alerts/{id}/ack", TD_MAY_HANDLE_ALERT, acknowledge_alert, "Take charge of an alert"),
     TD_ROUTES_END,

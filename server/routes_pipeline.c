@@ -63,8 +63,10 @@ static td_code set_gate(td_request *request, td_err *err)
 
 static td_code list_pipelines(td_request *request, td_err *err)
 {
+    td_page page;
     json_t *list;
-    TD_TRY(td_pipeline_list_json(request->db, request->project, &list, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_pipeline_list_json(request->db, request->project, &page, &list, err));
     return td_answer_json(request, 200, list, err);
 }
 
@@ -119,10 +121,10 @@ static td_code start_run(td_request *request, td_err *err)
 
 static td_code list_runs(td_request *request, td_err *err)
 {
-    int64_t limit;
+    td_page page;
     json_t *list;
-    TD_TRY(td_request_query_int(request, "limit", 1, 500, 100, &limit, err));
-    TD_TRY(td_run_list_json(request->db, request->project, request->parameters[0], (int)limit, &list, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_run_list_json(request->db, request->project, request->parameters[0], &page, &list, err));
     return td_answer_json(request, 200, list, err);
 }
 

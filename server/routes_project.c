@@ -15,7 +15,10 @@ static td_code list_projects(td_request *request, td_err *err)
     const char *archived;
     TD_TRY(td_request_query_choice(request, "archived", answers, "no", &archived, err));
     json_t *projects;
-    TD_TRY(td_project_list_json(request->db, &request->principal, strcmp(archived, "yes") == 0, &projects, err));
+    td_page page;
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_project_list_json(request->db, &request->principal, strcmp(archived, "yes") == 0, &page, &projects,
+                                err));
     return td_answer_json(request, 200, projects, err);
 }
 

@@ -70,23 +70,6 @@ static td_code get_impact(td_request *request, td_err *err)
 
 /* ---- audit ---- */
 
-static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
-{
-    int64_t limit;
-    *out = TD_AUDIT_QUERY_ALL;
-    TD_TRY(td_request_query_int(request, "after", -1, INT64_MAX, -1, &out->after, err));
-    TD_TRY(td_request_query_int(request, "limit", 1, TD_AUDIT_LIST_MAX, 100, &limit, err));
-    out->limit = (int)limit;
-    out->object = td_request_query(request, "object", NULL);
-    out->actor = td_request_query(request, "actor", NULL);
-    out->action = td_request_query(request, "action", NULL);
-    static const char *const orders[] = {"oldest", "newest", NULL};
-    const char *order;
-    TD_TRY(td_request_query_choice(request, "order", orders, "oldest", &order, err));
-    out->newest_first = strcmp(order, "newest") == 0;
-    return TD_OK;
-}
-
 /* The project whose records the caller may see; NULL: all of them. Who may read the whole log sees one project's part
  * when he names it. */
 static const char *scope(const td_request *request)
@@ -97,11 +80,10 @@ static const char *scope(const td_request *request)
 
 static td_code list_audit(td_request *request, td_err *err)
 {
-    td_audit_query query;
+    td_page page;
     json_t *list;
-    TD_TRY(read_query(request, &query, err));
-    query.project = scope(request);
-    TD_TRY(td_audit_list_json(request->db, &query, &list, err));
+    TD_TRY(td_request_page(request, TD_AUDIT_LIST_MAX, &page, err));
+    TD_TRY(td_audit_search_json(request->db, scope(request), &page, &list, err));
     return td_answer_json(request, 200, list, err);
 }
 
@@ -182,6 +164,23 @@ static td_code export_audit(td_request *request, td_err *err)
 }
 
 /* ---- events ---- */
+
+static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
+{
+    int64_t limit;
+    *out = TD_AUDIT_QUERY_ALL;
+    TD_TRY(td_request_query_int(request, "after", -1, INT64_MAX, -1, &out->after, err));
+    TD_TRY(td_request_query_int(request, "limit", 1, TD_AUDIT_LIST_MAX, 100, &limit, err));
+    out->limit = (int)limit;
+    out->object = td_request_query(request, "object", NULL);
+    out->actor = td_request_query(request, "actor", NULL);
+    out->action = td_request_query(request, "action", NULL);
+    static const char *const orders[] = {"oldest", "newest", NULL};
+    const char *order;
+    TD_TRY(td_request_query_choice(request, "order", orders, "oldest", &order, err));
+    out->newest_first = strcmp(order, "newest") == 0;
+    return TD_OK;
+}
 
 /* The audit records of the project from ?after= on; with none yet, waits up to ?wait_ms= for the next. */
 static td_code get_events(td_request *request, td_err *err)
@@ -279,7 +278,7 @@ const td_route td_routes_record[] = {
     TD_GET("/api/v1/lineage", TD_MAY_READ, get_lineage, "The graph around ?node= (&direction=up|down|both &depth=)"),
     TD_GET("/api/v1/lineage/impact", TD_MAY_READ, get_impact, "What ?node= reached: versions, bundles, devices"),
     TD_GET("/api/v1/audit", TD_MAY_READ_AUDIT, list_audit,
-           "Records (?after= &limit= &object= &actor= &action= &order=newest)"),
+           "Audit records"),
     TD_GET("/api/v1/audit/checkpoint", TD_MAY_READ_AUDIT, get_checkpoint, "The newest signed checkpoint"),
     TD_GET("/api/v1/audit/export", TD_MAY_EXPORT_AUDIT, export_audit, "The whole log as a tar that verifies offline"),
     TD_GET("/api/v1/audit/records/{seq}", TD_MAY_READ_AUDIT, get_record, "Canonical bytes of one record"),

@@ -51,10 +51,10 @@ static td_code create_rollout(td_request *request, td_err *err)
 
 static td_code list_rollouts(td_request *request, td_err *err)
 {
-    const char *state;
+    td_page page;
     json_t *rollouts;
-    TD_TRY(td_request_query_choice(request, "state", td_rollout_state_names(), NULL, &state, err));
-    TD_TRY(td_rollout_list_json(request->db, request->project, state, &rollouts, err));
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_rollout_list_json(request->db, request->project, &page, &rollouts, err));
     return td_answer_json(request, 200, rollouts, err);
 }
 
@@ -114,7 +114,7 @@ static td_code revert_rollout(td_request *request, td_err *err)
 const td_route td_routes_rollout[] = {
     TD_SEND("POST", "/api/v1/rollouts", TD_MAY_ROLL_OUT, create_rollout,
             "Bring an approved version to devices (?preview=yes)"),
-    TD_GET("/api/v1/rollouts", TD_MAY_READ, list_rollouts, "Rollouts (?state=)"),
+    TD_GET("/api/v1/rollouts", TD_MAY_READ, list_rollouts, "Rollouts"),
     TD_GET("/api/v1/rollouts/{id}", TD_MAY_READ, get_rollout, "One rollout with waves and devices"),
     TD_SEND("POST", "/api/v1/rollouts/{id}/pause", TD_MAY_ROLL_OUT, pause_rollout, "Pause"),
     TD_SEND("POST", "/api/v1/rollouts/{id}/resume", TD_MAY_ROLL_OUT, resume_rollout, "Go on"),

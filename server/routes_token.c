@@ -169,7 +169,11 @@ static td_code list_tokens(td_request *request, td_err *err)
         TD_TRY(td_request_need_admin(request, err));
     }
     TD_TRY(td_request_user(request, name, &user, err));
-    return td_answer_json(request, 200, json_pack("{s:O}", "tokens", json_object_get(user, "tokens")), err);
+    td_page page;
+    json_t *tokens;
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_token_list_json(request->db, name, &page, &tokens, err));
+    return td_answer_json(request, 200, tokens, err);
 }
 
 const td_route td_routes_token[] = {

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct td_list {
     const char *name;
@@ -51,6 +52,16 @@ const char *td_list_name(const td_list *list)
     return list->name;
 }
 
+bool td_list_asks(const td_list *list, const char *field)
+{
+    bool asks = false;
+    for (size_t i = 0; i < list->filter->count; i++) {
+        const td_filter__left *left = &list->filter->comparisons[i].left;
+        asks = asks || (left->family == NULL && strcmp(left->field->name, field) == 0);
+    }
+    return asks;
+}
+
 const char *td_list_sql(const td_list *list)
 {
     return td_str_text(&list->sql);
@@ -76,7 +87,8 @@ static td_code read_page(td_list *list, const td_list_query *query, const char *
     TD_TRY(td_filter_parse(page->filter, query->table, &list->filter, err));
     TD_TRY(td_order__parse(page->order, query->table, &list->arena, &list->order, err));
     list->name = query->name != NULL ? query->name : "";
-    list->bound = (td_cursor__query){list->name, td_arena_text(&list->arena, scope), td_arena_text(&list->arena, page->filter),
+    list->bound = (td_cursor__query){list->name, td_arena_text(&list->arena, scope),
+                                     td_arena_text(&list->arena, page->filter),
                                      td_arena_text(&list->arena, page->order)};
     list->goes_on = page->cursor != NULL && page->cursor[0] != '\0';
     if (!list->goes_on) {

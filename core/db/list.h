@@ -57,8 +57,8 @@ typedef struct td_list_query {
 
 typedef struct td_list td_list;
 
-/* `scope`: what else tells this list from others of its name (project, model), for the cursor; copied. INVALID: limit, filter,
- * order or cursor, with the place; LIMIT. */
+/* `scope`: what else tells this list from others of its name (project, model), for the cursor; copied. INVALID: limit,
+ * filter, order or cursor, with the place; LIMIT. */
 TD_MUST_USE td_code td_list_open(td_db *db, const td_list_query *query, const char *scope, const td_page *page,
                                  td_list **out, td_err *err);
 void td_list_close(td_list **list); /* NULL is fine */
@@ -69,6 +69,7 @@ TD_MUST_USE td_code td_list_step(td_list *list, bool *row_out, td_err *err);
 /* After the last step: the cursor of the next page, borrowed, or NULL when there is none. */
 const char *td_list_next(const td_list *list);
 const char *td_list_name(const td_list *list); /* the query's; borrowed */
+bool td_list_asks(const td_list *list, const char *field); /* does the filter speak of that attribute? */
 /* The statement as it was built, for tests of plans. Borrowed. */
 const char *td_list_sql(const td_list *list);
 

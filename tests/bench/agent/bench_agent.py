@@ -45,7 +45,7 @@ def start_agents(server, program, count):
 
 
 def online(server):
-    return sum(device["presence"] == "online" for device in server.call("GET", "/api/v1/devices").json["devices"])
+    return sum(device["presence"] == "online" for device in server.call("GET", "/api/v1/devices?limit=500").json["devices"])
 
 
 def measure(server, program, count, minutes):

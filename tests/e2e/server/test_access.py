@@ -196,7 +196,7 @@ class Matrix(harness.ServerTest):
         self.server.call("GET", "/api/v1/users", None, None, {"Authorization": "Bearer " + self.tokens["viewer"]})
 
         def recorded():
-            records = self.server.call("GET", "/api/v1/audit?action=deny.access&limit=1000", None, "ben").json["records"]
+            records = self.server.call("GET", "/api/v1/audit?filter=action%3D'deny.access'&limit=1000", None, "ben").json["records"]
             return [record for record in records if record["actor"]["id"] == "only-viewer"]
         harness.wait_for("a record of the refusal", recorded)
 
@@ -212,7 +212,7 @@ class Refusals(harness.ServerTest):
         self.assertEqual(server.call("POST", "/api/v1/users/ben/tokens", {}, None, headers).status, 403)
 
         def recorded():
-            records = server.call("GET", "/api/v1/audit?action=deny.access&limit=1000", None, "ben").json["records"]
+            records = server.call("GET", "/api/v1/audit?filter=action%3D'deny.access'&limit=1000", None, "ben").json["records"]
             found = {(record["actor"]["id"], record["object"]["id"]) for record in records}
             return {("nobody", "POST /enrol/v1/device"), ("only-viewer", "POST /api/v1/users/{user}/tokens")} <= found
         harness.wait_for("a record of each refusal", recorded)

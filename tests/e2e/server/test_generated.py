@@ -239,6 +239,8 @@ class Generated(harness.ServerTest):
                     made = makers.valid(operation)
                     made.query = [(name, "~")] + [("node", "pump/3")] * (name != "node" and "node" in operation.query)
                     answer = self.server.admin(operation.method, made.target(), made.body)
+                    if answer.status == 403:  # the admin socket is no operator
+                        answer = self.server.call(operation.method, made.target(), made.body)
                     if answer.status != 404:
                         break
                 self.assertEqual((answer.status, answer.json.get("field")), (400, name), (operation.id, answer))

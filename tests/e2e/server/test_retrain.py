@@ -54,7 +54,7 @@ class Retraining(harness.ServerTest):
             (v for v in [self.server.call("GET", "/api/v1/models/good/versions/2").json] if v["state"] == "approved"), None))
         self.assertEqual(version["created_by"] if "created_by" in version else version["registered_by"], "ana")
         self.assertEqual(version["parent"], "good/1")
-        records = self.server.call("GET", "/api/v1/audit?action=approve.version&limit=100", as_="ben").json["records"]
+        records = self.server.call("GET", "/api/v1/audit?filter=action%3D'approve.version'&limit=100", as_="ben").json["records"]
         mine = [r for r in records if r["object"]["id"] == "good/2"]
         self.assertEqual(len(mine), 1, records)
         self.assertIn(run["run"], json.dumps(mine[0]))

@@ -2,6 +2,7 @@
 
 That no list shows anything of another project is test_projects.py's matter. SPDX-License-Identifier: Apache-2.0
 """
+import json
 import os
 import subprocess
 from urllib.parse import quote
@@ -27,6 +28,25 @@ class SearchTest(harness.ServerTest):
                                          params={"depth": str(i)})
             assert answer.status == 201, answer
 
+        cls.fill()
+
+    @classmethod
+    def fill(cls):
+        """Two of everything that is quickly made."""
+        admin = cls.server.admin
+        for made in (admin("POST", "/api/v1/users", {"name": "kim", "roles": ["viewer"], "reason": "test"}),
+                     admin("POST", "/api/v1/users/kim/tokens", {"label": "one"}), admin("POST", "/api/v1/users/kim/tokens", {"label": "two"}),
+                     admin("POST", "/api/v1/projects", {"name": "south"}),
+                     cls.server.call("POST", "/api/v1/enrolment-codes", {"count": 2, "tags": {"site": "oslo"}})):
+            assert made.status == 201, made
+        step = {"name": "train", "command": ["/bin/true"], "outputs": [{"name": "model", "path": "m", "role": "model"}]}
+        for name in ("again", "anew"):
+            made = admin("PUT", f"/api/v1/pipelines/{name}", {"steps": [step]})
+            assert made.status == 200, made
+        for _ in range(3):
+            made = cls.server.call("POST", "/api/v1/pipelines/again/runs", {"model": "pump", "parent_version": 1, "reason": "test"})
+            assert made.status == 201, made
+
     def get(self, path, **query):
         text = "&".join(f"{key}={quote(str(value), safe='')}" for key, value in query.items())
         return self.server.call("GET", path + ("?" + text if text else ""))
@@ -44,6 +64,25 @@ class SearchTest(harness.ServerTest):
         self.assertEqual(self.labels(filter="created_at > '2099-01-01'"), [])
         models = self.get("/api/v1/models", filter="name LIKE 'valve%'", order_by="name DESC").json["models"]
         self.assertEqual([one["name"] for one in models], ["valve4", "valve3"])
+
+    def names(self, path, key, name, **query):
+        answer = self.server.call("GET", path + "?" + "&".join(f"{key}={quote(value)}" for key, value in query.items()))
+        self.assertEqual(answer.status, 200, answer)
+        return [one[name] for one in answer.json[key]]
+
+    def test_other_lists_are_asked_the_same_way(self):
+        users = ("/api/v1/users", "users", "name")
+        self.assertEqual(self.names(*users, filter="kind = 'service'"), ["worker"])
+        self.assertEqual(self.names(*users, filter="role = 'approver'"), ["ben"])
+        self.assertEqual(self.names("/api/v1/users/kim/tokens", "tokens", "label", order_by="label DESC"), ["two", "one"])
+        self.assertEqual(self.names("/api/v1/projects", "projects", "name", filter="name != 'default'"), ["south"])
+        self.assertEqual(self.names("/api/v1/pipelines/again/runs", "runs", "run", order_by="id", filter="state = 'pending'"),
+                         ["run-1", "run-2", "run-3"])
+        self.assertEqual(self.names("/api/v1/enrolment-codes", "codes", "used", filter="tags.site = 'oslo' AND spent = false"), [0, 0])
+        self.assertEqual(self.names("/api/v1/audit", "records", "action", filter="object = 'pump/2' AND object_type = 'version'"),
+                         ["register.version"])
+        newest = self.names("/api/v1/audit", "records", "seq", order_by="seq DESC", filter="project = 'default'")
+        self.assertEqual(newest, sorted(newest, reverse=True))
 
     def test_what_is_wrong_is_named(self):
         for query, field, text in (({"filter": "nam = 'x'"}, "filter", "did you mean name?"),
@@ -69,18 +108,18 @@ class SearchTest(harness.ServerTest):
 
     def refuses(self, path):
         for name, value in (("filter", "nonsense = 'x'"), ("order_by", "nonsense"), ("cursor", "AAAA"), ("limit", "0")):
-            answer = self.server.admin("GET", f"{path}?{name}={quote(value)}")
+            answer = self.server.call("GET", f"{path}?{name}={quote(value)}")
             if answer.status != 404:  # the thing whose list it is
                 self.check(answer, 400, "invalid", None, field=name)
 
     def test_pages_give_what_one_page_gives(self):
         for path, key in PAGED.items():
             with self.subTest(path=path):
-                whole = self.server.admin("GET", path + "?limit=500").json[key]
+                whole = self.server.call("GET", path + "?limit=500").json[key]
                 self.assertGreater(len(whole), 1)
                 found, cursor = [], ""
                 while cursor is not None:
-                    answer = self.server.admin("GET", f"{path}?limit=1" + (f"&cursor={cursor}" if cursor else ""))
+                    answer = self.server.call("GET", f"{path}?limit=1" + (f"&cursor={cursor}" if cursor else ""))
                     self.assertEqual(answer.status, 200, answer)
                     self.assertLessEqual(len(answer.json[key]), 1)
                     found += answer.json[key]
@@ -101,13 +140,17 @@ class SearchTest(harness.ServerTest):
         self.assertIn("3", done.stdout)
         done = self.type("version", "list", "pump", "--limit", "5", "--cursor", done.stderr.split("--cursor ")[1].strip())
         self.assertEqual([line.split()[0] for line in done.stdout.splitlines()], ["VERSION", "2", "1"])
+        done = self.type("audit", "list", "--object", "version:pump/2", "--filter", "actor = 'ana'", "--newest", "--json")
+        self.assertEqual([one["action"] for one in json.loads(done.stdout)["records"]], ["register.version"], done)
         done = self.type("model", "list", "--filter", "nam = 'x'")
         self.assertEqual(done.returncode, 2, done)
         self.assertIn("did you mean name?", done.stderr)
 
 
-LISTS = 3
-PAGED = {"/api/v1/models": "models", "/api/v1/versions": "versions", "/api/v1/models/pump/versions": "versions"}
+LISTS = 14
+PAGED = {"/api/v1/models": "models", "/api/v1/versions": "versions", "/api/v1/models/pump/versions": "versions",
+         "/api/v1/enrolment-codes": "codes", "/api/v1/pipelines": "pipelines", "/api/v1/pipelines/again/runs": "runs",
+         "/api/v1/users": "users", "/api/v1/users/kim/tokens": "tokens", "/api/v1/projects": "projects"}
 
 if __name__ == "__main__":
     harness.main()

@@ -104,13 +104,11 @@ class Kills(unittest.TestCase):
 
     def check_log(self):
         """Numbers without a gap, and one record for each move that was acknowledged."""
-        after, records = -1, []
-        while True:
-            answer = self.server.call("GET", f"/api/v1/audit?after={after}&limit=1000", None, "ben").json
-            if not answer["records"]:
-                break
+        cursor, records = "", []
+        while cursor is not None:
+            answer = self.server.call("GET", "/api/v1/audit?limit=1000" + (f"&cursor={cursor}" if cursor else ""), None, "ben").json
             records += answer["records"]
-            after = answer["next_after"]
+            cursor = answer.get("next_cursor")
         self.assertEqual([record["seq"] for record in records], list(range(len(records))))
         done = {(record["action"], record["object"]["id"]) for record in records if record["outcome"] == "done"}
         for version, state in self.ledger.state.items():

@@ -397,7 +397,7 @@ static void user__list_shows_roles_and_tokens_but_no_secret(void **state)
     add_user(f, "ana", false);
     grant(f, "ana", TD_ROLE_VIEWER);
     td_token token = token_for(f, "ana");
-    must(td_user_list_json(f->db, NULL, &list, &err), &err);
+    must(td_user_list_json(f->db, NULL, &(td_page){.limit = 0}, &list, &err), &err);
     char *text = json_dumps(list, JSON_COMPACT);
     assert_non_null(strstr(text, "\"name\":\"ana\""));
     assert_non_null(strstr(text, "\"viewer\""));

@@ -8,19 +8,19 @@
 
 #define LITERALS_MAX 400
 
-static const char *literals[LITERALS_MAX];
+static char *literals[LITERALS_MAX]; /* copies: those of lists are put together */
 static size_t literal_count;
 
 static void note_literal(void *context, const char *sql)
 {
     (void)context;
     for (size_t i = 0; i < literal_count; i++) {
-        if (literals[i] == sql) {
+        if (strcmp(literals[i], sql) == 0) {
             return;
         }
     }
     assert_true(literal_count < LITERALS_MAX);
-    literals[literal_count++] = sql;
+    literals[literal_count++] = strdup(sql);
 }
 
 /* Whole tables are meant here: all keys, all revoked, and small sets that a rollout or a project bounds. */
@@ -87,9 +87,10 @@ static void plans__read_no_whole_table(void **state)
     TD_CLEANUP(td_json_done) json_t *shown = show(self, id);
     TD_CLEANUP(td_json_done) json_t *list = NULL, *rollouts = NULL, *codes = NULL, *one = NULL;
     assert_non_null(shown);
-    must(td_device_list_json(self->f->db, "default", "model=pump", &list, &err), &err);
-    must(td_rollout_list_json(self->f->db, "default", NULL, &rollouts, &err), &err);
-    must(td_enrol_code_list_json(self->f->db, "default", &codes, &err), &err);
+    td_page page = {.limit = 0};
+    must(td_device_list_json(self->f->db, "default", "model=pump", &page, &list, &err), &err);
+    must(td_rollout_list_json(self->f->db, "default", &page, &rollouts, &err), &err);
+    must(td_enrol_code_list_json(self->f->db, "default", &page, &codes, &err), &err);
     must(td_device_json(self->f->db, "default", "oslo-01", &one, &err), &err);
     TD_CLEANUP(td_json_done) json_t *tags = json_pack("{s:s}", "line", "b");
     must(td_device_tag(self->f->db, &td_actor_system, "default", "oslo-01", tags, &err), &err);
@@ -104,6 +105,9 @@ static void plans__read_no_whole_table(void **state)
         if (!is_meant(literals[i])) {
             explain(self, literals[i]);
         }
+    }
+    for (size_t i = 0; i < literal_count; i++) {
+        free(literals[i]);
     }
 }
 

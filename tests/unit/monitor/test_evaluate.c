@@ -198,9 +198,11 @@ static void alert__is_acknowledged_once_and_audited(void **state)
     assert_int_equal(td_alert_acknowledge(w->db, &w->ana, "other", "al-1", NULL, &failure), TD_NOT_FOUND);
     assert_int_equal(td_alert_acknowledge(w->db, &w->ana, "default", "al-99", NULL, &failure), TD_NOT_FOUND);
     assert_int_equal(td_alert_acknowledge(w->db, &w->ana, "default", "1", NULL, &failure), TD_INVALID);
-    td_alert_filter filter = {.project = "default", .state = "open", .limit = 10};
+    td_page page = {.filter = "open = true AND value > threshold", .limit = 10};
     json_t *list = NULL;
-    MUST(td_alert_list_json(w->db, &filter, &list, err));
+    assert_int_equal(td_alert_list_json(w->db, "default", &page, &list, &failure), TD_INVALID);
+    page.filter = "open = true AND fired_at > '2000-01-01' AND acknowledged_by = 'ana'";
+    MUST(td_alert_list_json(w->db, "default", &page, &list, err));
     bool seen = false;
     for (size_t i = 0; i < json_array_size(json_object_get(list, "alerts")); i++) {
         const json_t *alert = json_array_get(json_object_get(list, "alerts"), i);

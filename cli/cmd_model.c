@@ -149,6 +149,7 @@ static const td_cli_option register_options[] = {
     {"hardware", 0, "NAME", "devices that it is for (default: any)", false},
     {"runtime", 0, "NAME", "runtimes that it needs, any one of them", true},
     {"ram", 0, "BYTES", "that it needs", false},
+    {"version", 0, "N", "the number that the version must get (default: the next)", false},
     {"strict", 0, NULL, "refuse files that cannot be read as what they are named", false},
     {0},
 };
@@ -161,7 +162,7 @@ static const td_cli_option inspect_options[] = {
 static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
 
 const td_cli_command td_cli_model_commands[] = {
-    {"model", "register", "[MODEL] [FILE...]", 0, TD_CLI_ARGUMENTS_MAX, "Register files as a new version of a model",
+    {"model", "register", "[MODEL] [FILE|FOLDER...]", 0, TD_CLI_ARGUMENTS_MAX, "Register files as a new version of a model",
      "Files are hashed and sent; the server reads inputs, outputs, operators and size from the model file itself, "
      "builds the "
      "monitoring baseline from the reference data, and records datasets, code and parent as lineage. The model is made "
@@ -169,6 +170,7 @@ const td_cli_command td_cli_model_commands[] = {
      "is not there. The version is a draft until it is submitted.",
      "tidemark model register pump-anomaly model.onnx --baseline reference.csv --metric accuracy=0.97\n"
      "tidemark model register pump-anomaly model.onnx --dataset train=s3://plant/vibration@train.csv\n"
+     "tidemark model register pump-anomaly ./mlflow-model\n"
      "tidemark model register -f model.yaml --parent pump-anomaly/1",
      register_options, td_cli_register},
     {"model", "list", "", 0, 0, "List the models of the project", NULL,

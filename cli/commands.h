@@ -94,6 +94,12 @@ TD_MUST_USE td_code td_cli_need(const json_t *json, td_err *err);
 /* The spec of a model to register, from model.yaml or from flags (spec.c): see docs/cli.md. Paths are relative to
  * `folder`. */
 TD_MUST_USE td_code td_spec_check(const json_t *spec, const char *name, const td_yaml_lines *lines, td_err *err);
+/* What only Azure ML's YAML knows (docs/cli.md) becomes ours: version a number; type, flavors, stage and properties
+ * tags. For a spec that was checked. */
+TD_MUST_USE td_code td_spec_settle(json_t *spec, td_err *err);
+/* Every {path, name?, role?} of the spec's files that names a folder becomes the regular files below it, in order, by
+ * their names relative to it. Links and names that a version cannot have are refused; LIMIT: too many. */
+TD_MUST_USE td_code td_spec_folders(td_cli *cli, json_t *spec, td_err *err);
 /* The columns of a reference CSV that follow from its header: prediction, score, label, group where there are such
  * columns. */
 TD_MUST_USE td_code td_spec_guess_columns(const char *header, json_t *columns, td_err *err);

@@ -10,7 +10,7 @@
 
 #include "core/base/fs.h"
 #include "monitor/baseline.h"
-#include "registry/registry.h"
+#include "registry/reference.h"
 
 #define HEADER_MAX ((size_t)1024 * 1024)
 #define METRICS_MAX ((size_t)1024 * 1024)
@@ -57,6 +57,9 @@ static td_code read_spec(td_cli *cli, json_t **out, td_err *err)
     td_yaml_lines_done(&lines);
     if (code == TD_OK) {
         code = anchor_all(cli, spec, path, err);
+    }
+    if (code == TD_OK) {
+        code = td_spec_settle(spec, err);
     }
     if (code != TD_OK) {
         json_decref(spec);
@@ -205,6 +208,14 @@ static td_code add_sources(td_cli *cli, json_t *spec, td_err *err)
     return json_object_set_new(spec, "code", item) == 0 ? TD_OK : td_cli_need(NULL, err);
 }
 
+static td_code add_number(td_cli *cli, json_t *spec, td_err *err)
+{
+    int64_t number;
+    TD_TRY(td_cli_int(cli, "version", 1, TD_VERSION_NUMBER_MAX, 0, &number, err));
+    return number == 0 || json_object_set_new(spec, "version", json_integer(number)) == 0 ? TD_OK
+                                                                                          : td_cli_need(NULL, err);
+}
+
 static td_code add_flags(td_cli *cli, json_t *spec, td_err *err)
 {
     TD_TRY(add_files(cli, spec, err));
@@ -217,6 +228,7 @@ static td_code add_flags(td_cli *cli, json_t *spec, td_err *err)
     TD_TRY(add_pairs(cli, spec, "tag", "tags", false, err));
     TD_TRY(add_sources(cli, spec, err));
     TD_TRY(add_target(cli, spec, err));
+    TD_TRY(add_number(cli, spec, err));
     return !td_cli_has(cli, "strict") || json_object_set_new(spec, "strict", json_true()) == 0 ? TD_OK
                                                                                                : td_cli_need(NULL, err);
 }
@@ -361,7 +373,7 @@ static td_code make_body(td_cli *cli, json_t *spec, json_t *body, td_err *err)
 {
     static const char *const same[] = {"description", "tags",   "datasets", "code",   "metrics",
                                        "params",      "parent", "cause",    "target", "security_counter",
-                                       "strict"};
+                                       "strict",      "version"};
     TD_TRY(hash_datasets(spec, err));
     for (size_t i = 0; i < TD_COUNT_OF(same); i++) {
         json_t *value = json_object_get(spec, same[i]);
@@ -395,6 +407,7 @@ td_code td_cli_register(td_cli *cli, td_err *err)
     TD_TRY(td_cli_need(body, err));
     TD_TRY(read_spec(cli, &spec, err));
     TD_TRY(add_flags(cli, spec, err));
+    TD_TRY(td_spec_folders(cli, spec, err));
     TD_TRY(add_baseline(cli, spec, err));
     TD_TRY(make_body(cli, spec, body, err));
     const char *model = td_json_text(spec, "name", "");

@@ -9,6 +9,7 @@
 
 #include "core/crypto/crypto.h"
 #include "monitor/baseline.h"
+#include "registry/reference.h"
 
 static const td_json_field file_fields[] = {
     {.name = "path", .type = TD_JSON_STRING, .required = true},
@@ -44,7 +45,15 @@ static const td_json_field target_fields[] = {
     {0},
 };
 
+static const char *const types[] = {"custom_model", "mlflow_model", "triton_model", NULL};
+
 static const td_json_field spec_fields[] = {
+    {.name = "$schema", .type = TD_JSON_STRING},
+    {.name = "version", .type = TD_JSON_ANY},
+    {.name = "type", .type = TD_JSON_STRING, .choices = types},
+    {.name = "flavors", .type = TD_JSON_OBJECT},
+    {.name = "properties", .type = TD_JSON_OBJECT},
+    {.name = "stage", .type = TD_JSON_STRING, .minimum = 1, .maximum = 128},
     {.name = "name", .type = TD_JSON_STRING},
     {.name = "path", .type = TD_JSON_STRING},
     {.name = "files", .type = TD_JSON_ARRAY, .item_type = TD_JSON_OBJECT, .fields = file_fields},
@@ -76,6 +85,51 @@ static td_code check_metrics(const json_t *metrics, const char *name, const td_y
     return TD_OK;
 }
 
+static td_code check_texts(const json_t *pairs, const char *what, const char *name, const td_yaml_lines *lines,
+                           td_err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)pairs, key, value) {
+        if (!json_is_string(value)) {
+            return td_fail(err, TD_INVALID, "%s:%d: %s \"%.60s\" is no text; write its value in quotes", name,
+                           td_yaml_line(lines, value), what, key);
+        }
+    }
+    return TD_OK;
+}
+
+/* Azure ML's versions are texts; ours are numbers. "3" is both. */
+static td_code check_number(const json_t *version, const char *name, const td_yaml_lines *lines, td_err *err)
+{
+    int64_t number = json_integer_value(version);
+    const char *text = json_string_value(version);
+    if (version == NULL || (json_is_integer(version) && number >= 1 && number <= TD_VERSION_NUMBER_MAX) ||
+        (text != NULL && td_parse_int(text, "version", 1, TD_VERSION_NUMBER_MAX, &number, NULL) == TD_OK)) {
+        return TD_OK;
+    }
+    return td_fail(err, TD_INVALID,
+                   "%s:%d: version: versions are numbered 1, 2, 3 …; leave it out to get the next number, and keep "
+                   "another name as a tag",
+                   name, td_yaml_line(lines, version));
+}
+
+/* The server fetches nothing from anywhere, so the files must be here. */
+static td_code check_path(const json_t *path, const char *name, const td_yaml_lines *lines, td_err *err)
+{
+    static const char *const schemes[] = {"azureml:", "runs:/", "models:/", "mlflow-artifacts:", "dbfs:/"};
+    const char *text = path != NULL ? json_string_value(path) : "";
+    bool remote = strstr(text, "://") != NULL;
+    for (size_t i = 0; i < TD_COUNT_OF(schemes); i++) {
+        remote = remote || strncmp(text, schemes[i], strlen(schemes[i])) == 0;
+    }
+    return remote
+               ? td_fail(err, TD_INVALID,
+                         "%s:%d: path: %.80s lies elsewhere; download it, and name the file or folder on this machine",
+                         name, td_yaml_line(lines, path), text)
+               : TD_OK;
+}
+
 td_code td_spec_check(const json_t *spec, const char *name, const td_yaml_lines *lines, td_err *err)
 {
     if (!json_is_object(spec)) {
@@ -83,6 +137,10 @@ td_code td_spec_check(const json_t *spec, const char *name, const td_yaml_lines 
     }
     TD_TRY(td_json_check(spec, spec_fields, name, lines, err));
     TD_TRY(check_metrics(json_object_get(spec, "metrics"), name, lines, err));
+    TD_TRY(check_texts(json_object_get(spec, "tags"), "tag", name, lines, err));
+    TD_TRY(check_texts(json_object_get(spec, "properties"), "property", name, lines, err));
+    TD_TRY(check_number(json_object_get(spec, "version"), name, lines, err));
+    TD_TRY(check_path(json_object_get(spec, "path"), name, lines, err));
     const json_t *columns = json_object_get(json_object_get(spec, "baseline"), "columns");
     return columns == NULL ? TD_OK : td_baseline_check_columns(columns, name, lines, err);
 }

@@ -104,6 +104,7 @@ typedef struct td_version_options {
     const char *runtimes[4];   /* requirement: any one of them; NULL-filled */
     uint64_t ram_bytes;        /* requirement, or 0 */
     uint32_t security_counter; /* 0: as the model's highest so far (1 at first); lower than that is refused */
+    int64_t number;            /* the number that it must get, else CONFLICT; 0: whichever is next */
 } td_version_options;
 
 /* Registers a version as draft, by a number that was never used before in this model. */

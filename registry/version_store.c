@@ -166,7 +166,16 @@ static td_code take_number(td_db *db, plan *p, td_err *err)
     TD_TRY(td_step_one(stmt, err, "model \"%s\" is gone", p->options->model));
     p->number = td_column_int(stmt, "next_number") - 1;
     td_reset(stmt);
-    return TD_OK;
+    int64_t wanted = p->options->number;
+    if (wanted == 0 || wanted == p->number) {
+        return TD_OK;
+    }
+    const char *model = p->options->model;
+    return wanted < p->number
+               ? td_fail(err, TD_CONFLICT, "%s/%lld was given out already; leave the version's number out, or say %lld",
+                         model, (long long)wanted, (long long)p->number)
+               : td_fail(err, TD_CONFLICT, "the next version of %s is %lld, not %lld: numbers are given in order",
+                         model, (long long)p->number, (long long)wanted);
 }
 
 static td_code json_column(td_stmt *stmt, const char *column, const json_t *json, td_err *err)

@@ -65,6 +65,7 @@ static const td_json_field fields[] = {
     {.name = "cause", .type = TD_JSON_STRING, .minimum = 1, .maximum = 64},
     {.name = "target", .type = TD_JSON_OBJECT, .fields = target_fields},
     {.name = "security_counter", .type = TD_JSON_INTEGER, .minimum = 0, .maximum = 4294967295.0},
+    {.name = "version", .type = TD_JSON_INTEGER, .minimum = 1, .maximum = 4294967295.0},
     {.name = "strict", .type = TD_JSON_BOOLEAN},
     {.name = "create_model", .type = TD_JSON_BOOLEAN},
     {.name = NULL},
@@ -122,7 +123,8 @@ td_code td_registration_read(const td_case *work, const json_t *body, td_registr
                                     .description = td_json_text(body, "description", NULL),
                                     .parent = td_json_text(body, "parent", NULL),
                                     .cause = td_json_text(body, "cause", NULL),
-                                    .security_counter = (uint32_t)td_json_int(body, "security_counter", 0)};
+                                    .security_counter = (uint32_t)td_json_int(body, "security_counter", 0),
+                                    .number = td_json_int(body, "version", 0)};
     TD_TRY(read_files(work, json_object_get(body, "files"), &registration, err));
     TD_TRY(read_baseline(json_object_get(body, "baseline_csv"), &registration, err));
     if (json_object_get(body, "target")) {

@@ -52,6 +52,7 @@ typedef struct td_registration {
     const char *runtimes[4];
     uint64_t ram_bytes;
     uint32_t security_counter;
+    int64_t number; /* the number that the version must get, or 0 */
     const json_t *warnings; /* filled in by td_register before it writes; borrowed */
     /* Runs in the same transaction, after the version was written; or NULL. */
     td_code (*also)(td_db *db, void *context, int64_t number, td_err *err);

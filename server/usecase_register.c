@@ -166,6 +166,7 @@ static td_code prepare(prepared_version *prepared, td_err *err)
                              .hardware = r->hardware,
                              .ram_bytes = r->ram_bytes,
                              .security_counter = r->security_counter,
+                             .number = r->number,
                              .runtimes = {r->runtimes[0], r->runtimes[1], r->runtimes[2], r->runtimes[3]}};
     TD_TRY(introspect(prepared, err));
     if (r->has_baseline) {

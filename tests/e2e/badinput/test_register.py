@@ -4,7 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 import os
 
-from command import CORRUPT, DENIED, INVALID, IO, NOT_FOUND, CommandTest, harness
+from command import CONFLICT, CORRUPT, DENIED, INVALID, IO, LIMIT, NOT_FOUND, CommandTest, harness
 
 _field = harness._field
 HEADER = "speed,load,prediction\n"
@@ -26,7 +26,7 @@ class Files(CommandTest):
         os.symlink("loop.onnx", os.path.join(self.folder, "loop.onnx"))
         self.refused(IO, "loop.onnx: Too many levels of symbolic links", "model", "register", "pump", "loop.onnx")
         os.mkdir(os.path.join(self.folder, "folder.onnx"))
-        self.refused(INVALID, "folder.onnx is not a regular file", "model", "register", "pump", "folder.onnx")
+        self.refused(INVALID, "folder.onnx: the folder holds no files", "model", "register", "pump", "folder.onnx")
         if os.geteuid() != 0:  # root may read everything
             self.file("locked.onnx", harness.onnx_model())
             os.chmod(os.path.join(self.folder, "locked.onnx"), 0)
@@ -60,6 +60,35 @@ class Files(CommandTest):
         os.mkdir(os.path.join(self.folder, "odd"))
         self.file("odd/a b.onnx", harness.onnx_model())
         self.refused(INVALID, "a b.onnx", "model", "register", "named", "odd/a b.onnx")
+
+
+class Folders(CommandTest):
+    def test_a_number_that_is_not_next(self):
+        self.file("model.onnx", harness.onnx_model())
+        register = ("model", "register", "counted", "model.onnx", "--version")
+        self.refused(CONFLICT, "the next version of counted is 1, not 2: numbers are given in order", *register, "2")
+        self.assertIn("counted/1", self.done(*register, "1"))
+        self.refused(CONFLICT, ["counted/1 was given out already", "say 2"], *register, "1")
+        self.refused(INVALID, "--version", *register, "x")
+
+    def test_what_a_folder_may_not_hold(self):
+        os.makedirs(os.path.join(self.folder, "empty", "inner"))
+        self.refused(INVALID, "empty: the folder holds no files", "model", "register", "pump", "empty")
+        os.makedirs(os.path.join(self.folder, "links"))
+        os.symlink("/etc/passwd", os.path.join(self.folder, "links", "notes.txt"))
+        self.refused(INVALID, "links/notes.txt is a link; only regular files", "model", "register", "pump", "links")
+        os.makedirs(os.path.join(self.folder, "pipes"))
+        os.mkfifo(os.path.join(self.folder, "pipes", "p"))
+        self.refused(INVALID, "pipes/p is no file", "model", "register", "pump", "pipes")
+        os.makedirs(os.path.join(self.folder, "names"))
+        self.file("names/a b.onnx", harness.onnx_model())
+        self.refused(INVALID, "names/a b.onnx", "model", "register", "pump", "names")
+        os.makedirs(os.path.join(self.folder, "deep", *["d"] * 17))
+        self.refused(LIMIT, "folders more than 16 deep", "model", "register", "pump", "deep")
+        os.makedirs(os.path.join(self.folder, "many"))
+        for index in range(257):
+            self.file(f"many/{index}", b"x")
+        self.refused(LIMIT, "more than 256 files", "model", "register", "pump", "many")
 
 
 class Baselines(CommandTest):
@@ -105,6 +134,29 @@ class Specs(CommandTest):
         self.refuse("name: pump\npath: model.onnx\ndescripton: x\n", "descripton", 3, "description", *command)
         self.refuse("name: pump\npath: model.onnx\nbaseline:\n  path: ref.csv\n  columns:\n    lable: load\n", "lable", 6, "label",
                     *command)
+
+    def test_of_azure(self):
+        command = ("model", "register", "-f", "spec.yaml")
+        self.file("pump.onnx", harness.onnx_model())
+        self.refuse("$schema: x\nname: pump\npath: pump.onnx\nproprties: {a: b}\n", "proprties", 4, "properties", *command)
+        cases = (
+            ("version: 2023-01\n", ["spec.yaml:3: version: versions are numbered", "keep another name as a tag"]),
+            ("version: 0\n", "spec.yaml:3: version: "),
+            ("version: [1]\n", "spec.yaml:3: version: "),
+            ("type: pickle\n", ["spec.yaml:3: type", "custom_model, mlflow_model, triton_model"]),
+            ("type: mlflow_model\n", "no file MLmodel at the top"),
+            ("tags: {year: 2026}\n", ['spec.yaml:3: tag "year" is no text', "in quotes"]),
+            ("properties:\n  a: 1.5\n", ['spec.yaml:4: property "a" is no text', "in quotes"]),
+            ("stage: ''\n", "spec.yaml:3: stage"),
+            ("tags: {a: b}\nproperties: {a: c}\n", 'properties and tags both say "a", but not the same'),
+            ("flavors: {x: {y: %s}}\n" % ("z" * 5000), "flavors: more than 4096 bytes"),
+        )
+        for text, said in cases:
+            self.file("spec.yaml", "name: pump\npath: pump.onnx\n" + text)
+            self.refused(LIMIT if "flavors" in said else INVALID, said, *command)
+        for path in ("azureml://jobs/x/outputs/y", "runs:/1/model", "azureml:pump:3", "https://example.com/m.onnx", "s3://b/m"):
+            self.file("spec.yaml", f"name: pump\npath: {path}\n")
+            self.refused(INVALID, ["spec.yaml:2: path: " + path, "download it"], *command)
 
     def test_of_columns(self):
         self.refuse("features: [speed]\nprediktion: prediction\n", "prediktion", 2, "prediction", "model", "register", "pump",

@@ -30,6 +30,31 @@ class Register(Case):
         shown = self.well("version", "show", "by-file/1", "--json", as_="ana").json
         self.assertEqual(shown["metrics"], {"accuracy": 0.9, "auc": 0.99})
 
+    def test_azure_mls_yaml_registers_a_folder(self):
+        """The keys of its reference page, in a folder of its own; paths are relative to the YAML."""
+        os.makedirs(self.path("azure/model/data"))
+        with open(self.path("v1/model.onnx"), "rb") as file:
+            onnx = file.read()
+        with open(self.path("azure/model/data/model.onnx"), "wb") as file:
+            file.write(onnx)
+        self.write("azure/model/MLmodel", "flavors:\n  onnx: {data: data/model.onnx}\nmodel_uuid: 1\n")
+        spec = self.write("azure/model.yml", "$schema: https://azuremlschemas.azureedge.net/latest/model.schema.json\n"
+                          "name: from-azure\nversion: '1'\npath: ./model\ntype: mlflow_model\ndescription: Bearing faults\n"
+                          "tags: {team: vibration}\nproperties: {source: job-7}\nstage: Production\n"
+                          "flavors: {onnx: {data: data/model.onnx}}\n")
+        self.well("model", "register", "-f", spec, as_="ana")
+        shown = self.well("version", "show", "azureml:from-azure:1", "--json", as_="ana").json
+        self.assertEqual(shown["tags"], {"team": "vibration", "source": "job-7", "stage": "Production", "azureml.type": "mlflow_model",
+                                         "azureml.flavors": '{"onnx":{"data":"data/model.onnx"}}'})
+        self.assertEqual(shown["description"], "Bearing faults")
+        self.assertEqual(sorted(one["name"] for one in shown["files"]), ["model/MLmodel", "model/data/model.onnx"])
+        self.refused(5, "from-azure/1 was given out already", "model", "register", "-f", spec, as_="ana")
+        target = self.path("azure/down")
+        self.well("model", "download", "from-azure/1", target, as_="ana")
+        with open(os.path.join(target, "model/data/model.onnx"), "rb") as file:
+            self.assertEqual(file.read(), onnx)
+        self.well("model", "register", "from-azure", self.path("azure/model"), "--version", "2", as_="ana")
+
     def test_mistakes_in_a_spec_name_the_line(self):
         spec = self.write("bad.yaml", "name: p\npath: v1/model.onnx\ndescripton: x\n")
         self.refused(2, 'bad.yaml:3: unknown key "descripton"; did you mean "description"?', "model", "register", "-f", spec,
@@ -43,7 +68,6 @@ class Register(Case):
         self.refused(4, "none.onnx", "model", "register", "pump", self.path("none.onnx"), as_="ana")
         self.refused(4, "none.csv", "model", "register", "pump", self.path("v1/model.onnx"), "--baseline",
                      self.path("none.csv"), as_="ana")
-        self.refused(2, "not a regular file", "model", "register", "pump", self.path("v1"), as_="ana")
 
     def test_bad_references_name_place_and_way_on(self):
         with open(self.path("v1/reference.csv"), encoding="utf-8") as file:

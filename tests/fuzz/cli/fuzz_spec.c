@@ -22,7 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     if (td_yaml_parse((const char *)data, size, "model.yaml", &spec, &lines, &err) == TD_OK) {
-        (void)!td_spec_check(spec, "model.yaml", lines, &err);
+        if (td_spec_check(spec, "model.yaml", lines, &err) == TD_OK) {
+            (void)!td_spec_settle(spec, &err);
+        }
     }
     (void)!td_spec_guess_columns(text, columns, &err);
     if (strchr(text, '/') == NULL && td_spec_dataset(text, &other, &err) == TD_OK) {

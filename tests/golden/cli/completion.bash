@@ -35,7 +35,7 @@ _tidemark() {
     "login "*) options="" ;;
     "logout "*) options="" ;;
     "whoami "*) options="" ;;
-    "model register") options=" --file --description --baseline --feature --categorical --ignore --prediction --score --label --group --threshold --columns --dataset --code --metric --metrics --param --tag --parent --cause --golden --hardware --runtime --ram --strict" ;;
+    "model register") options=" --file --description --baseline --feature --categorical --ignore --prediction --score --label --group --threshold --columns --dataset --code --metric --metrics --param --tag --parent --cause --golden --hardware --runtime --ram --version --strict" ;;
     "model list") options=" --filter --order-by --limit --cursor" ;;
     "model show") options="" ;;
     "model download") options="" ;;

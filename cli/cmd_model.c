@@ -162,7 +162,8 @@ static const td_cli_option inspect_options[] = {
 static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
 
 const td_cli_command td_cli_model_commands[] = {
-    {"model", "register", "[MODEL] [FILE|FOLDER...]", 0, TD_CLI_ARGUMENTS_MAX, "Register files as a new version of a model",
+    {"model", "register", "[MODEL] [FILE|FOLDER...]", 0, TD_CLI_ARGUMENTS_MAX,
+     "Register files as a new version of a model",
      "Files are hashed and sent; the server reads inputs, outputs, operators and size from the model file itself, "
      "builds the "
      "monitoring baseline from the reference data, and records datasets, code and parent as lineage. The model is made "

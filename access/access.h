@@ -43,6 +43,7 @@ typedef enum td_role {
     TD_ROLE_OPERATOR,
     TD_ROLE_AUDITOR,
     TD_ROLE_ADMIN,
+    TD_ROLE_METRICS, /* what a Prometheus is */
     TD_ROLE_COUNT
 } td_role;
 
@@ -62,6 +63,7 @@ typedef enum td_permission {
     TD_MAY_READ_AUDIT,      /* audit records, checkpoints */
     TD_MAY_EXPORT_AUDIT,    /* the whole log as a file */
     TD_MAY_MANAGE_USER,     /* users, tokens, roles, keys, projects */
+    TD_MAY_READ_METRICS,    /* in `default`: numbers of the whole server */
     TD_PERMISSION_COUNT
 } td_permission;
 

@@ -24,9 +24,12 @@ static const struct role_row {
                           MAY(TD_MAY_READ) | MAY(TD_MAY_APPROVE) | MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT)},
     [TD_ROLE_OPERATOR] = {"operator", MAY(TD_MAY_READ) | MAY(TD_MAY_ROLL_OUT) | MAY(TD_MAY_MANAGE_DEVICE) |
                                           MAY(TD_MAY_MANAGE_ALIAS) | MAY(TD_MAY_HANDLE_ALERT)},
-    [TD_ROLE_AUDITOR] = {"auditor", MAY(TD_MAY_READ) | MAY(TD_MAY_READ_AUDIT) | MAY(TD_MAY_EXPORT_AUDIT)},
+    [TD_ROLE_AUDITOR] = {"auditor", MAY(TD_MAY_READ) | MAY(TD_MAY_READ_AUDIT) | MAY(TD_MAY_EXPORT_AUDIT) |
+                                        MAY(TD_MAY_READ_METRICS)},
     [TD_ROLE_ADMIN] = {"admin", MAY(TD_MAY_READ) | MAY(TD_MAY_MANAGE_USER) | MAY(TD_MAY_DEFINE_PIPELINE) |
-                                    MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT)},
+                                    MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT) |
+                                    MAY(TD_MAY_READ_METRICS)},
+    [TD_ROLE_METRICS] = {"metrics", MAY(TD_MAY_READ_METRICS)},
 };
 
 static const char *const permission_names[TD_PERMISSION_COUNT] = {
@@ -45,6 +48,7 @@ static const char *const permission_names[TD_PERMISSION_COUNT] = {
     [TD_MAY_READ_AUDIT] = "read_audit",
     [TD_MAY_EXPORT_AUDIT] = "export_audit",
     [TD_MAY_MANAGE_USER] = "manage_user",
+    [TD_MAY_READ_METRICS] = "read_metrics",
 };
 
 const char *td_role_name(td_role role)
@@ -82,6 +86,6 @@ td_code td_role_parse(const char *name, td_role *out, td_err *err)
     return td_fail(
         err, TD_INVALID,
         "there is no role \"%.40s\"; roles are viewer, data-scientist, trainer, approver, operator, auditor, "
-        "admin",
+        "admin, metrics",
         name);
 }

@@ -310,8 +310,7 @@ const td_cli_command td_cli_user_commands[] = {
      "viewer reads; data-scientist registers and sets monitors; trainer is what workers run as; approver approves and "
      "rejects; "
      "operator rolls out and manages devices; auditor exports the log; admin manages users, keys and pipelines, and "
-     "can neither "
-     "approve nor roll out.",
+     "can neither approve nor roll out; metrics reads /metrics and nothing else.",
      "tidemark role grant ben approver --reason 'head of QA'", reason_options, run_role},
     {"role", "revoke", "USER ROLE", 2, 2, "Take a role in the project", NULL, NULL, reason_options, run_role},
     {"token", "create", "USER", 1, 1, "Make a token; it is shown once", NULL,

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/idempotency.h"
+#include "core/base/log.h"
 #include "server/http_condition.h"
 #include "server/internal.h"
 #include "server/mlflow.h"
@@ -243,10 +244,12 @@ static td_code write_guarded(td_db *db, void *context, td_err *err)
     td_db *reading = request->db;
     request->db = db;
     request->writing = true;
+    const char *before = td_log_request(request->id);
     td_code code = td_condition_wanted(request) ? td_condition_check(request, db, err) : TD_OK;
     if (code == TD_OK) {
         code = request->idempotency_key ? write_once(write, db, err) : write->fn(db, write->context, err);
     }
+    (void)td_log_request(before);
     request->db = reading;
     request->writing = false;
     return code;

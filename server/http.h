@@ -31,6 +31,8 @@ typedef struct td_call {
     td_str body;
     td_content_put *put; /* a streamed body */
     td_partial *partial; /* a streamed piece of one */
+    int64_t started_us;  /* td_traffic_now_us */
+    bool waited;         /* it was parked */
     struct td_call *next_parked;
 } td_call;
 

@@ -12,6 +12,7 @@
 #include "server/http_watch.h"
 #include "server/internal.h"
 #include "server/mlflow.h"
+#include "server/traffic.h"
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -54,6 +55,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     call->request.server = call->listener->server;
     call->request.answer.fd = -1;
     call->request.started_ms = td_server_monotonic_ms(call->request.server);
+    call->started_us = td_traffic_now_us();
     uint8_t id[16] = {0};
     td_err ignored;
     if (td_random(id, sizeof id, &ignored) != TD_OK) {
@@ -67,6 +69,18 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     return call;
 }
 
+static void note_traffic(const td_call *call)
+{
+    char peer[64];
+    td_call_peer(call, peer);
+    const td_traffic_seen seen = {.listener = call->listener->kind,
+                                  .path = call->raw_target,
+                                  .peer = peer,
+                                  .duration_us = td_traffic_now_us() - call->started_us,
+                                  .waited = call->waited};
+    td_traffic_note(call->request.server->traffic, &call->request, &seen);
+}
+
 static void on_completed(void *context, struct MHD_Connection *connection, void **call_slot,
                          enum MHD_RequestTerminationCode why)
 {
@@ -78,6 +92,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (!call) {
         return;
     }
+    note_traffic(call);
     atomic_fetch_sub(&listener->server->calls, 1);
     td_content_put_free(&call->put);
     td_partial_free(&call->partial);

@@ -44,6 +44,7 @@ static bool park(td_pool *pool, td_call *call, uint64_t wakes_seen)
     pthread_mutex_lock(&pool->lock);
     bool may = !pool->stopping && pool->wakes == wakes_seen;
     if (may) {
+        call->waited = true;
         call->next_parked = pool->parked;
         pool->parked = call;
     }
@@ -81,7 +82,9 @@ static void work(td_pool *pool, td_call *call, td_db *db)
         uint64_t wakes = wakes_now(pool, &stopping);
         call->request.expired = call->request.expired || stopping;
         call->request.stream.wakes = wakes;
+        const char *before = td_log_request(call->request.id);
         td_call_work(call, db);
+        (void)td_log_request(before);
         if (!call->request.answer.wait) {
             break;
         }

@@ -228,9 +228,19 @@ static void on_recorded(void *context, td_code code, const td_err *err)
     pthread_mutex_unlock(&line->lock);
 }
 
+/* How long the oldest message of the batch has waited. */
+static void note_lag(const uplink_batch *batch)
+{
+    int64_t now = td_now_ms(batch->link->server->clock);
+    int64_t lag = now - batch->items[0].message->received_ms;
+    atomic_store(&batch->link->lag_ms, lag > 0 ? lag : 0);
+    atomic_store(&batch->link->lag_at_ms, now);
+}
+
 static void post_batch(flight *line, uplink_batch *batch)
 {
     td_err err = {0};
+    atomic_store(&batch->link->waiting_since_ms, batch->items[0].message->received_ms);
     batch->flight = line;
     line->under_way = batch;
     td_code code = td_writer_post(batch->link->server->writer, write_batch, batch, on_recorded, &err);
@@ -252,12 +262,14 @@ static void finish_batch(flight *line)
     }
     pthread_mutex_unlock(&line->lock);
     line->under_way = NULL;
+    atomic_store(&batch->link->waiting_since_ms, 0);
     if (batch->code != TD_OK) {
         td_log_err(TD_LOG_ERROR, "ingest", "a batch could not be recorded; devices will send it again", &batch->err);
     } else {
         for (size_t i = 0; i < batch->window_count; i++) {
             atomic_fetch_add(&batch->link->windows[batch->windows[i].verdict], 1);
         }
+        note_lag(batch);
         send_receipts(batch);
         td_scheduler_kick(batch->link->server->scheduler);
     }

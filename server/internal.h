@@ -32,6 +32,7 @@ typedef struct td_broker td_broker;       /* broker.h */
 typedef struct td_link td_link;           /* link.h: MQTT and ingest */
 typedef struct td_sequencer td_sequencer; /* sequencer.h */
 typedef struct td_scheduler td_scheduler; /* scheduler.h */
+struct td_traffic;                        /* traffic.h */
 
 typedef struct td_server {
     const td_clock *clock;
@@ -52,6 +53,10 @@ typedef struct td_server {
     _Atomic(td_link *) link_slot; /* set a little after the server is ready; see td_server_link */
     td_sequencer *sequencer;
     td_scheduler *scheduler;
+    struct td_traffic *traffic;
+    pthread_mutex_t totals_lock; /* of what follows: server/routes_metrics.c */
+    td_str totals;
+    int64_t totals_ms;
     int64_t started_ms; /* wall */
     bool recorded;      /* the start is in the log: so will be the stop */
     atomic_int api_port, device_port; /* 0 until it listens */

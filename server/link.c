@@ -307,6 +307,33 @@ static json_t *drops_json(const td_link *link)
     return drops;
 }
 
+void td_link_counts_read(const td_link *link, td_link_counts *out)
+{
+    *out = (td_link_counts){.connected = false};
+    if (!link) {
+        return;
+    }
+    td_content_stats stats;
+    td_content_server_stats(link->content, &stats);
+    out->connected = atomic_load(&link->connected);
+    for (int i = 0; i < TD_WINDOW_VERDICTS; i++) {
+        out->windows[i] = atomic_load(&link->windows[i]);
+    }
+    for (int i = 0; i < TD_DROP_COUNT; i++) {
+        out->dropped[i] = td_uplink_dropped(link->ingest_reader, (td_uplink_drop)i) +
+                          td_uplink_dropped(link->block_reader, (td_uplink_drop)i);
+    }
+    out->queue_full = atomic_load(&link->dropped_full);
+    out->failed = atomic_load(&link->failed);
+    out->content_bytes = stats.bytes;
+    out->queued = td_queue_count(link->uplinks);
+    int64_t since = atomic_load(&link->waiting_since_ms);
+    int64_t now = td_now_ms(link->server->clock);
+    int64_t waited = since ? now - since : 0;
+    int64_t last = now - atomic_load(&link->lag_at_ms) < TD_LINK_LAG_KEPT_MS ? atomic_load(&link->lag_ms) : 0;
+    out->lag_ms = waited > last ? waited : last;
+}
+
 static json_t *windows_json(const td_link *link)
 {
     json_t *windows = json_object();

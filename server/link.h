@@ -12,9 +12,12 @@
 #define TD_SERVER_LINK_H
 
 #include "fleet/fleet.h"
+#include "fleet/uplink.h"
+#include "monitor/windows.h"
 #include "server/internal.h"
 
 #define TD_LINK_QUEUE_MAX 8192 /* messages that wait to be recorded */
+#define TD_LINK_LAG_KEPT_MS 60000 /* how long the lag of the last batch is told when no other follows */
 #define TD_LINK_GETS_MAX 4096  /* requests for content that wait */
 #define TD_LINK_BATCH 512      /* messages in one transaction */
 
@@ -27,6 +30,16 @@ void td_link_kick(td_link *link);
 TD_MUST_USE td_code td_link_keys_reload(td_link *link, td_db *db, td_err *err);
 /* {"connected":…,"broker":"127.0.0.1:1883","received":{…},"dropped":{…},"windows":{…},"content":{…},"why":…} */
 TD_MUST_USE td_code td_link_status_json(td_link *link, json_t **out, td_err *err);
+typedef struct td_link_counts {
+    bool connected;
+    uint64_t windows[TD_WINDOW_VERDICTS], dropped[TD_DROP_COUNT];
+    uint64_t queue_full, failed;
+    uint64_t content_bytes;
+    size_t queued;
+    int64_t lag_ms; /* of the last minute's newest batch from coming in to COMMIT, or of one that waits longer */
+} td_link_counts;
+/* For /metrics. `link` NULL: all zero. */
+void td_link_counts_read(const td_link *link, td_link_counts *out);
 /* Where devices connect to. */
 TD_MUST_USE td_code td_link_address(td_server *server, char host_out[256], int *port_out, td_err *err);
 

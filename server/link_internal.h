@@ -35,6 +35,8 @@ struct td_link {
     td_publisher *publisher;
     td_content_server *content;
     atomic_bool connected, announce;
+    atomic_int_fast64_t waiting_since_ms; /* wall; of the oldest message in hand, 0: none */
+    atomic_int_fast64_t lag_ms, lag_at_ms; /* of the last batch; when it was recorded */
     atomic_uint_fast64_t dropped_full, windows[TD_WINDOW_VERDICTS], failed;
     pthread_mutex_t lock; /* of why */
     char why[200];

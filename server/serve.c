@@ -16,6 +16,7 @@
 #include "server/link.h"
 #include "server/scheduler.h"
 #include "server/sequencer.h"
+#include "server/traffic.h"
 #include "server/usecase.h"
 #include "server/workspace_internal.h"
 
@@ -227,9 +228,20 @@ static void record_life(td_server *server, const char *action)
     }
 }
 
+static td_code start_traffic(td_server *server, td_err *err)
+{
+    const char *log = td_config_text(server->config, "log.access");
+    td_access_log which = strcmp(log, "all") == 0      ? TD_ACCESS_LOG_ALL
+                          : strcmp(log, "errors") == 0 ? TD_ACCESS_LOG_ERRORS
+                                                       : TD_ACCESS_LOG_OFF;
+    return td_traffic_new(&td_server_router, which, td_config_int(server->config, "log.access_per_second"),
+                          &server->traffic, err);
+}
+
 static td_code start(td_server *server, const td_server_options *options, td_err *err)
 {
     TD_TRY(td_router_check(&td_server_router, err));
+    TD_TRY(start_traffic(server, err));
     TD_TRY(td_crypto_setup(err));
     TD_TRY(open_records(server, options->workspace, err));
     remove_run_files(server);
@@ -305,6 +317,9 @@ static void stop(td_server *server)
     td_denials_free(&server->denials);
     td_rate_free(&server->address_rate);
     td_rate_free(&server->token_rate);
+    td_traffic_free(&server->traffic);
+    td_str_done(&server->totals);
+    pthread_mutex_destroy(&server->totals_lock);
     td_server_keys_done(&server->keys);
     td_workspace_close(&server->workspace);
 }
@@ -370,6 +385,7 @@ td_code td_server_run(const td_server_options *options, td_err *err)
         return td_fail(err, TD_NOMEM, "no memory for the server");
     }
     server->clock = &td_clock_system;
+    pthread_mutex_init(&server->totals_lock, NULL);
     server->started_ms = td_now_ms(server->clock);
     td_code code = read_config(server, options, err);
     code = code == TD_OK ? start(server, options, err) : code;

@@ -10,6 +10,7 @@
 
 static const char *const profiles[] = {"demo", "team", "regulated", NULL};
 static const char *const tls_modes[] = {"auto", "off", "workspace", "files", NULL};
+static const char *const access_logs[] = {"off", "errors", "all", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 
 const td_setting td_settings[] = {
@@ -17,6 +18,12 @@ const td_setting td_settings[] = {
      "how much trust rests on this machine: demo, team or regulated; change it with `tidemark profile raise`"},
     {"log.level", TD_SETTING_CHOICE, "info", 0, 0, levels, true, "least important level that is logged"},
     {"log.json", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false, "log lines as JSON objects"},
+    {"log.access", TD_SETTING_CHOICE, "off", 0, 0, access_logs, false,
+     "a line for each request: off, errors (status 400 and above) or all; never its query, body or token"},
+    {"log.access_per_second", TD_SETTING_INTEGER, "100", 1, 100000, NULL, false,
+     "such lines in a second; what is left out is counted"},
+    {"metrics.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
+     "let programs on this machine read /metrics without a token, unless a proxy forwards them"},
     {"http.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false,
      "address of the API; on loopback it speaks plain HTTP unless http.tls says otherwise"},
     {"http.port", TD_SETTING_INTEGER, "7070", 0, 65535, NULL, false,

@@ -214,6 +214,11 @@ void td_db_close(td_db *db)
     free(db);
 }
 
+const char *td_db_library_version(void)
+{
+    return sqlite3_libversion();
+}
+
 int64_t td_db_now_ms(const td_db *db)
 {
     return td_now_ms(db->clock);

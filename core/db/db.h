@@ -35,6 +35,8 @@ typedef enum td_db_mode { TD_DB_READ, TD_DB_WRITE } td_db_mode;
  * server has it. `clock` must outlive the connection. CORRUPT: not a Tidemark database. */
 TD_MUST_USE td_code td_db_open(const char *path, td_db_mode mode, const td_clock *clock, td_db **out, td_err *err);
 void td_db_close(td_db *db); /* NULL is fine */
+/* "3.40.1". Static storage. */
+const char *td_db_library_version(void);
 /* The connection's clock, so that stores stamp rows by the time they were given. */
 int64_t td_db_now_ms(const td_db *db);
 

@@ -11,6 +11,7 @@
 #include "core/db/internal.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define CHECKPOINT_EVERY_COMMITS 256
@@ -37,6 +38,7 @@ struct td_writer {
     void (*on_commit)(void *context);
     void *on_commit_context;
     int commits; /* since the last WAL checkpoint */
+    atomic_uint_fast64_t committed, failed;
 };
 
 static void run_job(td_writer *writer, job *work)
@@ -93,8 +95,10 @@ static void run_group(td_writer *writer, size_t count)
     }
     if (code != TD_OK) {
         fail_all(writer, count, code, &err);
+        atomic_fetch_add(&writer->failed, 1);
     } else {
         writer->commits++;
+        atomic_fetch_add(&writer->committed, 1);
     }
 }
 
@@ -235,6 +239,12 @@ td_code td_writer_post(td_writer *writer, td_write_fn fn, void *context, td_writ
 size_t td_writer_queued(td_writer *writer)
 {
     return td_queue_count(writer->queue);
+}
+
+void td_writer_counts_read(const td_writer *writer, td_writer_counts *out)
+{
+    out->commits = atomic_load(&writer->committed);
+    out->failures = atomic_load(&writer->failed);
 }
 
 void td_writer_on_commit(td_writer *writer, void (*hook)(void *context), void *context)

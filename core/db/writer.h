@@ -30,6 +30,13 @@ TD_MUST_USE td_code td_writer_call(td_writer *writer, td_write_fn fn, void *cont
 TD_MUST_USE td_code td_writer_post(td_writer *writer, td_write_fn fn, void *context, td_write_done_fn done,
                                    td_err *err);
 size_t td_writer_queued(td_writer *writer);
+
+typedef struct td_writer_counts {
+    uint64_t commits;
+    uint64_t failures; /* transactions that failed as a whole; a closure that fails alone is not one */
+} td_writer_counts;
+/* Since the start. Any thread. */
+void td_writer_counts_read(const td_writer *writer, td_writer_counts *out);
 /* Called on the writer's thread after each COMMIT (sequencer, live views): must be short. Set before traffic. */
 void td_writer_on_commit(td_writer *writer, void (*hook)(void *context), void *context);
 

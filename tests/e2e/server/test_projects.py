@@ -21,7 +21,7 @@ COMMON = {"/healthz", "/api/v1/routes", "/api/v1/roles", "/api/v1/audit/checkpoi
           "/api/v1/users/{user}/keys", "/api/v1/audit/export", "/api/v1/users/{user}/tokens", "/health", "/version",
           "/api/v1/models/{model}/versions/{version}/monitor", "/api/v1/models/{model}/monitor", "/api/v1/models/{model}/aliases",
           "/api/v1/models/{model}/versions/{version}/files/{name...}", "/api/v1/models/{model}/versions/{version}/bundle",
-          "/api/v1/status", "/api/v1/gates/{gate}", "/api/v1/pipelines", "/api/v1/devices/{device}/runs",
+          "/metrics", "/api/v1/status", "/api/v1/gates/{gate}", "/api/v1/pipelines", "/api/v1/devices/{device}/runs",
           "/api/v1/events/stream",  # test_stream.py reads it
           "/api/v1/upload-sessions/{upload}"}  # below, by its own number
 

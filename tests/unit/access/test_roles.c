@@ -12,16 +12,18 @@
 /* cmocka wants the four above */
 #include <cmocka.h>
 
-/* One line a permission; one column a role: viewer, data-scientist, trainer, approver, operator, auditor, admin. */
+/* One line a permission; one column a role: viewer, data-scientist, trainer, approver, operator, auditor, admin,
+ * metrics. */
 static const struct {
     const char *permission;
     const char *row;
 } matrix[] = {
-    {"read", "XXXXXXX"},        {"register", ".XX...."},      {"manage_alias", ".X..X.."},
-    {"approve", "...X..."},     {"manage_device", "....X.."}, {"roll_out", "....X.."},
-    {"set_monitor", ".X....."}, {"handle_alert", ".X..X.."},  {"define_pipeline", "......X"},
-    {"define_gate", "...X..X"}, {"start_run", ".X....."},     {"work", "..X...."},
-    {"read_audit", "...X.XX"},  {"export_audit", ".....X."},  {"manage_user", "......X"},
+    {"read", "XXXXXXX."},        {"register", ".XX....."},      {"manage_alias", ".X..X..."},
+    {"approve", "...X...."},     {"manage_device", "....X..."}, {"roll_out", "....X..."},
+    {"set_monitor", ".X......"}, {"handle_alert", ".X..X..."},  {"define_pipeline", "......X."},
+    {"define_gate", "...X..X."}, {"start_run", ".X......"},     {"work", "..X....."},
+    {"read_audit", "...X.XX."},  {"export_audit", ".....X.."},  {"manage_user", "......X."},
+    {"read_metrics", ".....XXX"},
 };
 
 static void role__matrix_is_as_documented(void **state)

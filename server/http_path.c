@@ -86,43 +86,6 @@ static td_code decode(const char *raw, size_t length, bool query, td_arena *aren
     return TD_OK;
 }
 
-static td_code check_segment(const char *text, td_err *err)
-{
-    if (!*text) {
-        return td_fail(err, TD_INVALID, "the path has an empty part (\"//\" or a trailing '/')");
-    }
-    if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0) {
-        return td_fail(err, TD_INVALID, "the path has a part \"%s\"", text);
-    }
-    size_t good = strspn(text, segment_alphabet);
-    if (text[good]) {
-        return td_fail(err, TD_INVALID, "the path has a character that no name of ours may hold (byte 0x%02x)",
-                       (unsigned char)text[good]);
-    }
-    return TD_OK;
-}
-
-static td_code parse_path(const char *raw, size_t length, td_arena *arena, td_target *out, td_err *err)
-{
-    size_t at = 1;
-    while (at < length || (length > 1 && at == length)) {
-        const char *slash = memchr(raw + at, '/', length - at);
-        size_t end = slash ? (size_t)(slash - raw) : length;
-        if (out->segment_count == TD_SEGMENTS_MAX) {
-            return td_fail(err, TD_LIMIT, "the path has more than %d parts", TD_SEGMENTS_MAX);
-        }
-        char *text;
-        TD_TRY(decode(raw + at, end - at, false, arena, &text, err));
-        TD_TRY(check_segment(text, err));
-        out->segments[out->segment_count++] = text;
-        if (!slash) {
-            break;
-        }
-        at = end + 1;
-    }
-    return TD_OK;
-}
-
 /* Strict UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. */
 static bool is_utf8(const char *text)
 {
@@ -148,6 +111,59 @@ static bool is_utf8(const char *text)
         p += length;
     }
     return true;
+}
+
+/* Below these, names are foreign: see http_path.h. */
+static bool names_are_foreign(const td_target *target)
+{
+    const char *const *part = target->segments;
+    return target->segment_count >= 3 && strcmp(part[0], "api") == 0 && strcmp(part[1], "2.0") == 0 &&
+           (strcmp(part[2], "mlflow-artifacts") == 0 ||
+            (target->segment_count >= 4 && strcmp(part[2], "mlflow") == 0 && strcmp(part[3], "logged-models") == 0));
+}
+
+static td_code check_segment(const char *text, bool foreign, td_err *err)
+{
+    if (!*text) {
+        return td_fail(err, TD_INVALID, "the path has an empty part (\"//\" or a trailing '/')");
+    }
+    if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0) {
+        return td_fail(err, TD_INVALID, "the path has a part \"%s\"", text);
+    }
+    if (foreign && !is_utf8(text)) {
+        return td_fail(err, TD_INVALID, "the path holds text that is not UTF-8");
+    }
+    size_t good = foreign ? strcspn(text, "/\\;%") : strspn(text, segment_alphabet);
+    if (text[good]) {
+        return td_fail(err, TD_INVALID, "the path has a character that no name of ours may hold (byte 0x%02x)",
+                       (unsigned char)text[good]);
+    }
+    return TD_OK;
+}
+
+static td_code parse_path(const char *raw, size_t length, td_arena *arena, td_target *out, td_err *err)
+{
+    size_t at = 1;
+    while (at < length || (length > 1 && at == length)) {
+        const char *slash = memchr(raw + at, '/', length - at);
+        size_t end = slash ? (size_t)(slash - raw) : length;
+        if (out->segment_count == TD_SEGMENTS_MAX) {
+            return td_fail(err, TD_LIMIT, "the path has more than %d parts", TD_SEGMENTS_MAX);
+        }
+        char *text;
+        TD_TRY(decode(raw + at, end - at, false, arena, &text, err));
+        bool foreign = names_are_foreign(out);
+        if (foreign && !slash && end == at) {
+            break;
+        }
+        TD_TRY(check_segment(text, foreign, err));
+        out->segments[out->segment_count++] = text;
+        if (!slash) {
+            break;
+        }
+        at = end + 1;
+    }
+    return TD_OK;
 }
 
 static td_code add_pair(const char *raw, size_t length, td_arena *arena, td_target *out, td_err *err)

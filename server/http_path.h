@@ -2,7 +2,9 @@
  * http_path.h: the request target, decoded exactly once and checked afterwards.
  *
  * Identifiers and digests are all that a path may hold, so a segment admits [A-Za-z0-9._~@:+-] and nothing else once it
- * is decoded: no second '%', '/', '\', ';', NUL, "." or "..". The query admits any UTF-8 text but control characters.
+ * is decoded: no second '%', '/', '\', ';', NUL, "." or "..". Below /api/2.0/mlflow-artifacts and
+ * /api/2.0/mlflow/logged-models files and tags of other people's making are named: there a segment admits any UTF-8
+ * text but those, and one '/' may end the path. The query admits any UTF-8 text but control characters.
  * Threads: no shared state; results live in the caller's arena.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -14,7 +16,7 @@
 #include "core/base/err.h"
 
 #define TD_TARGET_LENGTH_MAX ((size_t)4096) /* the raw target: path and query */
-#define TD_SEGMENTS_MAX 24
+#define TD_SEGMENTS_MAX 40
 #define TD_QUERY_PAIRS_MAX 32
 
 typedef struct td_query_pair {

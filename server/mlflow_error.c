@@ -34,7 +34,8 @@ static const struct mlflow_status {
 
 bool td_mlflow_owns(const char *raw_target)
 {
-    return strncmp(raw_target, "/api/2.0/", 9) == 0 || strncmp(raw_target, "/api/3.0/", 9) == 0;
+    return strncmp(raw_target, "/api/2.0/", 9) == 0 || strncmp(raw_target, "/api/3.0/", 9) == 0 ||
+           strncmp(raw_target, "/get-artifact", 13) == 0;
 }
 
 td_code td_mlflow_project(const char *header, const char **out, td_err *err)

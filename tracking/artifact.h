@@ -38,4 +38,14 @@ TD_MUST_USE td_code td_artifact_get(td_db *db, const char *project, const char *
  * gives []. NOT_FOUND: below no root of the project. */
 TD_MUST_USE td_code td_artifact_list_json(td_db *db, const char *project, const char *path, json_t **out, td_err *err);
 
+/* {"root_uri","files":[{"path": below the root, "is_dir", "file_size"?}…]} of a run or a logged model; `path` may be
+ * NULL or "". */
+TD_MUST_USE td_code td_artifact_of_run_json(td_db *db, const char *project, const char *uuid, const char *path,
+                                            json_t **out, td_err *err);
+TD_MUST_USE td_code td_artifact_of_logged_json(td_db *db, const char *project, const char *uuid, const char *path,
+                                               json_t **out, td_err *err);
+/* ROOT/PATH of a run, in the arena. */
+TD_MUST_USE td_code td_artifact_path_of_run(td_db *db, const char *project, const char *uuid, const char *path,
+                                            td_arena *arena, const char **out, td_err *err);
+
 #endif

@@ -37,7 +37,8 @@ td_code td_tracking__run_find(td_db *db, const char *project, const char *uuid, 
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-                         "SELECT run_id, run.experiment_id AS experiment_id, number, run.stage AS stage, status "
+                         "SELECT run_id, run.experiment_id AS experiment_id, number, status, "
+                         "iif(experiment.stage = 'deleted', 'deleted', run.stage) AS stage "
                          "FROM experiment_run AS run "
                          "JOIN experiment ON experiment.experiment_id = run.experiment_id "
                          "JOIN project ON project.project_id = experiment.project_id "

@@ -12,6 +12,7 @@
 
 #include "access/access.h"
 #include "core/base/json.h"
+#include "core/db/list.h"
 
 #define TD_LOGGED_UUID_SIZE 35 /* "m-", 32 hexadecimal digits and NUL */
 #define TD_LOGGED_NAME_MAX 500
@@ -46,5 +47,9 @@ TD_MUST_USE td_code td_logged_delete(td_db *db, const td_actor *actor, const cha
                                      td_err *err);
 /* {"info","data":{params,metrics}}. NOT_FOUND. */
 TD_MUST_USE td_code td_logged_json(td_db *db, const char *project, const char *uuid, json_t **out, td_err *err);
+/* {"models":[…],"next_page_token"?} of these experiments (an array of their numbers as texts), by attributes, tags,
+ * params and metrics. Hidden ones are left out. */
+TD_MUST_USE td_code td_logged_search_json(td_db *db, const char *project, const json_t *experiments,
+                                          const td_page *page, json_t **out, td_err *err);
 
 #endif

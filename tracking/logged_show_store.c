@@ -22,12 +22,12 @@ static json_t *make_info(td_stmt *stmt)
     snprintf(experiment, sizeof experiment, "%lld", (long long)number);
     td_tracking__logged_root(number, uuid, root);
     snprintf(uri, sizeof uri, "mlflow-artifacts:/%s", root);
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:s*, s:[]}", "model_id", uuid, "experiment_id",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s*, s:[]}", "model_id", uuid, "experiment_id",
                      experiment, "name", td_column_text(stmt, "name"), "creation_timestamp_ms",
                      (json_int_t)td_column_int(stmt, "created_ms"), "last_updated_timestamp_ms",
                      (json_int_t)td_column_int(stmt, "updated_ms"), "artifact_uri", uri, "status",
-                     td_column_text(stmt, "status"), "creator_id", td_column_text(stmt, "owner"), "model_type",
-                     td_column_text(stmt, "model_type"), "source_run_id", td_column_text(stmt, "run"), "tags");
+                     td_column_text(stmt, "status"), "model_type", td_column_text(stmt, "model_type"), "source_run_id",
+                     td_column_text(stmt, "run"), "tags");
 }
 
 static json_t *make_metric(td_stmt *stmt)
@@ -47,7 +47,7 @@ static td_code info_json(td_db *db, int64_t logged_model_id, json_t **out, td_er
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
                          "SELECT model.uuid AS uuid, number, model.name AS name, model_type, model.status AS status, "
-                         "model.owner AS owner, model.created_ms AS created_ms, model.updated_ms AS updated_ms, "
+                         "model.created_ms AS created_ms, model.updated_ms AS updated_ms, "
                          "run.uuid AS run FROM logged_model AS model "
                          "JOIN experiment ON experiment.experiment_id = model.experiment_id "
                          "LEFT JOIN experiment_run AS run ON run.run_id = model.source_run_id "

@@ -59,8 +59,9 @@ static td_code info_json(td_db *db, int64_t run_id, json_t **out, td_err *err)
 {
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
-                         "SELECT uuid, number, run.name AS name, status, run.stage AS stage, run.owner AS owner, "
-                         "user_name, started_ms, ended_ms FROM experiment_run AS run "
+                         "SELECT uuid, number, run.name AS name, status, run.owner AS owner, "
+                         "iif(experiment.stage = 'deleted', 'deleted', run.stage) AS stage, user_name, "
+                         "started_ms, ended_ms FROM experiment_run AS run "
                          "JOIN experiment ON experiment.experiment_id = run.experiment_id WHERE run_id = :run",
                          &stmt, err));
     td_bind_int(stmt, ":run", run_id);

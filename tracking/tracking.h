@@ -22,6 +22,7 @@
 #include "audit/audit.h"
 #include "core/base/arena.h"
 #include "core/base/json.h"
+#include "core/db/list.h"
 #include "core/db/migrate.h"
 
 extern const td_migration td_tracking_migrations[];
@@ -63,6 +64,16 @@ TD_MUST_USE td_code td_experiment_json(td_db *db, const char *project, const cha
 TD_MUST_USE td_code td_experiment_named_json(td_db *db, const char *project, const char *name, json_t **out,
                                              td_err *err);
 
+/* Which ones a search shows. */
+typedef enum td_tracking_view { TD_VIEW_ACTIVE, TD_VIEW_DELETED, TD_VIEW_ALL } td_tracking_view;
+#define TD_TRACKING_PAGE_MAX 1000      /* experiments, runs or logged models of one page */
+#define TD_SEARCH_EXPERIMENTS_MAX 1000 /* that one search of runs or logged models goes through */
+
+/* {"experiments":[…],"next_page_token"?}. Filter and order as core/db/filter.h: name, creation_time, last_update_time,
+ * tags.x. */
+TD_MUST_USE td_code td_experiment_search_json(td_db *db, const char *project, const td_page *page,
+                                              td_tracking_view view, json_t **out, td_err *err);
+
 /* ---- runs ---- */
 
 typedef struct td_trial_options {
@@ -103,6 +114,11 @@ TD_MUST_USE td_code td_trial_log(td_db *db, const td_actor *actor, const char *p
 TD_MUST_USE td_code td_trial_delete_tag(td_db *db, const td_actor *actor, const char *project, const char *uuid,
                                       const char *key, td_err *err);
 
+#define TD_TRIAL_MODELS_MAX 1048576 /* bytes of all models that clients before MLflow 3 record in one run */
+/* Appends to the tag mlflow.log-model.history. INVALID: no object; LIMIT. */
+TD_MUST_USE td_code td_trial_record_model(td_db *db, const td_actor *actor, const char *project, const char *uuid,
+                                          const json_t *model, td_err *err);
+
 /* Datasets and models that a run read or made: datasets [{"dataset":{name,digest,source_type,source,schema?,profile?},
  * "tags":[{key,value}…]}…], models [{"model_id","step"?}…]; each NULL or an array. Each dataset becomes a node of the
  * lineage, NAME@DIGEST, with an edge into the run. */
@@ -113,6 +129,11 @@ TD_MUST_USE td_code td_trial_add_outputs(td_db *db, const td_actor *actor, const
 
 /* {"info","data":{metrics,params,tags},"inputs","outputs"}. NOT_FOUND. */
 TD_MUST_USE td_code td_trial_json(td_db *db, const char *project, const char *uuid, json_t **out, td_err *err);
+/* {"runs":[…],"next_page_token"?} of these experiments (an array of their numbers as texts): attributes, tags, metrics,
+ * params, dataset.name, dataset.digest, dataset.context. */
+TD_MUST_USE td_code td_trial_search_json(td_db *db, const char *project, const json_t *experiments,
+                                         const td_page *page, td_tracking_view view, json_t **out, td_err *err);
+
 #define TD_HISTORY_PAGE_MAX 25000 /* points of one page */
 typedef struct td_history_page {
     const char *key;

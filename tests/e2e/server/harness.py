@@ -68,6 +68,12 @@ class Answer:
     def json(self):
         return json.loads(self.bytes)
 
+    @property
+    def problem(self):
+        """(code, detail) of an error, ours or in MLflow's shape."""
+        error = self.json
+        return (error["error_code"].lower(), error["message"]) if "error_code" in error else (error["code"], error["detail"])
+
     def __repr__(self):
         return f"{self.status} {self.bytes[:400]!r}"
 

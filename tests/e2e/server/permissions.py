@@ -61,6 +61,22 @@ DEMANDS = {
         GET /api/v1/events/stream
         GET /api/v1/users/{user}/keys
         GET /api/v1/keyset
+        GET /api/2.0/mlflow/experiments/get
+        GET /api/2.0/mlflow/experiments/get-by-name
+        GET /api/2.0/mlflow/experiments/search
+        GET /api/2.0/mlflow/experiments/list
+        POST /api/2.0/mlflow/experiments/search
+        GET /api/2.0/mlflow/runs/get
+        GET /api/2.0/mlflow/metrics/get-history
+        GET /api/2.0/mlflow/metrics/get-history-bulk-interval
+        GET /api/2.0/mlflow/artifacts/list
+        POST /api/2.0/mlflow/runs/search
+        GET /api/2.0/mlflow/logged-models/{model_id}
+        GET /api/2.0/mlflow/logged-models/{model_id}/artifacts/directories
+        POST /api/2.0/mlflow/logged-models/search
+        GET /api/2.0/mlflow-artifacts/artifacts
+        GET /api/2.0/mlflow-artifacts/artifacts/{path...}
+        GET /get-artifact
     """,
     "login": """
         PUT /api/v1/models/{model}/aliases/{alias} alias
@@ -93,6 +109,35 @@ DEMANDS = {
         POST /api/v1/models/{model}/versions
         PATCH /api/v1/models/{model}/versions/{version}
         POST /api/v1/models/{model}/versions/{version}/submit
+        POST /api/2.0/mlflow/experiments/create
+        POST /api/2.0/mlflow/experiments/update
+        POST /api/2.0/mlflow/experiments/delete
+        POST /api/2.0/mlflow/experiments/restore
+        POST /api/2.0/mlflow/experiments/set-experiment-tag
+        POST /api/2.0/mlflow/experiments/delete-experiment-tag
+        POST /api/2.0/mlflow/runs/create
+        POST /api/2.0/mlflow/runs/update
+        POST /api/2.0/mlflow/runs/delete
+        POST /api/2.0/mlflow/runs/restore
+        POST /api/2.0/mlflow/runs/log-metric
+        POST /api/2.0/mlflow/runs/log-parameter
+        POST /api/2.0/mlflow/runs/set-tag
+        POST /api/2.0/mlflow/runs/delete-tag
+        POST /api/2.0/mlflow/runs/log-batch
+        POST /api/2.0/mlflow/runs/log-inputs
+        POST /api/2.0/mlflow/runs/outputs
+        POST /api/2.0/mlflow/runs/log-model
+        POST /api/2.0/mlflow/logged-models
+        PATCH /api/2.0/mlflow/logged-models/{model_id}
+        PATCH /api/2.0/mlflow/logged-models/{model_id}/tags
+        POST /api/2.0/mlflow/logged-models/{model_id}/params
+        DELETE /api/2.0/mlflow/logged-models/{model_id}/tags/{tag_key}
+        DELETE /api/2.0/mlflow/logged-models/{model_id}
+        POST /api/2.0/mlflow-artifacts/mpu/create/{path...}
+        POST /api/2.0/mlflow-artifacts/mpu/complete/{path...}
+        POST /api/2.0/mlflow-artifacts/mpu/abort/{path...}
+        PUT /api/2.0/mlflow-artifacts/artifacts/{path...}
+        DELETE /api/2.0/mlflow-artifacts/artifacts/{path...}
     """,
     "manage_alias": """
         POST /api/v1/models/{model}/versions/{version}/move

@@ -45,7 +45,7 @@ class Matrix(harness.ServerTest):
                     continue
                 self.assertIn(answer.status, (401, 431), (route, answer))
                 if answer.status == 401:
-                    self.assertEqual(answer.json["code"], "unauthenticated")
+                    self.assertEqual(answer.problem[0], "unauthenticated")
                     self.assertIn("Bearer", answer.headers["WWW-Authenticate"])
 
     def test_other_ways_to_log_in_do_not_exist(self):
@@ -74,7 +74,7 @@ class Matrix(harness.ServerTest):
             permission, word = PERMISSION[key], NARROWED.get(key)
             demanded = "manage_alias" if word == "alias" else "manage_user" if word in ("manage_user", "hidden") else permission
             said = (who, key, answer)
-            self.assertLess(answer.status, 500, said)
+            self.assertTrue(answer.status < 500 or answer.status == 501, said)
             if permission == "public" or word == "anybody":
                 self.assertEqual(answer.status, 200, said)
             elif not allowed:
@@ -83,7 +83,7 @@ class Matrix(harness.ServerTest):
                 self.assertEqual(answer.status, 404, said)
             elif demanded not in allowed:
                 self.assertEqual(answer.status, 403, said)
-                self.assertIn("not a person" if service and demanded == "approve" else demanded, answer.json["detail"], said)
+                self.assertIn("not a person" if service and demanded == "approve" else demanded, answer.problem[1], said)
             else:
                 self.assertNotIn(answer.status, (401, 403, 405), said)
 
@@ -92,7 +92,8 @@ class Matrix(harness.ServerTest):
             if (route["method"], route["path"]) in PUBLIC:
                 self.assertEqual(answer.status, 200, (who, route, answer))
             else:
-                self.check(answer, 401, "unauthenticated", "unknown, expired or revoked")
+                self.assertEqual((answer.status, answer.problem[0]), (401, "unauthenticated"), (who, route, answer))
+                self.assertIn("unknown, expired or revoked", answer.problem[1])
 
     def user(self, name, roles, service=False, token=None):
         server = self.server
@@ -192,16 +193,19 @@ class Matrix(harness.ServerTest):
         headers = {"Authorization": "Bearer " + self.tokens["viewer"]}
         self.check(self.server.call("POST", "/api/v1/users/ben/tokens", {}, None, headers), 403, "denied")
 
-    def test_refusals_are_recorded(self):
-        self.server.call("GET", "/api/v1/users", None, None, {"Authorization": "Bearer " + self.tokens["viewer"]})
-
-        def recorded():
-            records = self.server.call("GET", "/api/v1/audit?filter=action%3D'deny.access'&limit=1000", None, "ben").json["records"]
-            return [record for record in records if record["actor"]["id"] == "only-viewer"]
-        harness.wait_for("a record of the refusal", recorded)
-
 
 class Refusals(harness.ServerTest):
+    def test_refusals_are_recorded(self):
+        server = self.server
+        server.admin("POST", "/api/v1/users", {"name": "looker", "roles": ["viewer"], "reason": "test"})
+        token = server.admin("POST", "/api/v1/users/looker/tokens", {}).json["token"]
+        self.check(server.call("GET", "/api/v1/users", None, None, {"Authorization": "Bearer " + token}), 403, "denied")
+
+        def recorded():
+            records = server.call("GET", "/api/v1/audit?filter=action%3D'deny.access'&limit=1000", None, "ben").json["records"]
+            return [record for record in records if record["actor"]["id"] == "looker"]
+        harness.wait_for("a record of the refusal", recorded)
+
     def test_refusals_by_a_handler_are_recorded(self):
         server = self.server
         secret = {"code_secret": "00" * 10, "device": "stranger", "csr_pem": "x"}

@@ -9,6 +9,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -91,6 +92,29 @@ static void path__traversal_in_any_dress_is_refused(void **state)
     }
 }
 
+static void path__foreign_names_below_mlflow_hold_any_text_that_is_harmless(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a%20b", "\xc3\xa9", "a,b=(c)", "x/", "a/b'c/"};
+    static const char *const bad[] = {"..",   "%2e%2e", "a/../b", "a//b", "a%2fb", "a%5cb",    "a;b",   "a%252fb",
+                                      "a%00", "a%0a",   "%ff",    "//",   "a%",    "%c0%ae%c0%ae", ".",     "a/./b"};
+    static const char *const roots[] = {"/api/2.0/mlflow-artifacts/artifacts/0/", "/api/2.0/mlflow/logged-models/m/"};
+    for (size_t r = 0; r < TD_COUNT_OF(roots); r++) {
+        for (size_t i = 0; i < TD_COUNT_OF(good) + TD_COUNT_OF(bad); i++) {
+            td_arena arena = {0};
+            td_target target;
+            td_err err = {0};
+            char raw[128];
+            bool fine = i < TD_COUNT_OF(good);
+            snprintf(raw, sizeof raw, "%s%s", roots[r], fine ? good[i] : bad[i - TD_COUNT_OF(good)]);
+            if ((td_target_parse(raw, &arena, &target, &err) == TD_OK) != fine) {
+                fail_msg("\"%s\": %s", raw, err.text);
+            }
+            td_arena_done(&arena);
+        }
+    }
+}
+
 static void path__tells_of_a_name_that_is_repeated(void **state)
 {
     (void)state;
@@ -133,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(path__splits_and_decodes_once),
         cmocka_unit_test(path__traversal_in_any_dress_is_refused),
+        cmocka_unit_test(path__foreign_names_below_mlflow_hold_any_text_that_is_harmless),
         cmocka_unit_test(path__tells_of_a_name_that_is_repeated),
         cmocka_unit_test(path__limits_hold),
     };

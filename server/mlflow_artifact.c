@@ -175,7 +175,7 @@ static td_code delete_path(td_request *request, td_err *err)
 /* The client compares the first words, then sends the file in one PUT, which is streamed here whatever its size. */
 static td_code refuse_parts(td_request *request, td_err *err)
 {
-    td_mlflow_error_name(request, "NOT_IMPLEMENTED");
+    (void)request;
     return td_fail(err, TD_INVALID,
                    "Multipart upload is not supported for the current artifact repository; send the file in one PUT");
 }

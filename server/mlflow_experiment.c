@@ -47,7 +47,8 @@ td_code td_mlflow_view(td_request *request, const char *name, td_tracking_view *
             return TD_OK;
         }
     }
-    return td_fail(err, TD_INVALID, "Invalid value for parameter '%s': expected ACTIVE_ONLY, DELETED_ONLY or ALL", name);
+    return td_fail(err, TD_INVALID, "Invalid value for parameter '%s': expected ACTIVE_ONLY, DELETED_ONLY or ALL",
+                   name);
 }
 
 /* ---- reading ---- */

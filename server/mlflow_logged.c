@@ -24,11 +24,10 @@ static td_code get_model(td_request *request, td_err *err)
 }
 
 /* {"field_name", "ascending"?, "dataset_name"?} to "FIELD ASC". */
-static td_code add_term(td_request *request, const json_t *term, td_str *order, td_err *err)
+static td_code add_term(const json_t *term, td_str *order, td_err *err)
 {
     const char *field = json_string_value(json_object_get(term, "field_name"));
     if (field == NULL || *td_json_text(term, "dataset_name", "") != '\0') {
-        td_mlflow_error_name(request, field != NULL ? "NOT_IMPLEMENTED" : "INVALID_PARAMETER_VALUE");
         return td_fail(err, TD_INVALID,
                        field == NULL ? "Invalid value for parameter 'order_by': expected a list of {field_name}"
                                      : "ordering by the metric of one dataset is not served; leave dataset_name out");
@@ -49,11 +48,10 @@ static td_code read_page(td_request *request, td_str *order, td_page *out, td_er
     TD_TRY(td_mlflow_json(request, "order_by", JSON_ARRAY, &terms, err));
     TD_TRY(td_mlflow_json(request, "datasets", JSON_ARRAY, &datasets, err));
     if (json_array_size(datasets) > 0) {
-        td_mlflow_error_name(request, "NOT_IMPLEMENTED");
         return td_fail(err, TD_INVALID, "a filter on the metrics of one dataset is not served; leave datasets out");
     }
     json_array_foreach (terms, i, term) {
-        TD_TRY(add_term(request, term, order, err));
+        TD_TRY(add_term(term, order, err));
     }
     page.order = order->size > 0 ? td_str_text(order) : NULL;
     page.limit = page.limit > TD_TRACKING_PAGE_MAX ? TD_TRACKING_PAGE_MAX : page.limit;

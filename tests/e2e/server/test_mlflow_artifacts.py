@@ -95,7 +95,7 @@ class Paths(WireTest):
 
     def test_parts_are_declined_in_the_words_that_clients_know(self):
         answer = self.server.call("POST", "/api/2.0/mlflow-artifacts/mpu/create/0/x", {}, "ana")
-        self.refused(answer, 501, "NOT_IMPLEMENTED", "Multipart upload is not supported")
+        self.refused(answer, 400, text="Multipart upload is not supported")
         self.assertTrue(answer.json["message"].startswith("Multipart upload is not supported for the current artifact repository"))
 
     def test_sources_of_other_machines_are_no_location(self):

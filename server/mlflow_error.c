@@ -35,7 +35,7 @@ static const struct mlflow_status {
 bool td_mlflow_owns(const char *raw_target)
 {
     return strncmp(raw_target, "/api/2.0/", 9) == 0 || strncmp(raw_target, "/api/3.0/", 9) == 0 ||
-           strncmp(raw_target, "/get-artifact", 13) == 0;
+           (strncmp(raw_target, "/get-artifact", 13) == 0 && (raw_target[13] == 0 || raw_target[13] == '?'));
 }
 
 td_code td_mlflow_project(const char *header, const char **out, td_err *err)

@@ -6,6 +6,7 @@
  */
 #include "core/base/fs.h"
 #include "server/usecase.h"
+#include "tracking/artifact.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,11 +45,11 @@ static const td_json_field target_fields[] = {
 static const td_json_field fields[] = {
     {.name = "files",
      .type = TD_JSON_ARRAY,
-     .required = true,
      .item_type = TD_JSON_OBJECT,
      .fields = file_fields,
      .minimum = 1,
      .maximum = TD_MANIFEST_FILES_MAX - 4},
+    {.name = "source", .type = TD_JSON_STRING, .minimum = 1, .maximum = TD_ARTIFACT_PATH_MAX},
     {.name = "baseline_csv", .type = TD_JSON_OBJECT, .fields = baseline_fields},
     {.name = "datasets",
      .type = TD_JSON_ARRAY,
@@ -89,6 +90,17 @@ static td_code read_files(const td_case *work, const json_t *list, td_registrati
     return TD_OK;
 }
 
+/* Files that were uploaded, or a source that names what a run logged. */
+static td_code read_content(const td_case *work, const json_t *body, td_registration *out, td_err *err)
+{
+    const json_t *files = json_object_get(body, "files");
+    const char *source = td_json_text(body, "source", NULL);
+    if ((files == NULL) == (source == NULL)) {
+        return td_fail(err, TD_INVALID, "request body: exactly one of \"files\" and \"source\" must be given");
+    }
+    return source != NULL ? td_registration_source(work, source, out, err) : read_files(work, files, out, err);
+}
+
 static td_code read_baseline(const json_t *baseline, td_registration *out, td_err *err)
 {
     if (!baseline) {
@@ -125,7 +137,7 @@ td_code td_registration_read(const td_case *work, const json_t *body, td_registr
                                     .cause = td_json_text(body, "cause", NULL),
                                     .security_counter = (uint32_t)td_json_int(body, "security_counter", 0),
                                     .number = td_json_int(body, "version", 0)};
-    TD_TRY(read_files(work, json_object_get(body, "files"), &registration, err));
+    TD_TRY(read_content(work, body, &registration, err));
     TD_TRY(read_baseline(json_object_get(body, "baseline_csv"), &registration, err));
     if (json_object_get(body, "target")) {
         read_target(json_object_get(body, "target"), &registration);

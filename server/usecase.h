@@ -13,6 +13,7 @@
 #include "registry/bundle.h"
 #include "registry/registry.h"
 #include "server/internal.h"
+#include "tracking/resolve.h"
 
 /* What every use case needs from its caller. */
 typedef struct td_case {
@@ -39,6 +40,7 @@ typedef struct td_registration {
     bool strict;            /* a file named .onnx that is none is refused instead of registered as opaque */
     td_version_file *files; /* sizes are filled in */
     size_t file_count;
+    const td_artifact_tree *artifacts; /* where the files come from, if a run logged them (td_registration_source) */
     bool has_baseline;
     uint8_t baseline_digest[TD_DIGEST_SIZE]; /* of the CSV, in content */
     const char *baseline_name;               /* for messages */
@@ -66,6 +68,9 @@ typedef struct td_registered {
 
 /* INVALID, NOT_FOUND (content that was not uploaded), CORRUPT (a hostile model file) … */
 TD_MUST_USE td_code td_register(const td_case *work, td_registration *registration, td_registered *out, td_err *err);
+/* Takes the files from a source URI (tracking/resolve.h): runs:/…, models:/m-…, mlflow-artifacts:/…; all of role model.
+ * The run that logged them becomes the version's source in the lineage. In the arena. */
+TD_MUST_USE td_code td_registration_source(const td_case *work, const char *source, td_registration *out, td_err *err);
 /* Reads the body of POST …/versions. Text is borrowed from it. */
 TD_MUST_USE td_code td_registration_read(const td_case *work, const json_t *body, td_registration *out, td_err *err);
 

@@ -261,6 +261,9 @@ static td_code write_version(td_db *db, void *context, td_err *err)
     snprintf(label, sizeof label, "%s/%lld", prepared->registration->model, (long long)prepared->number);
     TD_TRY(add_lineage(db, prepared, label, err));
     const td_registration *registration = prepared->registration;
+    if (registration->artifacts) {
+        TD_TRY(td_artifact_settle(db, work->actor, work->project, registration->artifacts, label, err));
+    }
     return registration->also ? registration->also(db, registration->also_context, prepared->number, err) : TD_OK;
 }
 

@@ -19,6 +19,7 @@
 
 typedef struct td_logged_options {
     const char *experiment; /* its number as text */
+    const char *uuid;       /* of a model that has one from elsewhere, else NULL. CONFLICT: it is taken */
     const char *name;       /* or NULL: one is made up */
     const char *model_type; /* or NULL */
     const char *source_run; /* uuid of the run that made it, or NULL */

@@ -122,7 +122,21 @@ static td_code insert(td_db *db, const td_actor *actor, const td_tracking__logge
     td_bind_int(stmt, ":run", model->source_run_id);
     td_bind_text(stmt, ":owner", actor->name);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
-    return td_run(stmt, err);
+    td_code code = td_run(stmt, err);
+    return code == TD_CONFLICT ? td_fail(err, TD_CONFLICT, "the id %s is taken by another logged model", uuid) : code;
+}
+
+static td_code choose_uuid(const char *given, char out[TD_LOGGED_UUID_SIZE], td_err *err)
+{
+    if (given == NULL) {
+        return td_tracking__uuid(out + 2, err);
+    }
+    if (strncmp(given, "m-", 2) != 0 || !td_tracking__is_uuid(given + 2)) {
+        return td_fail(err, TD_INVALID, "a logged model's id is m- and 32 hexadecimal digits, not \"%.*s\"",
+                       TD_TRACKING_MESSAGE_TEXT, given);
+    }
+    memcpy(out, given, TD_LOGGED_UUID_SIZE);
+    return TD_OK;
 }
 
 td_code td_logged_create(td_db *db, const td_actor *actor, const char *project, const td_logged_options *options,
@@ -140,7 +154,7 @@ td_code td_logged_create(td_db *db, const td_actor *actor, const char *project, 
     if (options->source_run != NULL && *options->source_run != '\0') {
         TD_TRY(td_tracking__run_find(db, project, options->source_run, &run, err));
     }
-    TD_TRY(td_tracking__uuid(uuid + 2, err));
+    TD_TRY(choose_uuid(options->uuid, uuid, err));
     td_tracking__logged model = {.experiment_id = experiment.experiment_id, .source_run_id = run.run_id};
     TD_TRY(insert(db, actor, &model, options, uuid, err));
     int64_t id = td_db_last_id(db);

@@ -107,7 +107,21 @@ static td_code insert(td_db *db, const td_actor *actor, int64_t experiment_id, c
     td_bind_text(stmt, ":owner", actor->name);
     td_bind_text(stmt, ":user", options->user != NULL ? options->user : "");
     td_bind_int(stmt, ":started", options->started_ms > 0 ? options->started_ms : td_db_now_ms(db));
-    return td_run(stmt, err);
+    td_code code = td_run(stmt, err);
+    return code == TD_CONFLICT ? td_fail(err, TD_CONFLICT, "the id %s is taken by another run", uuid) : code;
+}
+
+static td_code choose_uuid(const char *given, char out[TD_TRIAL_UUID_SIZE], td_err *err)
+{
+    if (given == NULL) {
+        return td_tracking__uuid(out, err);
+    }
+    if (!td_tracking__is_uuid(given)) {
+        return td_fail(err, TD_INVALID, "a run's id has 32 hexadecimal digits, not \"%.*s\"", TD_TRACKING_MESSAGE_TEXT,
+                       given);
+    }
+    memcpy(out, given, TD_TRIAL_UUID_SIZE);
+    return TD_OK;
 }
 
 td_code td_trial_start(td_db *db, const td_actor *actor, const char *project, const td_trial_options *options,
@@ -124,7 +138,7 @@ td_code td_trial_start(td_db *db, const td_actor *actor, const char *project, co
     if (options->user != NULL && strlen(options->user) > TD_TRIAL_KEY_MAX) {
         return td_fail(err, TD_INVALID, "user_id is longer than %d bytes", TD_TRIAL_KEY_MAX);
     }
-    TD_TRY(td_tracking__uuid(uuid, err));
+    TD_TRY(choose_uuid(options->uuid, uuid, err));
     TD_TRY(insert(db, actor, experiment.experiment_id, options, uuid, err));
     int64_t run_id = td_db_last_id(db);
     const char *name = name_of(options, uuid, made_up);

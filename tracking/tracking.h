@@ -78,6 +78,7 @@ TD_MUST_USE td_code td_experiment_search_json(td_db *db, const char *project, co
 
 typedef struct td_trial_options {
     const char *experiment; /* its number as text */
+    const char *uuid;       /* of a run that has one from elsewhere, else NULL. CONFLICT: it is taken */
     const char *name;       /* or NULL: one is made up */
     const char *user;       /* whom the client names, or NULL */
     int64_t started_ms;     /* 0: now */

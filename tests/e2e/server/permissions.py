@@ -138,6 +138,9 @@ DEMANDS = {
         POST /api/2.0/mlflow-artifacts/mpu/abort/{path...}
         PUT /api/2.0/mlflow-artifacts/artifacts/{path...}
         DELETE /api/2.0/mlflow-artifacts/artifacts/{path...}
+        PUT /api/v1/mirror/runs/{run}
+        PUT /api/v1/mirror/logged-models/{logged_model}
+        POST /api/v1/mirror/artifacts
     """,
     "manage_alias": """
         POST /api/v1/models/{model}/versions/{version}/move

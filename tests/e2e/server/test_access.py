@@ -25,7 +25,7 @@ class Matrix(harness.ServerTest):
         """(route, answer) of every route, with values that name nothing."""
         for route in self.routes:
             values = {"{user}": "ana", "{token}": "999999", "{project}": "none"}
-            path = re.sub(r"\{[a-z.]+\}", lambda match: values.get(match.group(), "1"), route["path"])
+            path = re.sub(r"\{[a-z_.]+\}", lambda match: values.get(match.group(), "1"), route["path"])
             headers = {"Authorization": "Bearer " + token} if token else {}
             body = None if route["method"] == "GET" else b"" if route["body"] == "stream" else {}
             yield route, self.server.call(route["method"], path, body, None, headers)

@@ -120,6 +120,44 @@ class Registered(harness.ServerTest):
             self.assertIn(self.server.call("GET", BASE + "?path=" + path, as_="ana").status, (400, 404, 200), path)
         self.assertEqual(self.server.call("GET", f"{BASE}/models/pump/1/model/no", as_="ana").status, 404)
 
+    def test_what_a_run_logged_is_registered_by_its_source(self):
+        call = self.server.call
+        run = call("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"}).json["run"]["info"]["run_id"]
+        data = harness.onnx_model()
+        call("PUT", f"{BASE}/0/{run}/artifacts/net/model.onnx", data)
+        call("PUT", f"{BASE}/0/{run}/artifacts/net/MLmodel", b"flavors: {}")
+        answer = call("POST", "/api/v1/models/net/versions", {"source": f"runs:/{run}/net", "tags": {"a": "b"}})
+        self.check(answer, 201)
+        version = call("GET", "/api/v1/models/net/versions/1").json
+        self.assertEqual(sorted(file["name"] for file in version["files"]), ["model/MLmodel", "model/model.onnx"])
+        self.assertEqual(version["format"], "onnx")
+        graph = call("GET", "/api/v1/lineage?node=net/1&direction=up").json
+        self.assertIn(f"run:{run}", [node["node"] for node in graph["nodes"]])
+        records = call("GET", "/api/v1/audit?filter=action%3D'settle.artifacts'", None, "ben").json["records"]
+        self.assertEqual(len(records), 1)
+        for source in ("file:///etc/passwd", "/etc", "s3://b/x", f"runs:/{run}/../x", "http://127.0.0.1:1/x", "models:/net/1"):
+            self.check(call("POST", "/api/v1/models/net/versions", {"source": source}), 400, "invalid", field="source")
+        self.check(call("POST", "/api/v1/models/net/versions", {"source": f"runs:/{run}/none"}), 404, "not_found", field="source")
+        self.check(call("POST", "/api/v1/models/net/versions", {"source": f"runs:/{run}/net", "files": []}), 400, "invalid")
+
+    def test_things_keep_the_ids_that_they_had_elsewhere(self):
+        call = self.server.call
+        run, model = "0123456789abcdef" * 2, "m-" + "fedcba9876543210" * 2
+        self.check(call("PUT", f"/api/v1/mirror/runs/{run}", {"experiment_id": "0", "name": "old", "start_time": 5}), 201)
+        again = self.check(call("PUT", f"/api/v1/mirror/runs/{run}", {"experiment_id": "0", "name": "other"}), 200).json["run"]
+        self.assertEqual((again["info"]["run_name"], again["info"]["start_time"]), ("old", 5))
+        self.check(call("PUT", "/api/v1/mirror/runs/xyz", {"experiment_id": "0"}), 400, "invalid")
+        body = {"experiment_id": "0", "name": "net", "source_run_id": run, "params": [{"key": "a", "value": "1"}]}
+        self.check(call("PUT", f"/api/v1/mirror/logged-models/{model}", body), 201)
+        self.check(call("PUT", f"/api/v1/mirror/logged-models/{model}", body), 200)
+        self.check(call("PUT", f"/api/v1/mirror/logged-models/{model}x", body), 400, "invalid")
+        digest = self.server.upload(b"weights")
+        self.check(call("POST", "/api/v1/mirror/artifacts", {"path": f"0/models/{model}/artifacts/w", "digest": digest}), 200)
+        self.assertEqual(call("GET", f"{BASE}/0/models/{model}/artifacts/w").bytes, b"weights")
+        self.check(call("POST", "/api/v1/mirror/artifacts", {"path": f"0/{run}/artifacts/../x", "digest": digest}), 400, "invalid")
+        self.check(call("POST", "/api/v1/mirror/artifacts", {"path": f"0/{run}/artifacts/x", "digest": "0" * 64}), 404, "not_found")
+        self.check(call("POST", "/api/v1/models/kept/versions", {"source": f"models:/{model}"}), 201)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -435,16 +435,20 @@ void td_call_work(td_call *call, td_db *db)
         return;
     }
     request->db = db;
-    if (!finish_upload(call) || !td_call_authorize(call, db) || !read_body(call) || replay(call, db)) {
+    if (!finish_upload(call)) {
         return;
     }
-    note_token(request);
-    td_code code = td_db_read_begin(db, &err);
+    td_code code = td_db_read_begin(db, &err); /* who asks, and what he asks for, are read from one state */
     if (code == TD_OK) {
+        if (!td_call_authorize(call, db) || !read_body(call) || replay(call, db)) {
+            td_db_read_end(db);
+            return;
+        }
         request->answer.wait = false;
         code = request->route->handler(request, &err);
         td_db_read_end(db);
     }
+    note_token(request);
     if (code == TD_DENIED && request->route->access < 0) { /* public or login: the handler itself decided */
         note_refusal(call, request->logged_in ? &request->actor : NULL);
     }

@@ -27,6 +27,9 @@
 #define CONNECTION_MEMORY ((size_t)48 * 1024) /* headers, and the window through which bodies stream */
 #define DRAIN_MAX ((uint64_t)1024 * 1024)     /* of a refused body, so that the client gets to read the answer */
 #define CONNECTIONS_PER_ADDRESS 256
+#define ID_SIZE 16
+#define IDS 64
+#define CONNECTION_IDLE_MS 30000 /* of the database */
 
 struct td_listener {
     td_server *server;
@@ -34,14 +37,31 @@ struct td_listener {
     char host[256];
     int port;
     struct MHD_Daemon *daemon;
-    td_db *db; /* reading connection of its thread, opened at the first upload: who uploads? */
+    pthread_mutex_t lock; /* of what follows; its own thread's, and the watch's when it has rested */
+    td_db *db;            /* reading connection, opened by the first request that needs one */
+    int64_t used_ms;
     td_watch_list *watch;
+    uint8_t ids[IDS][ID_SIZE]; /* its own thread's */
+    size_t ids_left;
     int fd;
 };
 
 enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection); /* http_send.c */
 
 /* ---- a call's beginning and end ---- */
+
+/* Random numbers of requests, made many at a time. */
+static const uint8_t *next_id(td_listener *listener)
+{
+    td_err ignored;
+    if (listener->ids_left == 0) {
+        if (td_random(listener->ids, sizeof listener->ids, &ignored) != TD_OK) {
+            memset(listener->ids, 1, sizeof listener->ids);
+        }
+        listener->ids_left = IDS;
+    }
+    return listener->ids[--listener->ids_left];
+}
 
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
 {
@@ -56,12 +76,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     call->request.answer.fd = -1;
     call->request.started_ms = td_server_monotonic_ms(call->request.server);
     call->started_us = td_traffic_now_us();
-    uint8_t id[16] = {0};
-    td_err ignored;
-    if (td_random(id, sizeof id, &ignored) != TD_OK) {
-        id[0] = 1;
-    }
-    td_hex_encode(id, sizeof id, call->request.id);
+    td_hex_encode(next_id(context), ID_SIZE, call->request.id);
     size_t length = strnlen(target, TD_TARGET_LENGTH_MAX + 1);
     call->target_too_long = length > TD_TARGET_LENGTH_MAX;
     call->request.mlflow = td_mlflow_owns(target);
@@ -147,16 +162,34 @@ static void begin_piece(td_call *call)
     }
 }
 
+/* The listener's lock is held. */
+static bool connect_listener(td_call *call)
+{
+    td_listener *listener = call->listener;
+    td_err err = {0};
+    listener->used_ms = call->request.started_ms;
+    if (!listener->db && td_workspace_reader(listener->server->workspace, &listener->db, &err) != TD_OK) {
+        td_answer_problem(&call->request, &err);
+        call->refused = true;
+        return false;
+    }
+    return true;
+}
+
+static bool authorize(td_call *call)
+{
+    td_listener *listener = call->listener;
+    pthread_mutex_lock(&listener->lock);
+    bool may = connect_listener(call) && td_call_authorize(call, listener->db);
+    pthread_mutex_unlock(&listener->lock);
+    return may;
+}
+
 static void begin_upload(td_call *call)
 {
     td_listener *listener = call->listener;
     td_err err = {0};
-    if (!listener->db && td_workspace_reader(listener->server->workspace, &listener->db, &err) != TD_OK) {
-        td_answer_problem(&call->request, &err);
-        call->refused = true;
-        return;
-    }
-    if (!td_call_authorize(call, listener->db)) {
+    if (!authorize(call)) {
         return;
     }
     if (strcmp(call->request.route->method, "PATCH") == 0) {
@@ -223,9 +256,24 @@ static enum MHD_Result drain_limit(td_call *call, size_t size)
     return !call->refused || call->request.upload_size <= 64 * DRAIN_MAX ? MHD_YES : MHD_NO;
 }
 
+static void answer_here(td_call *call)
+{
+    td_listener *listener = call->listener;
+    pthread_mutex_lock(&listener->lock);
+    if (connect_listener(call)) {
+        td_call_work(call, listener->db);
+    }
+    pthread_mutex_unlock(&listener->lock);
+}
+
 static enum MHD_Result hand_over(td_call *call, struct MHD_Connection *connection)
 {
     if (call->refused) {
+        call->state = TD_CALL_ANSWERED;
+        return td_send_answer(call, connection);
+    }
+    if (call->request.route->body == TD_BODY_POINT) {
+        answer_here(call);
         call->state = TD_CALL_ANSWERED;
         return td_send_answer(call, connection);
     }
@@ -445,6 +493,7 @@ td_code td_listener_start(td_server *server, const td_listener_options *options,
     listener->server = server;
     listener->kind = options->kind;
     listener->fd = -1;
+    pthread_mutex_init(&listener->lock, NULL);
     snprintf(listener->host, sizeof listener->host, "%s", options->kind == TD_LISTENER_ADMIN ? "admin" : options->host);
     TD_TRY(td_watch_new(server->clock, td_config_int(server->config, "http.timeout"), &listener->watch, err));
     if (options->kind == TD_LISTENER_ADMIN) {
@@ -482,6 +531,7 @@ void td_listener_stop(td_listener **slot)
         close(listener->fd);
     }
     td_db_close(listener->db);
+    pthread_mutex_destroy(&listener->lock);
     td_watch_free(&listener->watch);
     free(listener);
     *slot = NULL;
@@ -489,7 +539,15 @@ void td_listener_stop(td_listener **slot)
 
 void td_listener_watch(td_listener *listener, int64_t now_ms)
 {
-    if (listener) {
-        td_watch_check(listener->watch, now_ms);
+    if (!listener) {
+        return;
+    }
+    td_watch_check(listener->watch, now_ms);
+    if (pthread_mutex_trylock(&listener->lock) == 0) { /* at rest it holds no pages of the database */
+        if (listener->db && now_ms - listener->used_ms > CONNECTION_IDLE_MS) {
+            td_db_close(listener->db);
+            listener->db = NULL;
+        }
+        pthread_mutex_unlock(&listener->lock);
     }
 }

@@ -10,7 +10,9 @@
 
 #include "server/request.h"
 
-typedef enum td_route_body { TD_BODY_NONE, TD_BODY_JSON, TD_BODY_STREAM } td_route_body;
+/* How a request's body comes. TD_BODY_POINT: none, and the answer is a few rows found by their key, so that the
+ * listener's own thread gives it: handing it to a worker and back would cost more than the work. */
+typedef enum td_route_body { TD_BODY_NONE, TD_BODY_JSON, TD_BODY_STREAM, TD_BODY_POINT } td_route_body;
 
 /* What a route demands. 0 is "not declared", so that a forgotten one is found. */
 #define TD_ROUTE_PUBLIC (-1) /* nobody needs to log in */

@@ -85,7 +85,7 @@ static const char *listener_names(unsigned listeners)
 
 td_code td_server_routes_json(json_t **out, td_err *err)
 {
-    static const char *const bodies[] = {"none", "json", "stream"};
+    static const char *const bodies[] = {"none", "json", "stream", "none"};
     TD_CLEANUP(td_json_done) json_t *routes = json_array();
     for (const td_route *const *table = tables; *table; table++) {
         for (const td_route *route = *table; route->method; route++) {

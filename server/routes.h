@@ -24,6 +24,11 @@ extern const td_route td_routes_status[], td_routes_content[], td_routes_model[]
     {                                                                                                                  \
         "GET", (route_pattern), TD_ROUTE_MAY(permission), TD_LISTENER_USERS, TD_BODY_NONE, (fn), (text)                \
     }
+/* One object by its key, answered without a worker: see TD_BODY_POINT. */
+#define TD_POINT(route_pattern, permission, fn, text)                                                                  \
+    {                                                                                                                  \
+        "GET", (route_pattern), TD_ROUTE_MAY(permission), TD_LISTENER_USERS, TD_BODY_POINT, (fn), (text)               \
+    }
 #define TD_SEND(verb, route_pattern, permission, fn, text)                                                             \
     {                                                                                                                  \
         (verb), (route_pattern), TD_ROUTE_MAY(permission), TD_LISTENER_USERS, TD_BODY_JSON, (fn), (text)               \

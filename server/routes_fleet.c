@@ -155,7 +155,7 @@ const td_route td_routes_fleet[] = {
             "Make one-time codes for new devices"),
     TD_GET("/api/v1/enrolment-codes", TD_MAY_MANAGE_DEVICE, list_codes, "Codes that were made (never their text)"),
     TD_GET("/api/v1/devices", TD_MAY_READ, list_devices, "Devices (?selector=)"),
-    TD_GET("/api/v1/devices/{device}", TD_MAY_READ, get_device, "One device"),
+    TD_POINT("/api/v1/devices/{device}", TD_MAY_READ, get_device, "One device"),
     TD_GET("/api/v1/devices/{device}/runs", TD_MAY_READ, get_device_runs, "What it ran, and when"),
     TD_SEND("PATCH", "/api/v1/devices/{device}", TD_MAY_MANAGE_DEVICE, change_device, "Change tags"),
     TD_SEND("POST", "/api/v1/devices/{device}/revoke", TD_MAY_MANAGE_DEVICE, revoke_device,

@@ -270,7 +270,7 @@ static td_code get_bundle(td_request *request, td_err *err)
 
 const td_route td_routes_version[] = {
     TD_SEND("POST", "/api/v1/models/{model}/versions", TD_MAY_REGISTER, register_version, "Register a version"),
-    TD_GET(VERSION, TD_MAY_READ, get_version, "One version, by number or @alias"),
+    TD_POINT(VERSION, TD_MAY_READ, get_version, "One version, by number or @alias"),
     TD_SEND("PATCH", VERSION, TD_MAY_REGISTER, change_version, "Edit a draft"),
     TD_SEND("POST", VERSION "/submit", TD_MAY_REGISTER, submit_version, "Pack and freeze"),
     TD_GET(VERSION "/manifest", TD_MAY_READ, get_manifest, "The bytes that approvers sign (?form=json for people)"),

@@ -20,12 +20,28 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 
 #define READ_BLOCK ((size_t)256 * 1024)
 
 struct td_sha256 {
     EVP_MD_CTX *context;
 };
+
+/* Found once: with EVP_sha256() libcrypto looks for the implementation anew each time, longer than a short text takes. */
+static EVP_MD *found_sha256;
+static pthread_once_t find_once = PTHREAD_ONCE_INIT;
+
+static void find_sha256(void)
+{
+    found_sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+}
+
+static const EVP_MD *sha256(void)
+{
+    pthread_once(&find_once, find_sha256);
+    return found_sha256 != NULL ? found_sha256 : EVP_sha256();
+}
 
 td_code td_crypto_setup(td_err *err)
 {
@@ -62,7 +78,7 @@ td_code td_sha256_new(td_sha256 **out, td_err *err)
 {
     td_sha256 *hash = calloc(1, sizeof *hash);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (hash == NULL || context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
+    if (hash == NULL || context == NULL || EVP_DigestInit_ex(context, sha256(), NULL) != 1) {
         EVP_MD_CTX_free(context);
         free(hash);
         return td_fail(err, TD_NOMEM, "no memory for a SHA-256 context");
@@ -100,7 +116,7 @@ void td_sha256_free(td_sha256 **hash)
 
 void td_sha256_of(const void *data, size_t size, uint8_t digest[TD_DIGEST_SIZE])
 {
-    int done = EVP_Digest(data, size, digest, NULL, EVP_sha256(), NULL);
+    int done = EVP_Digest(data, size, digest, NULL, sha256(), NULL);
     assert(done == 1); /* out of memory for 400 bytes: nothing sensible can go on */
     (void)done;
 }
@@ -152,7 +168,7 @@ void td_hmac_sha256(const void *key, size_t key_size, const void *data, size_t s
 {
     assert(key_size <= INT_MAX);
     static const unsigned char nothing[1] = {0}; /* libcrypto takes NULL for "the same key as before" */
-    const unsigned char *made = HMAC(EVP_sha256(), key != NULL ? key : nothing, (int)key_size,
+    const unsigned char *made = HMAC(sha256(), key != NULL ? key : nothing, (int)key_size,
                                      data != NULL ? data : nothing, size, mac, NULL);
     assert(made != NULL);
     (void)made;

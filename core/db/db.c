@@ -207,6 +207,8 @@ void td_db_close(td_db *db)
             db->cache[i] = next;
         }
     }
+    sqlite3_finalize(db->begin);
+    sqlite3_finalize(db->end);
     sqlite3_close(db->handle);
     if (db->lock_fd >= 0) {
         close(db->lock_fd);

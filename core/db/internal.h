@@ -28,6 +28,7 @@ struct td_db {
     int depth;   /* open savepoints of closures */
     int reads;   /* read transactions inside each other */
     bool in_txn;
+    sqlite3_stmt *begin, *end; /* of read transactions */
     void (*on_prepare)(void *context, const char *sql);
     void *on_prepare_context;
     td_stmt *cache[TD_DB_CACHE_BUCKETS];

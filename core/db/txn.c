@@ -75,10 +75,25 @@ void td_db_rollback_to(td_db *db)
     (void)sqlite3_exec(db->handle, release[db->depth], NULL, NULL, NULL);
 }
 
+/* Each request begins and ends one: the statement is kept. */
+static int run_kept(td_db *db, sqlite3_stmt **kept, const char *sql)
+{
+    int result = *kept != NULL ? SQLITE_OK
+                               : sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL);
+    if (result == SQLITE_OK) {
+        (void)sqlite3_step(*kept);
+        result = sqlite3_reset(*kept);
+    }
+    return result;
+}
+
 td_code td_db_read_begin(td_db *db, td_err *err)
 {
     if (db->reads == 0) {
-        TD_TRY(run(db, "BEGIN", err));
+        int result = run_kept(db, &db->begin, "BEGIN");
+        if (result != SQLITE_OK) {
+            return td_db__fail(db, result, "BEGIN", err);
+        }
     }
     db->reads++;
     return TD_OK;
@@ -89,5 +104,5 @@ void td_db_read_end(td_db *db)
     if (db->reads == 0 || --db->reads > 0) {
         return;
     }
-    (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    (void)run_kept(db, &db->end, "ROLLBACK");
 }

@@ -1,0 +1,194 @@
+"""The HTTP side against nginx and the machine: small JSON reads, a file of 1 GiB up and down, memory meanwhile.
+
+Usage: python3 tests/bench/http/bench_http.py --bin build/release/bin [--size MIB] [--seconds S]
+Needs wrk, nginx and curl (./run bench installs them). Prints one JSON row a figure (see tests/bench/bench.py): references
+are measured in the same run, turn by turn with what they are compared to; figures are medians.
+SPDX-License-Identifier: Apache-2.0
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e", "server"))
+import harness  # noqa: E402 (its folder comes first)
+
+MIB = 1024 * 1024
+
+
+def row(bench, figure, unit, reference="", ratio="", floor="", note=""):
+    print(json.dumps({"bench": "http: " + bench, "figure": float(f"{figure:.4g}"), "unit": unit, "reference": reference,
+                      "ratio": round(ratio, 3) if ratio else "", "floor": floor, "note": note}), flush=True)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+class Nginx:
+    """One worker with sendfile, and `return 200` of as many bytes as ours answers."""
+
+    def __init__(self, folder, body, root):
+        self.port = free_port()
+        os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
+        config = os.path.join(folder, "nginx.conf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f"""
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; default_type application/octet-stream;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
+  scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{self.port}; root {root}; location = /json {{ default_type application/json; return 200 '{body}'; }} }}
+}}""")
+        self.process = subprocess.Popen(["nginx", "-p", folder, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        harness.wait_for("nginx", self.answers)
+
+    def answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+            return True
+        except OSError:
+            return False
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+
+def wrk(url, seconds, connections, token=None):
+    """(answers a second, errors, p99 in ms) of wrk -t1."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
+    if token:
+        command += ["-H", "Authorization: Bearer " + token]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    errors = sum(int(number) for line in text.splitlines() if "Non-2xx" in line or "Socket errors" in line
+                 for number in re.findall(r"\d+", line.split(":", 1)[1]))
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
+    scale = {"us": 0.001, "ms": 1, "s": 1000}
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)), errors, float(p99.group(1)) * scale[p99.group(2)]
+
+
+class Peak:
+    """The largest private memory of a process while something runs."""
+
+    def __init__(self, pid):
+        self.pid, self.bytes, self.done = pid, 0, threading.Event()
+        self.thread = threading.Thread(target=self._look)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+
+    def _look(self):
+        while not self.done.wait(0.1):
+            with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:
+                size = sum(int(line.split()[1]) * 1024 for line in file if line.startswith(("Private_Clean", "Private_Dirty")))
+            self.bytes = max(self.bytes, size)
+
+
+def small_reads(server, folder, seconds):
+    server.register("bench")
+    path = "/api/v1/models/bench/aliases/stable"
+    answer = server.call("PUT", path, {"version": 1})
+    assert answer.status == 200, answer
+    nginx = Nginx(folder, server.call("GET", path).bytes.decode().strip(), folder)
+    token, ours, theirs, wrong = server.token("ana"), [], [], 0
+    url = f"http://127.0.0.1:{server.port}{path}"
+    wrk(url, 1, 16, token)
+    with Peak(server.process.pid) as peak:
+        for _ in range(5):
+            theirs.append(wrk(f"http://127.0.0.1:{nginx.port}/json", seconds, 16))
+            ours.append(wrk(url, seconds, 16, token))
+            wrong += ours[-1][1]
+    nginx.stop()
+    rate, reference = statistics.median(r for r, _, _ in ours), statistics.median(r for r, _, _ in theirs)
+    row("GET one alias, wrk -t1 -c16", rate, "/s", f"nginx return 200: {reference:.0f}", rate / reference, ">= 0.4",
+        f"authenticated; {wrong} errors, p99 {statistics.median(p for _, _, p in ours):.2f} ms, "
+        f"peak {peak.bytes / MIB:.1f} MiB private")
+
+
+def timed(function, *arguments):
+    began = time.monotonic()
+    function(*arguments)
+    return time.monotonic() - began
+
+
+def run(*command):
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def upload(server, file, token):
+    run("curl", "-sf", "-o", "/dev/null", "-H", "Authorization: Bearer " + token, "-H", "Expect:", "-X", "POST", "-T", file,
+        f"http://127.0.0.1:{server.port}/api/v1/uploads")
+
+
+def large_file(server, folder, mib, rounds):
+    file, copy, token = os.path.join(folder, "large"), os.path.join(folder, "copy"), server.token("ana")
+    with open(file, "wb") as out:
+        for _ in range(mib // 4):
+            out.write(os.urandom(4 * MIB))
+    up, disk, sha = [], [], []
+    with Peak(server.process.pid) as peak:
+        for _ in range(rounds):
+            disk.append(timed(run, "dd", "if=" + file, "of=" + copy, "bs=1M", "conv=fsync"))
+            os.unlink(copy)
+            sha.append(timed(run, "openssl", "dgst", "-sha256", file))
+            up.append(timed(upload, server, file, token))
+    mb = mib * MIB / 1e6
+    slower = max(statistics.median(disk), statistics.median(sha))
+    took = statistics.median(up)
+    row(f"upload of {mib} MiB", mb / took, "MB/s", f"disk {mb / statistics.median(disk):.0f}, SHA-256 {mb / statistics.median(sha):.0f}",
+        slower / took, ">= 0.8", f"hashed and fsynced; against the slower one; peak {peak.bytes / MIB:.1f} MiB private")
+    digest = subprocess.run(["sha256sum", file], capture_output=True, text=True, check=True).stdout.split()[0]
+    nginx = Nginx(folder, "x", os.path.dirname(server.path(f"content/{digest[:2]}/{digest}")))
+    ours, theirs = [], []
+    with Peak(server.process.pid) as peak:
+        for _ in range(rounds + 2):
+            theirs.append(timed(run, "curl", "-sf", "-o", "/dev/null", f"http://127.0.0.1:{nginx.port}/{digest}"))
+            ours.append(timed(run, "curl", "-sf", "-o", "/dev/null", "-H", "Authorization: Bearer " + token,
+                              f"http://127.0.0.1:{server.port}/api/v1/content/{digest}"))
+    nginx.stop()
+    row(f"download of {mib} MiB", mb / statistics.median(ours), "MB/s", f"nginx sendfile: {mb / statistics.median(theirs):.0f}",
+        statistics.median(theirs) / statistics.median(ours), ">= 0.8", f"peak {peak.bytes / MIB:.1f} MiB private")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", default=os.environ.get("TD_BIN", "build/release/bin"))
+    parser.add_argument("--size", type=int, default=1024, help="MiB of the large file")
+    parser.add_argument("--seconds", type=int, default=3, help="of each turn of wrk")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    missing = [name for name in ("wrk", "nginx", "curl") if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")]
+    if missing:
+        sys.exit("missing: " + ", ".join(missing) + " (./run setup bench)")
+    os.environ["PATH"] += ":/usr/sbin"
+    harness.TIDEMARK = os.path.join(os.path.abspath(chosen.bin), "tidemark")
+    server = harness.Server()
+    try:
+        server.start()
+        os.makedirs(os.path.join(server.folder, "peer"))
+        small_reads(server, os.path.join(server.folder, "peer"), chosen.seconds)
+        large_file(server, os.path.join(server.folder, "peer"), chosen.size, chosen.rounds)
+        server.stop()
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,8 @@ struct td_sha256 {
     EVP_MD_CTX *context;
 };
 
-/* Found once: with EVP_sha256() libcrypto looks for the implementation anew each time, longer than a short text takes. */
+/* Found once: with EVP_sha256() libcrypto looks for the implementation anew each time, longer than a short text
+ * takes. */
 static EVP_MD *found_sha256;
 static pthread_once_t find_once = PTHREAD_ONCE_INIT;
 

@@ -122,6 +122,21 @@ static td_code run_code(td_cli *cli, td_err *err)
     return TD_OK;
 }
 
+static void print_code_list(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {
+        {"id", "CODE", TD_CELL_NUMBER},       {"created_by", "BY", TD_CELL_TEXT},
+        {"created_at", "MADE", TD_CELL_TIME}, {"expires_at", "EXPIRES", TD_CELL_TIME},
+        {"used", "USED", TD_CELL_NUMBER},     {"uses", "OF", TD_CELL_NUMBER},
+        {"tags", "TAGS", TD_CELL_PAIRS},      {0}};
+    td_print_table(cli, columns, td_json_list(answer, "codes"), "No codes.");
+}
+
+static td_code run_codes(td_cli *cli, td_err *err)
+{
+    return td_cli_list(cli, td_cli_path(cli, "enrolment-codes", NULL), "codes", NULL, print_code_list, err);
+}
+
 static td_code run_tag(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *tags = json_object();
@@ -151,6 +166,7 @@ static const td_cli_option list_options[] = {
     TD_CLI_LIST_OPTIONS,
     {0},
 };
+static const td_cli_option codes_options[] = {TD_CLI_LIST_OPTIONS, {0}};
 static const td_cli_option code_options[] = {
     {"count", 'n', "N", "how many codes (default 1)", false},
     {"tag", 0, "NAME=VALUE", "that devices get which come in by these codes", true},
@@ -170,6 +186,8 @@ const td_cli_command td_cli_device_commands[] = {
     {"device", "enrol-code", "", 0, 0, "Make one-time codes that let devices in",
      "A code is shown once. It also lets the device recognise this server, so it needs no other secret.",
      "tidemark device enrol-code --count 20 --tag site=oslo", code_options, run_code},
+    {"device", "codes", "", 0, 0, "List the enrolment codes that were made, never their text", NULL,
+     "tidemark device codes --filter \"spent = false\"", codes_options, run_codes},
     {"device", "tag", "DEVICE NAME=VALUE...", 2, TD_CLI_ARGUMENTS_MAX, "Set tags; an empty value removes one", NULL,
      "tidemark device tag pump-07 site=oslo line=", NULL, run_tag},
     {"device", "revoke", "DEVICE", 1, 1, "Shut a device out, for ever", NULL,

@@ -78,6 +78,31 @@ static td_code run_show(td_cli *cli, td_err *err)
     return TD_OK;
 }
 
+static td_code run_create(td_cli *cli, td_err *err)
+{
+    json_t *body;
+    const char *name = cli->arguments[0];
+    TD_TRY(td_model_name_check(name, err));
+    TD_TRY(td_cli_change(cli, false, &body, err));
+    (void)json_object_set_new(body, "name", json_string(name));
+    return td_cli_send(cli, "POST", td_cli_path(cli, "models", NULL), body,
+                       td_cli_text(cli, "Made model %s; it has no versions yet.", name), err);
+}
+
+static td_code run_change(td_cli *cli, td_err *err)
+{
+    json_t *body;
+    const char *name = cli->arguments[0];
+    TD_TRY(td_model_name_check(name, err));
+    TD_TRY(td_cli_change(cli, false, &body, err));
+    if (json_object_size(body) == 0) {
+        json_decref(body);
+        return td_fail(err, TD_INVALID, "nothing to change: say --description TEXT or --tag NAME=VALUE");
+    }
+    return td_cli_send(cli, "PATCH", td_cli_path(cli, "models", name, NULL), body,
+                       td_cli_text(cli, "Changed %s.", name), err);
+}
+
 /* The files of a version go into FOLDER/<name>, each checked against the digest that the version lists. */
 static td_code download_file(td_cli *cli, const char *model, const char *version, const json_t *file,
                              const char *folder, td_err *err)
@@ -154,6 +179,18 @@ static const td_cli_option register_options[] = {
     {0},
 };
 
+static const td_cli_option create_options[] = {
+    {"description", 'd', "TEXT", "what the model is for", false},
+    {"tag", 0, "NAME=VALUE", "of the model", true},
+    {0},
+};
+
+static const td_cli_option change_options[] = {
+    {"description", 'd', "TEXT", "what the model is for", false},
+    {"tag", 0, "NAME=VALUE", "set it; NAME= removes it", true},
+    {0},
+};
+
 static const td_cli_option inspect_options[] = {
     {"strict", 0, NULL, "fail if a file is quarantined or is not what its name says", false},
     {0},
@@ -174,6 +211,11 @@ const td_cli_command td_cli_model_commands[] = {
      "tidemark model register pump-anomaly ./mlflow-model\n"
      "tidemark model register -f model.yaml --parent pump-anomaly/1",
      register_options, td_cli_register},
+    {"model", "create", "MODEL", 1, 1, "Make a model that has no versions yet", "Registering makes it as well.",
+     "tidemark model create pump-anomaly --description 'Bearing faults' --tag team=vibration", create_options,
+     run_create},
+    {"model", "change", "MODEL", 1, 1, "Change the description or tags of a model", NULL,
+     "tidemark model change pump-anomaly --tag team=vibration --tag pilot=", change_options, run_change},
     {"model", "list", "", 0, 0, "List the models of the project", NULL,
      "tidemark model list --filter \"name LIKE 'pump%' AND tags.team = 'vibration'\"", list_options, run_list},
     {"model", "show", "MODEL", 1, 1, "Show a model and its versions", NULL, "tidemark model show pump-anomaly", NULL,

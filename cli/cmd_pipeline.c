@@ -64,6 +64,21 @@ static td_code run_gate_show(td_cli *cli, td_err *err)
     return td_cli_show(cli, td_cli_path(cli, "gates", cli->arguments[0], NULL), print_spec, err);
 }
 
+static void print_gates(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {{"gate", "GATE", TD_CELL_TEXT},
+                                             {"revision", "REVISION", TD_CELL_NUMBER},
+                                             {"set_at", "SET", TD_CELL_TIME},
+                                             {"digest", "DIGEST", TD_CELL_DIGEST},
+                                             {0}};
+    td_print_table(cli, columns, td_json_list(answer, "gates"), "No gates.");
+}
+
+static td_code run_gate_list(td_cli *cli, td_err *err)
+{
+    return td_cli_list(cli, td_cli_path(cli, "gates", NULL), "gates", NULL, print_gates, err);
+}
+
 static void print_pipelines(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {{"pipeline", "PIPELINE", TD_CELL_TEXT},
@@ -214,6 +229,7 @@ const td_cli_command td_cli_pipeline_commands[] = {
     {"run", "show", "RUN", 1, 1, "Show a run: steps, metrics, verdict", NULL, NULL, NULL, run_run_show},
     {"gate", "set", "GATE", 1, 1, "Fix the rules that a challenger must pass", NULL,
      "tidemark gate set pump-gate -f gate.yaml", file_options, run_gate_set},
+    {"gate", "list", "", 0, 0, "List gates", NULL, NULL, list_options, run_gate_list},
     {"gate", "show", "GATE", 1, 1, "Show a gate's rules", NULL, NULL, NULL, run_gate_show},
     {0},
 };

@@ -158,6 +158,20 @@ static td_code run_tag(td_cli *cli, td_err *err)
                        json_pack("{s:s}", "value", value), td_cli_text(cli, "Set tag %s.", key), err);
 }
 
+static td_code run_change(td_cli *cli, td_err *err)
+{
+    json_t *body;
+    const char *model, *version;
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    TD_TRY(td_cli_change(cli, true, &body, err));
+    if (json_object_size(body) == 0) {
+        json_decref(body);
+        return td_fail(err, TD_INVALID, "nothing to change: say --description, --tag, --metric or --param");
+    }
+    return td_cli_send(cli, "PATCH", td_cli_path(cli, "models", model, "versions", version, NULL), body,
+                       td_cli_text(cli, "Changed %s.", cli->arguments[0]), err);
+}
+
 static const td_cli_option reason_options[] = {
     {"reason", 0, "TEXT", "goes into the audit log", false},
     {0},
@@ -170,6 +184,13 @@ static const td_cli_option approve_options[] = {
     {0},
 };
 static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
+static const td_cli_option change_options[] = {
+    {"description", 'd', "TEXT", "what the version is", false},
+    {"tag", 0, "NAME=VALUE", "set it; NAME= removes it", true},
+    {"metric", 0, "NAME=NUMBER", "of the evaluation; NAME= removes it", true},
+    {"param", 0, "NAME=VALUE", "of the training; NAME= removes it", true},
+    {0},
+};
 static const td_cli_option tag_options[] = {
     {"delete", 0, NULL, "remove the tag", false},
     {0},
@@ -219,6 +240,9 @@ const td_cli_command td_cli_version_commands[] = {
      "tidemark version reject pump/3 --reason 'recall too low'", reason_options, run_reject},
     {"version", "move", "VERSION STATE", 2, 2, "Move an approved version to deprecated, or a deprecated one to retired",
      NULL, "tidemark version move pump/1 deprecated --reason 'replaced by pump/2'", reason_options, run_move},
+    {"version", "change", "VERSION", 1, 1, "Change a draft: description, tags, metrics, parameters",
+     "Who changes a version does not approve it.",
+     "tidemark version change pump/3 --metric auc=0.95 --param seed=2 --tag pilot=", change_options, run_change},
     {"version", "tag", "VERSION NAME=VALUE", 2, 2, "Set or remove a tag of a draft", NULL,
      "tidemark version tag pump/3 team=vibration\ntidemark version tag pump/3 team --delete", tag_options, run_tag},
     {0},

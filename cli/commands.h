@@ -100,6 +100,9 @@ TD_MUST_USE td_code td_spec_settle(json_t *spec, td_err *err);
 /* Every {path, name?, role?} of the spec's files that names a folder becomes the regular files below it, in order, by
  * their names relative to it. Links and names that a version cannot have are refused; LIMIT: too many. */
 TD_MUST_USE td_code td_spec_folders(td_cli *cli, json_t *spec, td_err *err);
+/* {"description"?,"tags"?} out of --description and --tag, with `measured` also "metrics" and "params"; NAME= becomes
+ * null. */
+TD_MUST_USE td_code td_cli_change(td_cli *cli, bool measured, json_t **out, td_err *err);
 /* The columns of a reference CSV that follow from its header: prediction, score, label, group where there are such
  * columns. */
 TD_MUST_USE td_code td_spec_guess_columns(const char *header, json_t *columns, td_err *err);

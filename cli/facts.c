@@ -224,13 +224,6 @@ static void print_file(td_cli *cli, const char *path, const td_inspection *found
     }
 }
 
-static json_t *file_json(const char *path, const td_inspection *found)
-{
-    return json_pack("{s:s, s:s, s:s, s:b, s:s?, s:O?}", "file", path, "format", found->format, "verdict",
-                     td_verdict_name(found->verdict), "quarantined", found->verdict != TD_VERDICT_NONE, "promised",
-                     found->promised, "facts", found->facts);
-}
-
 td_code td_cli_inspect(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *files = json_array();
@@ -243,7 +236,7 @@ td_code td_cli_inspect(td_cli *cli, td_err *err)
         refused = bad && refused == NULL ? path : refused;
         if (!cli->json) {
             print_file(cli, path, &found, i + 1 == cli->argument_count);
-        } else if (json_array_append_new(files, file_json(path, &found)) != 0) {
+        } else if (json_array_append_new(files, td_inspection_json(path, &found)) != 0) {
             return td_fail(err, TD_NOMEM, "no memory to describe %s", path);
         }
     }

@@ -219,15 +219,25 @@ static const td_filter_field pipeline_fields[] = {
 static const td_filter_table pipeline_table = {
     .fields = pipeline_fields, .prefix = "pipeline", .order = "pipeline", .tie = "pipeline"};
 
-static td_code pipeline_row(td_stmt *stmt, void *context, json_t **out, td_err *err)
+static const td_filter_field gate_fields[] = {
+    {.name = "gate", .type = TD_FILTER_TEXT, .sql = "g.name"},
+    {.name = "name", .type = TD_FILTER_TEXT, .sql = "g.name"},
+    {.name = "revision", .type = TD_FILTER_INTEGER, .sql = "g.revision"},
+    {.name = "set_at", .type = TD_FILTER_TIME, .sql = "g.set_ms"},
+    {.name = "set_by", .type = TD_FILTER_TEXT, .sql = "g.set_by"},
+    {.name = NULL},
+};
+static const td_filter_table gate_table = {.fields = gate_fields, .prefix = "gate", .order = "gate", .tie = "gate"};
+
+/* context: what the thing is called. */
+static td_code definition_row(td_stmt *stmt, void *context, json_t **out, td_err *err)
 {
     char digest[7 + TD_DIGEST_TEXT] = "sha256:";
     size_t size = 0;
     const void *bytes = td_column_blob(stmt, "digest", &size);
-    (void)context;
     (void)err;
     td_hex_encode(bytes, size, digest + 7);
-    *out = json_pack("{s:s,s:I,s:s,s:o}", "pipeline", td_column_text(stmt, "name"), "revision",
+    *out = json_pack("{s:s,s:I,s:s,s:o}", (const char *)context, td_column_text(stmt, "name"), "revision",
                      (json_int_t)td_column_int(stmt, "revision"), "digest", digest, "set_at",
                      td_time_json(td_column_int(stmt, "set_ms")));
     return TD_OK;
@@ -245,5 +255,22 @@ td_code td_pipeline_list_json(td_db *db, const char *project, const td_page *pag
     TD_CLEANUP(td_list_close) td_list *list = NULL;
     TD_TRY(td_list_open(db, &query, project, page, &list, err));
     td_bind_text(td_list_stmt(list), ":project", project);
-    return td_list_json(list, pipeline_row, NULL, out, err);
+    char kind[] = "pipeline";
+    return td_list_json(list, definition_row, kind, out, err);
+}
+
+td_code td_gate_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
+{
+    static const td_list_query query = {.name = "gates",
+                                        .table = &gate_table,
+                                        .columns = "g.name, g.revision, g.digest, g.set_ms",
+                                        .from = "gate g",
+                                        .where =
+                                            "g.project = :project AND g.revision = (SELECT max(q.revision) FROM gate q "
+                                            "WHERE q.project = g.project AND q.name = g.name)"};
+    TD_CLEANUP(td_list_close) td_list *list = NULL;
+    TD_TRY(td_list_open(db, &query, project, page, &list, err));
+    td_bind_text(td_list_stmt(list), ":project", project);
+    char kind[] = "gate";
+    return td_list_json(list, definition_row, kind, out, err);
 }

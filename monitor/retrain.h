@@ -36,6 +36,8 @@ TD_MUST_USE td_code td_gate_set(td_db *db, const td_actor *actor, const char *pr
 /* {"pipeline","revision","digest","set_at","spec"}; NOT_FOUND. */
 TD_MUST_USE td_code td_pipeline_json(td_db *db, const char *project, const char *pipeline, json_t **out, td_err *err);
 TD_MUST_USE td_code td_gate_json(td_db *db, const char *project, const char *gate, json_t **out, td_err *err);
+/* {"gates":[{"gate","revision","digest","set_at"}…],"next_cursor"?}: the newest revision of each. */
+TD_MUST_USE td_code td_gate_list_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err);
 /* {"pipelines":[…],"next_cursor"?}, by name, or as the page says. INVALID, LIMIT. */
 TD_MUST_USE td_code td_pipeline_list_json(td_db *db, const char *project, const td_page *page, json_t **out,
                                           td_err *err);

@@ -52,6 +52,13 @@ void td_inspection_done(td_inspection *inspection)
     td_json_done(&inspection->facts);
 }
 
+json_t *td_inspection_json(const char *file, const td_inspection *inspection)
+{
+    return json_pack("{s:s, s:s, s:s, s:b, s:s?, s:O?}", "file", file, "format", inspection->format, "verdict",
+                     td_verdict_name(inspection->verdict), "quarantined", inspection->verdict != TD_VERDICT_NONE,
+                     "promised", inspection->promised, "facts", inspection->facts);
+}
+
 /* ---- the table ---- */
 
 static bool looks_onnx(const td_view *view)

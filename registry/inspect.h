@@ -46,6 +46,9 @@ typedef struct td_inspection {
 } td_inspection;
 
 void td_inspection_done(td_inspection *inspection); /* TD_CLEANUP */
+/* {"file","format","verdict","quarantined","promised","facts"}, the last two may be null; owned by the caller. NULL: no
+ * memory, or a name that is not UTF-8. */
+json_t *td_inspection_json(const char *file, const td_inspection *inspection);
 
 /* CORRUPT: a model file that is cut short, lies about itself or is hostile; the message names the place.
  * LIMIT: one of the limits of its format (docs/model-files.md). A pickle never fails: it gets a verdict. */

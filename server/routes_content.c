@@ -5,7 +5,9 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/project.h"
+#include "core/base/fs.h"
 #include "server/routes.h"
+#include "server/usecase.h"
 
 #include <string.h>
 
@@ -38,24 +40,48 @@ static td_code post_upload(td_request *request, td_err *err)
                           json_pack("{s:s, s:I}", "digest", label, "size", (json_int_t)request->upload_size), err);
 }
 
+/* Content of others is not there, whoever knows its digest. */
+static td_code find_content(td_request *request, uint8_t digest[TD_DIGEST_SIZE], td_err *err)
+{
+    bool visible;
+    const char *text = request->parameters[0];
+    TD_TRY(td_digest_parse(text, digest, err));
+    TD_TRY(td_content_visible(request->db, request->project, digest, &visible, err));
+    return visible ? TD_OK
+                   : td_fail(err, TD_NOT_FOUND, "project %s has no content sha256:%.16s…", request->project,
+                             text + (strncmp(text, "sha256:", 7) == 0 ? 7 : 0));
+}
+
 static td_code get_content(td_request *request, td_err *err)
 {
     uint8_t digest[TD_DIGEST_SIZE];
     char name[TD_DIGEST_TEXT];
-    TD_TRY(td_digest_parse(request->parameters[0], digest, err));
     int fd;
     uint64_t size;
-    bool visible;
-    TD_TRY(td_content_visible(request->db, request->project, digest, &visible, err));
-    if (!visible) {
-        return td_fail(err, TD_NOT_FOUND, "project %s has no content sha256:%.16s…", request->project,
-                       request->parameters[0] + (strncmp(request->parameters[0], "sha256:", 7) == 0 ? 7 : 0));
-    }
+    TD_TRY(find_content(request, digest, err));
     TD_TRY(td_content_get(request->server->content, digest, &fd, &size, err));
     td_hex_encode(digest, sizeof digest, name);
     td_answer_file(request, fd, size, "application/octet-stream", name);
     td_answer_header(request, "ETag", td_request_text(request, "\"%s\"", name));
     return TD_OK;
+}
+
+static td_code check_plain_name(const char *name, td_err *err)
+{
+    return td_check_file_name(name, strlen(name), err);
+}
+
+/* What a file says of itself, before it is registered. */
+static td_code inspect_content(td_request *request, td_err *err)
+{
+    uint8_t digest[TD_DIGEST_SIZE];
+    const char *name;
+    json_t *json;
+    TD_TRY(td_request_query_name(request, "name", check_plain_name, "file", &name, err));
+    TD_TRY(find_content(request, digest, err));
+    td_case work = td_request_case(request);
+    TD_TRY(td_look_json(&work, name, digest, &json, err));
+    return td_answer_json(request, 200, json, err);
 }
 
 /* ---- resumable uploads ---- */
@@ -124,5 +150,7 @@ const td_route td_routes_content[] = {
     {"DELETE", "/api/v1/upload-sessions/{upload}", TD_ROUTE_MAY(TD_MAY_REGISTER), TD_LISTENER_USERS, TD_BODY_NONE,
      delete_session, "Give it up"},
     TD_GET("/api/v1/content/{digest}", TD_MAY_READ, get_content, "Bytes out; Range is honoured"),
+    TD_GET("/api/v1/content/{digest}/inspection", TD_MAY_READ, inspect_content,
+           "What the file says of itself, read as ?name="),
     TD_ROUTES_END,
 };

@@ -61,6 +61,15 @@ static td_code set_gate(td_request *request, td_err *err)
     return get_gate(request, err);
 }
 
+static td_code list_gates(td_request *request, td_err *err)
+{
+    td_page page;
+    json_t *list;
+    TD_TRY(td_request_page(request, TD_LIST_LIMIT_MAX, &page, err));
+    TD_TRY(td_gate_list_json(request->db, request->project, &page, &list, err));
+    return td_answer_json(request, 200, list, err);
+}
+
 static td_code list_pipelines(td_request *request, td_err *err)
 {
     td_page page;
@@ -262,6 +271,7 @@ const td_route td_routes_pipeline[] = {
     TD_SEND("POST", "/api/v1/pipelines/{pipeline}/runs", TD_MAY_START_RUN, start_run, "Start a run by hand"),
     TD_GET("/api/v1/pipelines/{pipeline}/runs", TD_MAY_READ, list_runs, "Runs of a pipeline"),
     TD_GET("/api/v1/runs/{run}", TD_MAY_READ, get_run, "One run with steps and verdict"),
+    TD_GET("/api/v1/gates", TD_MAY_READ, list_gates, "Gates"),
     TD_SEND("PUT", "/api/v1/gates/{gate}", TD_MAY_DEFINE_GATE, set_gate, "Define a gate"),
     TD_GET("/api/v1/gates/{gate}", TD_MAY_READ, get_gate, "One gate"),
     TD_SEND("POST", "/api/v1/worker/claim", TD_MAY_WORK, claim_step, "Take a step under a lease (wait_ms: long poll)"),

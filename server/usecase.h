@@ -80,6 +80,10 @@ TD_MUST_USE td_code td_registration_read(const td_case *work, const json_t *body
  * CORRUPT, LIMIT: a model file that is hostile. */
 TD_MUST_USE td_code td_look(const td_case *work, const td_version_file *files, size_t count, td_inspection *out,
                             td_err *err);
+/* What td_inspection_json says of content by its digest, as a file of that name; other
+ * files that it may refer to are not known. Errors as of td_look. */
+TD_MUST_USE td_code td_look_json(const td_case *work, const char *name, const uint8_t digest[TD_DIGEST_SIZE],
+                                 json_t **out, td_err *err);
 /* What people should know: appended to an array of texts. INVALID with `strict`: a file is not what its name says. */
 TD_MUST_USE td_code td_look_warnings(const td_registration *registration, const td_inspection *found, json_t *warnings,
                                      td_err *err);

@@ -49,6 +49,22 @@ td_code td_look(const td_case *work, const td_version_file *files, size_t count,
     return TD_OK;
 }
 
+td_code td_look_json(const td_case *work, const char *name, const uint8_t digest[TD_DIGEST_SIZE], json_t **out,
+                     td_err *err)
+{
+    static const char *const none[] = {NULL};
+    td_version_file file = {.name = name, .role = TD_FILE_MODEL};
+    TD_CLEANUP(td_inspection_done) td_inspection found = {0};
+    memcpy(file.digest, digest, sizeof file.digest);
+    TD_TRY(look_at(work, &file, none, &found, err));
+    json_t *json = td_inspection_json(name, &found);
+    if (json == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory to describe %s", name);
+    }
+    *out = json;
+    return TD_OK;
+}
+
 /* ---- telling ---- */
 
 static const char *shown_format(const char *format)

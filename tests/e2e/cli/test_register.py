@@ -55,6 +55,33 @@ class Register(Case):
             self.assertEqual(file.read(), onnx)
         self.well("model", "register", "from-azure", self.path("azure/model"), "--version", "2", as_="ana")
 
+    def test_a_model_and_a_draft_are_changed(self):
+        self.well("model", "create", "made", "--description", "Empty", "--tag", "a=1", "--tag", "b=2", as_="ana")
+        self.well("model", "change", "made", "-d", "Still empty", "--tag", "a=", "--tag", "c=3", as_="ana")
+        shown = self.well("model", "show", "made", "--json", as_="ana").json
+        self.assertEqual((shown["description"], shown["tags"], shown["latest_version"]), ("Still empty", {"b": "2", "c": "3"}, None))
+        self.refused(5, "made", "model", "create", "made", as_="ana")
+        self.refused(2, "nothing to change", "model", "change", "made", as_="ana")
+        self.refused(4, "nowhere", "model", "change", "nowhere", "-d", "x", as_="ana")
+        self.well("model", "register", "made", self.path("v1/model.onnx"), "--metric", "auc=0.5", "--param", "seed=1", as_="ana")
+        self.well("version", "change", "models:/made/1", "--metric", "auc=", "--metric", "accuracy=0.75", "--param", "seed=2", "--tag",
+                  "site=oslo", "-d", "better", as_="ana")
+        shown = self.well("version", "show", "made/1", "--json", as_="ana").json
+        self.assertEqual((shown["metrics"], shown["params"], shown["tags"], shown["description"]),
+                         ({"accuracy": 0.75}, {"seed": "2"}, {"site": "oslo"}, "better"))
+        self.refused(2, "--metric accuracy", "version", "change", "made/1", "--metric", "accuracy=high", as_="ana")
+        self.refused(2, "nothing to change", "version", "change", "made/1", as_="ana")
+        self.well("version", "submit", "made/1", as_="ana")
+        self.refused(5, "pending", "version", "change", "made/1", "--tag", "a=b", as_="ana")
+
+    def test_gates_and_codes_are_listed(self):
+        self.well("gate", "set", "good", "-f", self.write("gate.yaml", "rules: [{metric: auc, at_least: 0.9}]\n"))
+        self.assertEqual([one["gate"] for one in self.well("gate", "list", "--json", as_="ana").json["gates"]], ["good"])
+        code = self.well("device", "enrol-code", "--tag", "site=oslo", as_="ana").out.strip()
+        listed = self.well("device", "codes", as_="ana").out
+        self.assertIn("site=oslo", listed)
+        self.assertNotIn(code, listed)
+
     def test_mistakes_in_a_spec_name_the_line(self):
         spec = self.write("bad.yaml", "name: p\npath: v1/model.onnx\ndescripton: x\n")
         self.refused(2, 'bad.yaml:3: unknown key "descripton"; did you mean "description"?', "model", "register", "-f", spec,

@@ -54,7 +54,9 @@ DEMANDS = {
         GET /api/v1/pipelines/{pipeline}
         GET /api/v1/pipelines/{pipeline}/runs
         GET /api/v1/runs/{run}
+        GET /api/v1/gates
         GET /api/v1/gates/{gate}
+        GET /api/v1/content/{digest}/inspection
         GET /api/v1/lineage
         GET /api/v1/lineage/impact
         GET /api/v1/events

@@ -4,6 +4,7 @@ The document's answers are held by every other test, through harness.py. SPDX-Li
 """
 import os
 import re
+import subprocess
 import unittest
 
 import contract
@@ -73,6 +74,20 @@ class ContractTest(harness.ServerTest):
                 self.assertEqual(wrong, "", f"{operation.id}, example {name}")
                 count += 1
         self.assertGreater(count, 20)
+
+    def test_the_command_line_is_reachable_by_the_api(self):
+        """docs/api.md: each command with its operations, or why it has none; and no operation is forgotten."""
+        done = subprocess.run([harness.TIDEMARK, "help"], capture_output=True, text=True, check=True)
+        commands = set(re.findall(r"^  ([a-z]+(?: [a-z-]+)?)  +[A-Z]", done.stdout, re.MULTILINE))
+        self.assertGreater(len(commands), 70)
+        with open(os.path.join(TOP, "docs/api.md"), encoding="utf-8") as file:
+            page = file.read().split("## What the command line does", 1)[1]
+        rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `") and not line.startswith("| `tidemark")]
+        listed = [command for row in rows for command in re.findall(r"`([^`]+)`", row[0])]
+        self.assertEqual(sorted(listed), sorted(commands), "docs/api.md lists each command once")
+        named = set(re.findall(r"`([a-z]+[A-Z]\w*|upload)`", page))
+        self.assertEqual(named - set(self.document.by_id), set(), "docs/api.md names operations that are not there")
+        self.assertEqual(set(self.document.by_id) - named, set(), "docs/api.md says which command is which operation, or that none is")
 
     def test_the_table_in_docs_server_md(self):
         rows = [f"| `{one['method']} {one['path']}` | {one['permission']} | {one['listener']} | {one['body']} | {one['help'].replace('|', chr(92) + '|')} |"

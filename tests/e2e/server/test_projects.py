@@ -88,6 +88,7 @@ class Project:
 
     def pipeline(self):
         self.must(self.call("PUT", "/api/v1/gates/gate", {"rules": [{"metric": "accuracy", "at_least": 0.5}]}), 200)
+        self.must(self.call("PUT", f"/api/v1/gates/{self.mark}", {"rules": [{"metric": "accuracy", "at_least": 0.6}]}), 200)
         step = {"name": "train", "command": ["/bin/echo", self.mark], "outputs": [{"name": "model", "path": "m", "role": "model"}]}
         self.must(self.call("PUT", "/api/v1/pipelines/again", {"gate": "gate", "steps": [step]}), 200)
         self.run = self.must(self.call("POST", "/api/v1/pipelines/again/runs",

@@ -126,6 +126,24 @@ class ModelFiles(harness.ServerTest):
         answer = self.server.call("GET", f"/api/v1/models/{model}/versions")
         return len(answer.json["versions"]) if answer.status == 200 else 0
 
+    def test_a_file_is_looked_into_before_it_is_registered(self):
+        digest = self.server.upload(harness.onnx_model("looked"))
+        for place in (digest, digest[7:]):
+            answer = self.check(self.server.call("GET", f"/api/v1/content/{place}/inspection?name=model.onnx"), 200)
+            self.assertEqual((answer.json["file"], answer.json["format"], answer.json["quarantined"], answer.json["promised"]),
+                             ("model.onnx", "onnx", False, None))
+            self.assertEqual([port["name"] for port in answer.json["facts"]["inputs"]], ["x"])
+        diary = self.server.upload(b"a diary, and no model at all")
+        answer = self.check(self.server.call("GET", f"/api/v1/content/{diary}/inspection?name=m.onnx"), 200)
+        self.assertEqual((answer.json["format"], answer.json["promised"], answer.json["facts"]), ("opaque", "onnx", None))
+        pickled = self.server.upload(b"\x80\x04cos\nsystem\n\x8c\x02id\x85R.")
+        answer = self.check(self.server.call("GET", f"/api/v1/content/{pickled}/inspection?name=m.pkl"), 200)
+        self.assertEqual((answer.json["verdict"], answer.json["quarantined"]), ("dangerous", True))
+        cut = self.server.upload(harness.onnx_model("looked")[:-7])
+        self.check(self.server.call("GET", f"/api/v1/content/{cut}/inspection?name=m.onnx"), 422, "corrupt", "m.onnx: byte ")
+        self.check(self.server.call("GET", f"/api/v1/content/{digest}/inspection?name=../m"), 400, "invalid", None, "name")
+        self.check(self.server.call("GET", f"/api/v1/content/{'0' * 64}/inspection"), 404, "not_found")
+
     def test_only_named_onnx(self):
         answer = self.server.register("fake", b"this is no model at all, whatever its name says")
         self.assertEqual(answer.status, 201, answer)

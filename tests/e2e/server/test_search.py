@@ -40,9 +40,10 @@ class SearchTest(harness.ServerTest):
                      cls.server.call("POST", "/api/v1/enrolment-codes", {"count": 2, "tags": {"site": "oslo"}})):
             assert made.status == 201, made
         step = {"name": "train", "command": ["/bin/true"], "outputs": [{"name": "model", "path": "m", "role": "model"}]}
+        gate = {"rules": [{"metric": "auc", "at_least": 0.9}]}
         for name in ("again", "anew"):
-            made = admin("PUT", f"/api/v1/pipelines/{name}", {"steps": [step]})
-            assert made.status == 200, made
+            for made in (admin("PUT", f"/api/v1/pipelines/{name}", {"steps": [step]}), admin("PUT", f"/api/v1/gates/{name}", gate)):
+                assert made.status == 200, made
         for _ in range(3):
             made = cls.server.call("POST", "/api/v1/pipelines/again/runs", {"model": "pump", "parent_version": 1, "reason": "test"})
             assert made.status == 201, made
@@ -147,9 +148,9 @@ class SearchTest(harness.ServerTest):
         self.assertIn("did you mean name?", done.stderr)
 
 
-LISTS = 14
+LISTS = 15
 PAGED = {"/api/v1/models": "models", "/api/v1/versions": "versions", "/api/v1/models/pump/versions": "versions",
-         "/api/v1/enrolment-codes": "codes", "/api/v1/pipelines": "pipelines", "/api/v1/pipelines/again/runs": "runs",
+         "/api/v1/enrolment-codes": "codes", "/api/v1/pipelines": "pipelines", "/api/v1/gates": "gates", "/api/v1/pipelines/again/runs": "runs",
          "/api/v1/users": "users", "/api/v1/users/kim/tokens": "tokens", "/api/v1/projects": "projects"}
 
 if __name__ == "__main__":

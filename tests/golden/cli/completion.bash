@@ -7,17 +7,17 @@ _tidemark() {
   fi
   case "$noun" in
     profile) verbs="show raise" ;;
-    model) verbs="register list show download inspect" ;;
-    version) verbs="show list search submit approve reject move tag" ;;
+    model) verbs="register create change list show download inspect" ;;
+    version) verbs="show list search submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
-    device) verbs="list show enrol-code tag revoke" ;;
+    device) verbs="list show enrol-code codes tag revoke" ;;
     rollout) verbs="create list show pause resume abort revert" ;;
     monitor) verbs="set show" ;;
     alert) verbs="list show ack" ;;
     pipeline) verbs="set list runs show run" ;;
     run) verbs="show" ;;
-    gate) verbs="set show" ;;
+    gate) verbs="set list show" ;;
     lineage) verbs="show impact" ;;
     audit) verbs="list verify export checkpoint proof" ;;
     project) verbs="create list show describe archive restore" ;;
@@ -36,6 +36,8 @@ _tidemark() {
     "logout "*) options="" ;;
     "whoami "*) options="" ;;
     "model register") options=" --file --description --baseline --feature --categorical --ignore --prediction --score --label --group --threshold --columns --dataset --code --metric --metrics --param --tag --parent --cause --golden --hardware --runtime --ram --version --strict" ;;
+    "model create") options=" --description --tag" ;;
+    "model change") options=" --description --tag" ;;
     "model list") options=" --filter --order-by --limit --cursor" ;;
     "model show") options="" ;;
     "model download") options="" ;;
@@ -47,6 +49,7 @@ _tidemark() {
     "version approve") options=" --reason --key --passphrase-file --yes" ;;
     "version reject") options=" --reason" ;;
     "version move") options=" --reason" ;;
+    "version change") options=" --description --tag --metric --param" ;;
     "version tag") options=" --delete" ;;
     "alias set") options=" --reason" ;;
     "alias list") options="" ;;
@@ -58,6 +61,7 @@ _tidemark() {
     "device list") options=" --where --filter --order-by --limit --cursor" ;;
     "device show") options="" ;;
     "device enrol-code") options=" --count --tag --uses --lifetime" ;;
+    "device codes") options=" --filter --order-by --limit --cursor" ;;
     "device tag") options="" ;;
     "device revoke") options=" --reason" ;;
     "rollout create") options=" --to --file --waves --canary --success --stop-if --min-sample --soak --deadline --step-deadline --contact-wait --on-failure --health-gate --slot --window --probation --min-inferences --per-minute --watch" ;;
@@ -79,6 +83,7 @@ _tidemark() {
     "pipeline run") options=" --model --parent --reason" ;;
     "run show") options="" ;;
     "gate set") options=" --file" ;;
+    "gate list") options=" --filter --order-by --limit --cursor" ;;
     "gate show") options="" ;;
     "worker "*) options=" --jobs --name --once --keep" ;;
     "lineage show") options=" --up --down --depth" ;;

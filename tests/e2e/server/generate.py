@@ -90,7 +90,7 @@ class Generator:
             examples = list(operation.body.get("examples", {}).values())
             take = examples and random.random() < 0.5
             made.body = copy.deepcopy(random.choice(examples)["value"]) if take else self.value(operation.body["schema"])
-            if "wait_ms" in made.body:
+            if isinstance(made.body, dict) and "wait_ms" in made.body:
                 made.body["wait_ms"] = 0
         if operation.own["x-body"] == "stream":
             made.raw = random.choice([b"", b"abc", b"\0" * 1000])
@@ -215,18 +215,30 @@ class Generator:
         made.segments = made.segments[:keep] if self.random.random() < 0.5 else made.segments + ["x"]
 
 
-class Foreign:
-    """The shape of contract.Operation for a route that is somebody else's contract: words of that contract in any place."""
-    WORDS = ["name", "new_name", "version", "key", "value", "alias", "stage", "source", "run_id", "description", "tags", "filter", "max_results",
-             "order_by", "page_token", "archive_existing_versions", "experiment_id", "experiment_ids", "metrics", "params", "timestamp", "step",
-             "artifact_location", "lifecycle_stage", "view_type", "path", "run_uuid", "user_id", "start_time", "run_name", "datasets", "models"]
+def pairs(*names):
+    return {"type": "array", "maxItems": 3, "items": {"type": "object", "required": list(names),
+                                                      "properties": {name: {"type": "integer" if name in ("timestamp", "step") else "string"}
+                                                                     for name in names}}}
 
-    def __init__(self, method, path, word):
-        self.method, self.path, self.id = method, path.replace("...}", "}"), "foreign"
-        fields = {name: {"type": ["string", "integer", "object", "array"]} for name in self.WORDS}
-        fields["name"] = fields["version"] = fields["key"] = {"type": "string"}
-        self.parameters = {} if method != "GET" else {("query", name): {"schema": {"type": "string"}} for name in self.WORDS}
+
+class Foreign:
+    """The shape of contract.Operation for a route that is somebody else's contract (MLflow's): words of that contract in any
+    place, three of them always there."""
+    TEXT = {"type": ["string", "integer"]}
+    WORDS = {**dict.fromkeys(("name", "new_name", "version", "key", "value", "alias", "stage", "source", "run_id", "description", "filter",
+                              "page_token", "experiment_id", "artifact_location", "path", "run_uuid", "user_id", "run_name", "model_id"), TEXT),
+             **dict.fromkeys(("max_results", "timestamp", "step", "start_time", "end_time"), {"type": "integer", "minimum": 0, "maximum": 2 ** 53}),
+             **dict.fromkeys(("order_by", "experiment_ids", "datasets", "models", "inputs"), {"type": "array", "items": TEXT}),
+             "metrics": pairs("key", "value", "timestamp", "step"), "params": pairs("key", "value"), "tags": pairs("key", "value"),
+             "archive_existing_versions": {"type": "boolean"}, "view_type": {"enum": ["ACTIVE_ONLY", "DELETED_ONLY", "ALL", "x"]},
+             "status": {"enum": ["RUNNING", "FINISHED", "FAILED", "x"]}}
+    SETS = (("name", "version", "value"), ("run_id", "key", "value"), ("experiment_id", "run_id", "path"), ("name", "alias", "key"))
+
+    def __init__(self, route, always):
+        self.method, self.path, self.id = route["method"], route["path"].replace("...}", "}"), "foreign"
+        self.parameters = {} if self.method != "GET" else {("query", name): {"schema": one, "required": name in always}
+                                                           for name, one in self.WORDS.items()}
         self.query = dict.fromkeys(self.WORDS)
-        self.body = {"schema": {"type": "object", "properties": fields, "required": ["name", word]}}
-        self.body_schema = method != "GET"
-        self.own = {"x-body": "json", "x-listener": "api admin", "x-permission": "login"}
+        self.body = {"schema": {"type": "object", "properties": self.WORDS, "required": list(always)}}
+        self.body_schema = self.method != "GET"
+        self.own = {"x-body": route["body"], "x-listener": "api admin", "x-permission": route["permission"]}

@@ -152,8 +152,7 @@ class World:
         self.need(server.call("POST", "/api/v1/pipelines/train/runs", {"model": "pump", "parent_version": 3, "reason": "try"}))
         self.rollout = self.need(server.call("POST", "/api/v1/rollouts", {"model_version": "pump/3", "to": "all"}))["id"]
         body = {"experiment_id": "0", "run_name": "trial"}
-        answer = server.call("POST", "/api/2.0/mlflow/runs/create", body)
-        self.run = answer.json["run"]["info"]["run_id"] if answer.status == 200 else "0" * 32
+        self.run = self.need(server.call("POST", "/api/2.0/mlflow/runs/create", body))["run"]["info"]["run_id"]
         self.session = self.need(server.call("POST", "/api/v1/upload-sessions", {"digest": "a" * 64, "size": 4000}))["id"]
 
     @staticmethod

@@ -206,9 +206,22 @@ static bool read_conditions(td_call *call)
            refuse_err(call, &err);
 }
 
+/* A proxy or a client that has a number for the request already may name it; anything but a plain word is ignored. */
+static void take_request_id(td_call *call)
+{
+    static const char plain[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.";
+    const char *id = td_call_header(call, "X-Request-Id");
+    size_t length = id ? strspn(id, plain) : 0;
+    if (id && id[length] == 0 && length >= TD_REQUEST_ID_MIN && length < sizeof call->request.id &&
+        td_listener_kind(call->listener) != TD_LISTENER_DEVICE && td_call_header_count(call, "X-Request-Id") == 1) {
+        memcpy(call->request.id, id, length + 1);
+    }
+}
+
 bool td_call_begin(td_call *call, const char *method)
 {
     td_request *request = &call->request;
+    take_request_id(call);
     if (call->target_too_long) {
         return refuse(call, 414, "limit", "the request target is too long");
     }

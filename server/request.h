@@ -23,7 +23,8 @@ struct td_route;
 
 #define TD_ROUTE_PARAMETERS_MAX 6
 #define TD_ANSWER_HEADERS_MAX 8
-#define TD_REQUEST_ID_SIZE 33
+#define TD_REQUEST_ID_SIZE 65 /* with its NUL */
+#define TD_REQUEST_ID_MIN ((size_t)8) /* of one that the request brings */
 #define TD_PROBLEM_FIELD_MAX 64
 
 typedef struct td_header {

@@ -118,13 +118,14 @@ static bool is_local(const char *url)
     return false;
 }
 
-static td_code check_url(td_cli *cli, td_http *http, const char *url, td_err *err)
+/* `secret`: a token will cross the network. */
+static td_code check_url(td_cli *cli, td_http *http, const char *url, bool secret, td_err *err)
 {
     size_t length = strlen(url);
     while (length > 0 && url[length - 1] == '/') {
         length--;
     }
-    if (strncmp(url, "https://", 8) != 0 && !is_local(url)) {
+    if (strncmp(url, "https://", 8) != 0 && !is_local(url) && (secret || strncmp(url, "http://", 7) != 0)) {
         return td_fail(err, TD_INVALID,
                        "%.100s: https:// is needed for a server on another machine (a token would cross the "
                        "network in the clear)",
@@ -156,7 +157,7 @@ static td_code use_login(td_cli *cli, td_http *http, bool need_token, td_err *er
     if (login.server == NULL || (named != NULL && strcmp(named, login.server) != 0)) {
         return TD_OK;
     }
-    TD_TRY(check_url(cli, http, login.server, err));
+    TD_TRY(check_url(cli, http, login.server, true, err));
     if (http->ca == NULL && login.ca != NULL) {
         http->ca = td_cli_text(cli, "%s", login.ca);
     }
@@ -174,7 +175,7 @@ td_code td_cli__locate(td_cli *cli, td_http *http, td_err *err)
     TD_TRY(find_token(cli, &token_path, err));
     http->ca = td_cli_value(cli, "ca") != NULL ? td_cli_value(cli, "ca") : environment("TIDEMARK_CA");
     if (url != NULL) {
-        TD_TRY(check_url(cli, http, url, err));
+        TD_TRY(check_url(cli, http, url, true, err));
     }
     TD_TRY(use_login(cli, http, token_path == NULL, err));
     const char *socket = td_cli_text(cli, "%s/%s", cli->workspace, SOCKET_FILE);
@@ -193,9 +194,11 @@ td_code td_cli_connect(td_cli *cli, const char *url, const char *ca, const char 
 {
     td_http *http;
     TD_TRY(td_cli__make_http(cli, &http, err));
-    TD_TRY(check_url(cli, http, url, err));
+    TD_TRY(check_url(cli, http, url, token != NULL, err));
     http->ca = ca;
-    show_token(cli, http, token, strlen(token));
+    if (token != NULL) {
+        show_token(cli, http, token, strlen(token));
+    }
     http->located = true;
     return TD_OK;
 }

@@ -26,6 +26,7 @@ const td_cli_command *const td_cli_commands[] = {
     td_cli_user_commands,
     td_cli_key_commands,
     td_cli_event_commands,
+    td_cli_import_commands,
     td_cli_help_commands,
     NULL,
 };

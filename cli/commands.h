@@ -32,6 +32,7 @@ extern const td_cli_command td_cli_project_commands[];
 extern const td_cli_command td_cli_user_commands[];
 extern const td_cli_command td_cli_key_commands[];
 extern const td_cli_command td_cli_event_commands[];
+extern const td_cli_command td_cli_import_commands[];
 extern const td_cli_command td_cli_help_commands[];
 
 /* Functions of commands that live in files of their own. */

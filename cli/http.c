@@ -162,7 +162,8 @@ static td_code raise_problem(const td_http *http, const td_cli__exchange *x, td_
         return td_fail(err, code_of("", x->status), "the server answered %ld to %s %s", x->status, x->method, x->path);
     }
     const char *field = td_json_text(problem, "field", "");
-    const char *detail = td_json_text(problem, "detail", td_json_text(problem, "title", "no details"));
+    const char *detail = td_json_text(
+        problem, "detail", td_json_text(problem, "message", td_json_text(problem, "title", "no details"))); /* MLflow's */
     td_code code = code_of(td_json_text(problem, "code", ""), x->status);
     if (x->status == 401 && http->header == NULL) {
         return td_fail(err, code,
@@ -243,6 +244,9 @@ static td_code no_connection(td_cli *cli, const td_http *http, CURLcode result, 
 {
     const char *where = http->socket != NULL ? http->socket : http->base;
     const char *why = *details != '\0' ? details : curl_easy_strerror(result);
+    if (result == CURLE_COULDNT_CONNECT && cli->workspace == NULL) {
+        return td_fail(err, TD_IO, "no server answers at %s", where);
+    }
     if (result == CURLE_COULDNT_CONNECT) {
         return td_fail(err, TD_IO, "no server answers at %s: start one with `tidemark serve --workspace %s`", where,
                        cli->workspace);
@@ -295,7 +299,7 @@ td_code td_cli__perform(td_cli *cli, td_cli__exchange *x, td_err *err)
     return x->status >= 400 ? raise_problem(http, x, err) : TD_OK;
 }
 
-static td_code call(td_cli *cli, td_cli__exchange *x, const json_t *body, json_t **out, td_err *err)
+td_code td_cli__call(td_cli *cli, td_cli__exchange *x, const json_t *body, json_t **out, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
     if (body != NULL) {
@@ -319,13 +323,13 @@ static td_code call(td_cli *cli, td_cli__exchange *x, const json_t *body, json_t
 td_code td_cli_call(td_cli *cli, const char *method, const char *path, const json_t *body, json_t **out, td_err *err)
 {
     td_cli__exchange x = {.method = method, .path = path, .timeout_ms = CALL_TIMEOUT_MS};
-    return call(cli, &x, body, out, err);
+    return td_cli__call(cli, &x, body, out, err);
 }
 
 td_code td_cli_poll(td_cli *cli, const char *path, int64_t wait_ms, json_t **out, td_err *err)
 {
     td_cli__exchange x = {.method = "GET", .path = path, .timeout_ms = CALL_TIMEOUT_MS + wait_ms};
-    return call(cli, &x, NULL, out, err);
+    return td_cli__call(cli, &x, NULL, out, err);
 }
 
 td_code td_cli_fetch(td_cli *cli, const char *path, size_t limit, td_str *out, td_err *err)

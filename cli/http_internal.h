@@ -51,5 +51,8 @@ typedef struct td_cli__exchange {
 
 /* Performs it; an HTTP status of 400 and above becomes an error. */
 TD_MUST_USE td_code td_cli__perform(td_cli *cli, td_cli__exchange *exchange, td_err *err);
+/* Performs it with a JSON body (may be NULL) and gives the JSON that came (may be NULL). */
+TD_MUST_USE td_code td_cli__call(td_cli *cli, td_cli__exchange *exchange, const json_t *body, json_t **out,
+                                 td_err *err);
 
 #endif

@@ -2,7 +2,7 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
     return
   fi
   case "$noun" in
@@ -25,6 +25,7 @@ _tidemark() {
     role) verbs="list grant revoke" ;;
     token) verbs="create list rotate revoke" ;;
     key) verbs="enrol enrol-me list sign-keyset publish" ;;
+    import) verbs="mlflow" ;;
   esac
   case "$noun $verb" in
     "init "*) options=" --profile --host" ;;
@@ -117,6 +118,7 @@ _tidemark() {
     "key sign-keyset") options=" --key --passphrase-file --out" ;;
     "key publish") options=" --user --reason" ;;
     "events "*) options=" --follow --after --until" ;;
+    "import mlflow") options=" --from --from-token-file --from-ca --watch --every" ;;
     "completion "*) options="" ;;
     "help "*) options=" --man --all" ;;
   esac

@@ -162,8 +162,8 @@ static td_code raise_problem(const td_http *http, const td_cli__exchange *x, td_
         return td_fail(err, code_of("", x->status), "the server answered %ld to %s %s", x->status, x->method, x->path);
     }
     const char *field = td_json_text(problem, "field", "");
-    const char *detail = td_json_text(
-        problem, "detail", td_json_text(problem, "message", td_json_text(problem, "title", "no details"))); /* MLflow's */
+    const char *title = td_json_text(problem, "title", "no details");
+    const char *detail = td_json_text(problem, "detail", td_json_text(problem, "message", title)); /* message: MLflow's */
     td_code code = code_of(td_json_text(problem, "code", ""), x->status);
     if (x->status == 401 && http->header == NULL) {
         return td_fail(err, code,

@@ -33,8 +33,8 @@ TD_MUST_USE td_code td_import__send(td_import *im, const char *method, const cha
                                     td_err *err);
 
 typedef td_code (*td_import_each)(td_import *im, const json_t *item, void *context, td_err *err);
-/* Asks their server for a list, page by page: each entry of `key` is given to `each`. `body` NULL: by GET; else by POST,
- * borrowed, its page_token is set. CORRUPT: pages that never end. */
+/* Asks their server for a list, page by page: each entry of `key` is given to `each`. `body` NULL: by GET; else by
+ * POST, borrowed, its page_token is set. CORRUPT: pages that never end. */
 TD_MUST_USE td_code td_import__each(td_import *im, const char *path, json_t *body, const char *key,
                                     td_import_each each, void *context, td_err *err);
 

@@ -163,7 +163,7 @@ static td_code raise_problem(const td_http *http, const td_cli__exchange *x, td_
     }
     const char *field = td_json_text(problem, "field", "");
     const char *title = td_json_text(problem, "title", "no details");
-    const char *detail = td_json_text(problem, "detail", td_json_text(problem, "message", title)); /* message: MLflow's */
+    const char *detail = td_json_text(problem, "detail", td_json_text(problem, "message", title)); /* or MLflow's */
     td_code code = code_of(td_json_text(problem, "code", ""), x->status);
     if (x->status == 401 && http->header == NULL) {
         return td_fail(err, code,

@@ -287,8 +287,8 @@ static const td_cli_option options[] = {
 const td_cli_command td_cli_import_commands[] = {
     {"import", "mlflow", "", 0, 0, "Mirror a running MLflow server",
      "Experiments, runs with metrics over time, logged models and artifacts keep their ids; registered models, "
-     "versions and aliases become ours. It can be run again, or killed and run again: what is there already is left alone, "
-     "and what is new is added. Nothing is changed there.\n"
+     "versions and aliases become ours. It can be run again, or killed and run again: what is there already is "
+     "left alone, and what is new is added. Nothing is changed there.\n"
      "What cannot be taken (a name that is none here, a value that is too long, a protected alias) is told as a note.",
      "tidemark import mlflow --from http://mlflow.plant.example:5000\n"
      "tidemark import mlflow --from https://mlflow.example --from-token-file mlflow.token --watch --every 5m",

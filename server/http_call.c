@@ -89,15 +89,26 @@ static bool check_host(td_call *call)
     return true;
 }
 
+/* Where this request ends is in doubt, so nothing that follows on the connection is read as another one. */
+static bool refuse_framing(td_call *call, const char *detail)
+{
+    refuse(call, 400, "invalid", detail);
+    td_answer_header(&call->request, "Connection", "close");
+    return false;
+}
+
 static bool check_length(td_call *call)
 {
     const char *length = td_call_header(call, "Content-Length");
     const char *coding = td_call_header(call, "Transfer-Encoding");
     if (length && coding) {
-        return refuse(call, 400, "invalid", "Content-Length and Transfer-Encoding must not come together");
+        return refuse_framing(call, "Content-Length and Transfer-Encoding must not come together");
+    }
+    if (coding && (strcasecmp(coding, "chunked") != 0 || td_call_header_count(call, "Transfer-Encoding") > 1)) {
+        return refuse_framing(call, "the only Transfer-Encoding that is taken here is \"chunked\", once");
     }
     if (td_call_header_count(call, "Content-Length") > 1 || td_call_header_count(call, "Host") > 1) {
-        return refuse(call, 400, "invalid", "Content-Length and Host may stand only once");
+        return refuse_framing(call, "Content-Length and Host may stand only once");
     }
     if (!length) {
         return true;
@@ -105,7 +116,7 @@ static bool check_length(td_call *call)
     td_err err = {0};
     int64_t size;
     if (td_parse_int(length, "Content-Length", 0, INT64_MAX, &size, &err) != TD_OK) {
-        return refuse_err(call, &err);
+        return refuse_framing(call, td_request_text(&call->request, "%s", err.text));
     }
     bool stream = call->request.route->body == TD_BODY_STREAM;
     int64_t most =

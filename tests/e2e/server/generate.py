@@ -84,8 +84,8 @@ class Generator:
         for (place, name), one in operation.parameters.items():
             if place == "query" and name != "project" and (one.get("required") or random.random() < 0.2):
                 made.query.append((name, self.parameter(name, one)))
-            elif place == "header" and random.random() < 0.3:
-                made.headers.append((name, str(one.get("example", "1"))))
+            elif place == "header" and (one.get("required") or random.random() < 0.3):
+                made.headers.append((name, str(one.get("example", "0"))))
         if operation.body_schema:
             examples = list(operation.body.get("examples", {}).values())
             take = examples and random.random() < 0.5
@@ -101,7 +101,7 @@ class Generator:
             return part
         name = part[1:-1]
         family = operation.path.split("/")[-2 if operation.path.endswith(part) else 3]
-        pool = self.pools.get(family + "/" + name) or self.pools.get(name) or ["a"]
+        pool = self.pools.get(operation.id + "/" + name) or self.pools.get(family + "/" + name) or self.pools.get(name) or ["a"]
         return str(self.random.choice(pool))
 
     def parameter(self, name, one):

@@ -10,6 +10,7 @@
 #include "audit/verify.h"
 #include "core/base/fs.h"
 #include "core/crypto/crypto.h"
+#include "registry/reference.h"
 
 #define NOTE_MAX TD_LOG_NOTE_MAX
 
@@ -31,9 +32,15 @@ static void print_records(td_cli *cli, const json_t *answer)
     td_print_table(cli, columns, td_json_list(answer, "records"), "No records.");
 }
 
-/* "version:pump/3" is a type and an id. */
+/* A version in any spelling is meant as it stands in the records; "version:pump/3" is a type and an id. */
 static const char *object_filter(td_cli *cli, const char *filter, const char *object)
 {
+    td_reference reference;
+    char text[TD_REFERENCE_TEXT_SIZE];
+    if (object != NULL && td_reference_parse(object, &reference, NULL) == TD_OK) {
+        td_reference_write(&reference, text);
+        return td_cli_filter(cli, filter, "object", td_cli_text(cli, "%s", text));
+    }
     size_t type = object != NULL ? strspn(object, "abcdefghijklmnopqrstuvwxyz_") : 0;
     if (type > 0 && object[type] == ':') {
         filter = td_cli_filter(cli, filter, "object_type", td_cli_text(cli, "%.*s", (int)type, object));

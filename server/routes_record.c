@@ -165,6 +165,19 @@ static td_code export_audit(td_request *request, td_err *err)
 
 /* ---- events ---- */
 
+/* A version in any spelling is meant as it stands in the records. */
+static const char *object_asked(td_request *request)
+{
+    td_reference reference;
+    char text[TD_REFERENCE_TEXT_SIZE];
+    const char *object = td_request_query(request, "object", NULL);
+    if (!object || td_reference_parse(object, &reference, NULL) != TD_OK) {
+        return object;
+    }
+    td_reference_write(&reference, text);
+    return td_request_text(request, "%s", text);
+}
+
 static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
 {
     int64_t limit;
@@ -172,7 +185,7 @@ static td_code read_query(td_request *request, td_audit_query *out, td_err *err)
     TD_TRY(td_request_query_int(request, "after", -1, INT64_MAX, -1, &out->after, err));
     TD_TRY(td_request_query_int(request, "limit", 1, TD_AUDIT_LIST_MAX, 100, &limit, err));
     out->limit = (int)limit;
-    out->object = td_request_query(request, "object", NULL);
+    out->object = object_asked(request);
     out->actor = td_request_query(request, "actor", NULL);
     out->action = td_request_query(request, "action", NULL);
     static const char *const orders[] = {"oldest", "newest", NULL};

@@ -2,6 +2,9 @@
 
 SPDX-License-Identifier: Apache-2.0
 """
+import json
+from urllib.parse import quote
+
 from command import CONFLICT, DENIED, INVALID, NOT_FOUND, CommandTest, harness
 
 
@@ -56,6 +59,11 @@ class Versions(CommandTest):
             self.assertIn("834d58e48a3a", self.done("version", "show", text))
             self.assertIn("version:spell/1", self.done("lineage", "show", text, "--json"))
             self.done("lineage", "impact", text)
+            record = "spell/1" if "@" not in text else "spell@best"  # setting an alias is a record of the alias
+            listed = self.done("audit", "list", "--object", text, "--json", as_="ben")
+            self.assertEqual({one["object"]["id"] for one in json.loads(listed)["records"]}, {record})
+            answer = self.server.call("GET", "/api/v1/events?object=" + quote(text, safe=""))
+            self.assertEqual({one["object"]["id"] for one in answer.json["records"]}, {record})
             self.done("model", "download", text, f"{self.folder}/{index}")
             self.done("bundle", "export", text, "--out", f"{self.folder}/{index}.tar")
     

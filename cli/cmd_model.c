@@ -223,6 +223,10 @@ const td_cli_command td_cli_model_commands[] = {
     {"model", "download", "VERSION [DIR]", 1, 2, "Download the files of a version",
      "Each file is checked against the digest that the version lists. Files that are there already are not replaced.",
      "tidemark model download pump-anomaly@champion ./champion", NULL, run_download},
+    {"model", "diff", "VERSION [VERSION]", 1, 2, "Show what differs between two versions",
+     "Files, inputs and outputs, operators, metrics, parameters, tags, baseline, and what each was made from. Of one "
+     "version alone: what differs from the version that it was made from, or the one before it.",
+     "tidemark model diff pump/2 pump/3\ntidemark model diff pump@champion models:/pump/4 --json", NULL, td_cli_diff},
     {"model", "inspect", "FILE...", 1, TD_CLI_ARGUMENTS_MAX,
      "Read what model files say about themselves; needs no server",
      "ONNX, TFLite, GGUF, safetensors and MLmodel files tell inputs, outputs, operators, size and risks. Pickles, "

@@ -39,6 +39,7 @@ extern const td_cli_command td_cli_help_commands[];
 TD_MUST_USE td_code td_cli_register(td_cli *cli, td_err *err); /* register.c */
 TD_MUST_USE td_code td_cli_approve(td_cli *cli, td_err *err);  /* approve.c */
 
+TD_MUST_USE td_code td_cli_diff(td_cli *cli, td_err *err);     /* diff.c */
 TD_MUST_USE td_code td_cli_inspect(td_cli *cli, td_err *err);  /* facts.c */
 
 /* What is known of a model file, and verdicts on the version's other files (facts.c). */

@@ -166,6 +166,27 @@ static td_code approve_version(td_request *request, td_err *err)
     return answer_version(request, 201, reference, err);
 }
 
+/* Against ?from=, any reference; else against what it was made from, or the version before it. */
+static td_code get_diff(td_request *request, td_err *err)
+{
+    const char *to, *from = td_request_query(request, "from", NULL);
+    td_version version;
+    json_t *diff;
+    TD_TRY(td_request_reference(request, &to, err));
+    if (!from) {
+        TD_TRY(td_version_find(request->db, request->project, to, &request->arena, &version, err));
+        if (!version.parent && version.number == 1) {
+            return td_fail(err, TD_NOT_FOUND, "%s is the first one and was made from none: say which to compare with",
+                           version.label);
+        }
+        from = version.parent ? version.parent
+                              : td_request_text(request, "%s/%lld", version.model, (long long)version.number - 1);
+    }
+    td_case work = td_request_case(request);
+    TD_TRY(td_compare(&work, from, to, &diff, err));
+    return td_answer_json(request, 200, diff, err);
+}
+
 /* The bytes that an approver signs, exactly; what they say is in X-Manifest-Digest and the version's JSON. */
 static td_code get_manifest(td_request *request, td_err *err)
 {
@@ -273,6 +294,7 @@ const td_route td_routes_version[] = {
     TD_POINT(VERSION, TD_MAY_READ, get_version, "One version, by number or @alias"),
     TD_SEND("PATCH", VERSION, TD_MAY_REGISTER, change_version, "Edit a draft"),
     TD_SEND("POST", VERSION "/submit", TD_MAY_REGISTER, submit_version, "Pack and freeze"),
+    TD_GET(VERSION "/diff", TD_MAY_READ, get_diff, "What differs from ?from= (else from what it was made from)"),
     TD_GET(VERSION "/manifest", TD_MAY_READ, get_manifest, "The bytes that approvers sign (?form=json for people)"),
     TD_SEND("POST", VERSION "/approvals", TD_MAY_APPROVE, approve_version, "Approve by a signature"),
     TD_SEND("POST", VERSION "/reject", TD_MAY_APPROVE, reject_version, "Turn down"),

@@ -93,7 +93,17 @@ const char *td_look_main(const td_version_file *files, size_t count, const td_in
  * day of registration. */
 TD_MUST_USE td_code td_look_before_packing(const td_case *work, const td_version *version, td_err *err);
 
+/* ---- compare (usecase_diff.c) ---- */
+
+/* registry/diff.h of two references, with "baseline": {"from", "to": has it one?, "same_edges", "facts", "features":
+ * parts} and "lineage": a part of what each was made from. NOT_FOUND, INVALID. */
+TD_MUST_USE td_code td_compare(const td_case *work, const char *from, const char *to, json_t **out, td_err *err);
+
 /* ---- submit (usecase_submit.c) ---- */
+
+/* The bytes of a version's baseline, if it has one. */
+TD_MUST_USE td_code td_case_baseline(const td_case *work, int64_t version_id, td_str *out, bool *there_out,
+                                     td_err *err);
 
 /* Packs the version (card, lineage, manifest, bundle) and freezes it. */
 TD_MUST_USE td_code td_submit(const td_case *work, const char *reference, const char *reason, td_err *err);

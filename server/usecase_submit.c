@@ -65,17 +65,17 @@ static td_code make_card(pending_submission *submission, td_version_file *out, t
     return put_text(work, &text, "meta/card.md", out, err);
 }
 
-static td_code read_baseline(pending_submission *submission, td_err *err)
+td_code td_case_baseline(const td_case *work, int64_t version_id, td_str *out, bool *there_out, td_err *err)
 {
     td_version_file *files;
     size_t count;
-    TD_TRY(td_version_files(submission->work->db, submission->version.version_id, submission->work->arena, &files,
-                            &count, err));
+    *there_out = false;
+    TD_TRY(td_version_files(work->db, version_id, work->arena, &files, &count, err));
     for (size_t i = 0; i < count; i++) {
         if (files[i].role == TD_FILE_BASELINE) {
-            submission->has_baseline = true;
-            return td_content_read(submission->work->server->content, files[i].digest, BASELINE_BYTES_MAX,
-                                   &submission->baseline, err);
+            TD_TRY(td_content_read(work->server->content, files[i].digest, BASELINE_BYTES_MAX, out, err));
+            *there_out = true;
+            return TD_OK;
         }
     }
     return TD_OK;
@@ -90,7 +90,8 @@ static td_code pack(pending_submission *submission, td_err *err)
     }
     td_version_file extras[2];
     TD_TRY(td_look_before_packing(work, &submission->version, err));
-    TD_TRY(read_baseline(submission, err));
+    TD_TRY(td_case_baseline(work, submission->version.version_id, &submission->baseline, &submission->has_baseline,
+                            err));
     TD_TRY(make_card(submission, &extras[0], err));
     TD_TRY(make_lineage(work, &submission->version, &extras[1], err));
     return td_bundle_pack(work->db, work->server->content, &submission->version, extras, 2, &submission->manifest,

@@ -258,10 +258,11 @@ def _port(name, size):
     return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
 
 
-def onnx_model(salt=""):
-    """A tiny valid ONNX file: y = Identity(x)."""
-    node = _field(1, "x") + _field(2, "y") + _field(4, "Identity")
-    graph = _field(1, node) + _field(2, "g" + salt) + _field(11, _port("x", 8)) + _field(12, _port("y", 8))
+def onnx_model(salt="", operator="Identity", size=8, more=()):
+    """A tiny valid ONNX file: y = Identity(x); `more` are further inputs that nothing uses."""
+    node = _field(1, "x") + _field(2, "y") + _field(4, operator)
+    graph = _field(1, node) + _field(2, "g" + salt) + b"".join(_field(11, _port(name, size)) for name in ("x", *more))
+    graph += _field(12, _port("y", size))
     return _field(1, 8) + _field(2, "test") + _field(7, graph) + _field(8, _field(1, "") + _field(2, 17))
 
 

@@ -38,6 +38,7 @@ DEMANDS = {
         GET /api/v1/models/{model}/aliases
         GET /api/v1/models/{model}/aliases/{alias}
         GET /api/v1/models/{model}/versions/{version}
+        GET /api/v1/models/{model}/versions/{version}/diff
         GET /api/v1/models/{model}/versions/{version}/manifest
         GET /api/v1/models/{model}/versions/{version}/files/{name...}
         GET /api/v1/models/{model}/versions/{version}/bundle

@@ -7,7 +7,7 @@ _tidemark() {
   fi
   case "$noun" in
     profile) verbs="show raise" ;;
-    model) verbs="register create change list show download inspect" ;;
+    model) verbs="register create change list show download diff inspect" ;;
     version) verbs="show list search submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
@@ -42,6 +42,7 @@ _tidemark() {
     "model list") options=" --filter --order-by --limit --cursor" ;;
     "model show") options="" ;;
     "model download") options="" ;;
+    "model diff") options="" ;;
     "model inspect") options=" --strict" ;;
     "version show") options="" ;;
     "version list") options=" --filter --order-by --limit --cursor" ;;

@@ -117,6 +117,7 @@ static td_code point(td_db *db, int64_t model_id, const char *alias, int64_t ver
 
 static td_code check_target(const td_version *version, const char *alias, int64_t now, td_err *err)
 {
+    TD_TRY(td_registry__live_check(version, err));
     if (now == version->number) {
         return td_fail(err, TD_CONFLICT, "alias %s@%s names %s already", version->model, alias, version->label);
     }

@@ -18,7 +18,8 @@ static td_code read_names(td_db *db, int64_t project_id, const char **names, td_
     td_stmt *stmt;
     bool row;
     size_t count = 0;
-    TD_TRY(td_db_prepare(db, "SELECT name FROM model WHERE project_id = :project ORDER BY name LIMIT 500", &stmt, err));
+    TD_TRY(td_db_prepare(db, "SELECT name FROM model WHERE project_id = :project AND archived_ms IS NULL ORDER BY name "
+                         "LIMIT 500", &stmt, err));
     td_bind_int(stmt, ":project", project_id);
     TD_TRY(td_step(stmt, &row, err));
     while (row) {
@@ -48,20 +49,22 @@ static td_code no_such_model(td_db *db, int64_t project_id, const char *project,
                    project);
 }
 
-td_code td_registry__model_find(td_db *db, const char *project, const char *name, td_registry__model *out, td_err *err)
+static td_code find(td_db *db, const char *project, const char *name, bool hidden, td_registry__model *out,
+                    td_err *err)
 {
     td_stmt *stmt;
     bool row;
     int64_t project_id;
     TD_TRY(td_project_find(db, project, &project_id, err));
     TD_TRY(td_db_prepare(db,
-                         "SELECT model_id, next_number, security_counter FROM model "
+                         "SELECT model_id, next_number, security_counter, archived_ms FROM model "
                          "WHERE project_id = :project AND name = :name",
                          &stmt, err));
     td_bind_int(stmt, ":project", project_id);
     td_bind_text(stmt, ":name", name);
     TD_TRY(td_step(stmt, &row, err));
-    if (!row) {
+    if (!row || (!hidden && !td_column_null(stmt, "archived_ms"))) {
+        td_reset(stmt);
         return no_such_model(db, project_id, project, name, err);
     }
     *out = (td_registry__model){
@@ -71,6 +74,17 @@ td_code td_registry__model_find(td_db *db, const char *project, const char *name
     };
     td_reset(stmt);
     return TD_OK;
+}
+
+td_code td_registry__model_find(td_db *db, const char *project, const char *name, td_registry__model *out, td_err *err)
+{
+    return find(db, project, name, false, out, err);
+}
+
+td_code td_registry__model_find_any(td_db *db, const char *project, const char *name, td_registry__model *out,
+                                    td_err *err)
+{
+    return find(db, project, name, true, out, err);
 }
 
 /* ---- writing ---- */
@@ -118,29 +132,45 @@ static td_code tags_write(td_db *db, int64_t model_id, const json_t *tags, td_er
     return TD_OK;
 }
 
+/* The row of a name that was archived is taken again, so that its numbers go on. */
 static td_code insert_row(td_db *db, const td_actor *actor, const char *project, const td_model_options *options,
-                          td_err *err)
+                          int64_t *model_id_out, td_err *err)
 {
     td_stmt *stmt;
     int64_t project_id;
     TD_TRY(td_project_find(db, project, &project_id, err));
     TD_TRY(td_db_prepare(db,
-                         "INSERT INTO model (project_id, name, description, owner, created_ms) "
-                         "VALUES (:project, :name, :description, :owner, :now)",
+                         "INSERT INTO model (project_id, name, description, owner, created_ms, updated_ms) "
+                         "VALUES (:project, :name, :description, :owner, :now, :now) "
+                         "ON CONFLICT (project_id, name) DO UPDATE SET description = excluded.description, "
+                         "owner = excluded.owner, created_ms = excluded.created_ms, updated_ms = excluded.updated_ms, "
+                         "archived_ms = NULL WHERE archived_ms IS NOT NULL RETURNING model_id",
                          &stmt, err));
     td_bind_int(stmt, ":project", project_id);
     td_bind_text(stmt, ":name", options->name);
     td_bind_text(stmt, ":description", options->description != NULL ? options->description : "");
     td_bind_text(stmt, ":owner", actor->name);
     td_bind_int(stmt, ":now", td_db_now_ms(db));
-    td_code code = td_run(stmt, err);
-    if (code == TD_CONFLICT) {
+    bool row;
+    TD_TRY(td_step(stmt, &row, err));
+    if (!row) {
         return td_fail(err, TD_CONFLICT,
                        "model \"%s\" exists already in project %s; register a version of it, or choose another "
                        "name",
                        options->name, project);
     }
-    return code;
+    *model_id_out = td_column_int(stmt, "model_id");
+    td_reset(stmt);
+    return TD_OK;
+}
+
+/* Of a name that was archived and is made anew. */
+static td_code drop_tags(td_db *db, int64_t model_id, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db, "DELETE FROM model_tag WHERE model_id = :model", &stmt, err));
+    td_bind_int(stmt, ":model", model_id);
+    return td_run(stmt, err);
 }
 
 static td_code record_model(td_db *db, const td_actor *actor, const char *action, const char *project,
@@ -163,8 +193,10 @@ td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *
 {
     TD_TRY(td_model_name_check(options->name, err));
     TD_TRY(td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err));
-    TD_TRY(insert_row(db, actor, project, options, err));
-    TD_TRY(tags_write(db, td_db_last_id(db), options->tags, err));
+    int64_t model_id;
+    TD_TRY(insert_row(db, actor, project, options, &model_id, err));
+    TD_TRY(drop_tags(db, model_id, err));
+    TD_TRY(tags_write(db, model_id, options->tags, err));
     return record_model(db, actor, "create.model", project, options, err);
 }
 
@@ -190,6 +222,7 @@ td_code td_model_update(td_db *db, const td_actor *actor, const char *project, c
         TD_TRY(td_run(stmt, err));
     }
     TD_TRY(tags_write(db, model.model_id, options->tags, err));
+    TD_TRY(td_registry__touch(db, model.model_id, 0, err));
     return record_model(db, actor, "update.model", project, options, err);
 }
 
@@ -232,7 +265,7 @@ static const char aliases_sql[] =
     "SELECT a.name AS key, v.number AS value FROM alias a JOIN version v ON v.version_id = "
     "a.version_id WHERE a.model_id = :model";
 static const char states_sql[] =
-    "SELECT state AS key, count(*) AS value FROM version WHERE model_id = :model GROUP BY state";
+    "SELECT state AS key, count(*) AS value FROM version WHERE model_id = :model AND archived_ms IS NULL GROUP BY state";
 
 static td_code add_details(td_db *db, int64_t model_id, json_t *json, td_err *err)
 {
@@ -257,7 +290,7 @@ td_code td_registry__model_json(td_db *db, int64_t model_id, json_t **out, td_er
     TD_TRY(
         td_db_prepare(db,
                       "SELECT m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v WHERE "
-                      "v.model_id = m.model_id) AS latest FROM model m WHERE m.model_id = :model",
+                      "v.model_id = m.model_id AND v.archived_ms IS NULL) AS latest FROM model m WHERE m.model_id = :model",
                       &stmt, err));
     td_bind_int(stmt, ":model", model_id);
     TD_TRY(td_step_one(stmt, err, "the model is gone"));

@@ -47,14 +47,15 @@ td_code td_model_name_check(const char *name, td_err *err)
 td_code td_alias_name_check(const char *name, td_err *err)
 {
     size_t length = strnlen(name, TD_ALIAS_NAME_MAX + 1);
-    bool good = length > 0 && length <= TD_ALIAS_NAME_MAX && is_lower(name[0]);
-    for (size_t i = 1; good && i < length; i++) {
-        good = is_lower(name[i]) || is_digit(name[i]) || name[i] == '.' || name[i] == '_' || name[i] == '-';
+    bool good = length > 0 && length <= TD_ALIAS_NAME_MAX && name[0] != '.' && name[strspn(name, "0123456789")] != '\0';
+    for (size_t i = 0; good && i < length; i++) {
+        good = is_inner(name[i]);
     }
     if (!good) {
         return td_fail(err, TD_INVALID,
-                       "\"%.60s\" is no alias: 1 to %d of a-z 0-9 . _ - are allowed, beginning with a letter", name,
-                       TD_ALIAS_NAME_MAX);
+                       "\"%.60s\" is no alias: 1 to %d of A-Z a-z 0-9 . _ - are allowed, no dot at the beginning, and "
+                       "not digits alone",
+                       name, TD_ALIAS_NAME_MAX);
     }
     return TD_OK;
 }
@@ -64,11 +65,12 @@ td_code td_registry__key_check(const char *what, const char *key, td_err *err)
     size_t length = strnlen(key, TD_TAG_KEY_MAX + 1);
     bool good = length > 0 && length <= TD_TAG_KEY_MAX;
     for (size_t i = 0; good && i < length; i++) {
-        good = key[i] > 0x20 && key[i] < 0x7f;
+        good = key[i] >= 0x20 && key[i] < 0x7f;
     }
+    good = good && key[0] != ' ' && key[length - 1] != ' ';
     if (!good) {
         return td_fail(err, TD_INVALID,
-                       "\"%.60s\" is no name of a %s: 1 to %d printable characters without white space", key, what,
+                       "\"%.60s\" is no name of a %s: 1 to %d printable characters, no space at the ends", key, what,
                        TD_TAG_KEY_MAX);
     }
     return TD_OK;

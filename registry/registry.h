@@ -28,9 +28,9 @@
 extern const td_migration td_registry_migrations[];
 
 #define TD_MODEL_NAME_MAX 128
-#define TD_ALIAS_NAME_MAX 64 /* [a-z][a-z0-9._-]*; so it is never taken for a number */
-#define TD_TAG_KEY_MAX 128   /* printable, no white space */
-#define TD_TAG_VALUE_MAX 4096
+#define TD_ALIAS_NAME_MAX 255 /* [A-Za-z0-9_-][A-Za-z0-9._-]*, with one that is no digit */
+#define TD_TAG_KEY_MAX 250    /* printable, no white space at its ends */
+#define TD_TAG_VALUE_MAX 100000 /* bytes; the text of a prompt is a tag */
 #define TD_DESCRIPTION_MAX 65536
 #define TD_REASON_MAX 1024
 #define TD_ENTRIES_MAX 256 /* tags, metrics, parameters: each, of one version */
@@ -82,6 +82,15 @@ typedef struct td_version_file {
     td_file_role role;
 } td_version_file;
 
+#define TD_SOURCE_MAX 2048 /* bytes of a source URI */
+#define TD_RUN_ID_MAX 64
+/* What MLflow's clients say of where a version came from. Each may be NULL. */
+typedef struct td_version_origin {
+    const char *source, *run_id, *run_link;
+    const char *logged_model; /* "m-…" */
+    bool reference;           /* the files lie elsewhere: the version has none, and can never be submitted */
+} td_version_origin;
+
 typedef struct td_version_options {
     const char *model;
     bool create_model; /* make the model if it is not there (else NOT_FOUND with the nearest name) */
@@ -105,6 +114,7 @@ typedef struct td_version_options {
     uint64_t ram_bytes;        /* requirement, or 0 */
     uint32_t security_counter; /* 0: as the model's highest so far (1 at first); lower than that is refused */
     int64_t number;            /* the number that it must get, else CONFLICT; 0: whichever is next */
+    const td_version_origin *origin; /* of MLflow's clients, or NULL */
 } td_version_options;
 
 /* Registers a version as draft, by a number that was never used before in this model. */
@@ -118,7 +128,7 @@ typedef struct td_version {
     const char *label; /* "pump/3" */
     td_version_state state;
     const char *registrar;                                      /* user name */
-    int64_t registrar_id, created_ms, submitted_ms, decided_ms; /* 0: not yet */
+    int64_t registrar_id, created_ms, submitted_ms, decided_ms, archived_ms; /* 0: not yet */
     const char *format, *description, *parent, *cause;          /* parent: label or NULL; cause or NULL */
     const char *derived_by;                                     /* tool, or NULL */
     bool quarantined;                                           /* a file of it can hold a pickle */
@@ -163,7 +173,8 @@ TD_MUST_USE td_code td_version_json(td_db *db, const char *project, const char *
 TD_MUST_USE td_code td_version_list_json(td_db *db, const char *project, const char *model, const td_page *page,
                                          json_t **out, td_err *err);
 
-/* Edits of a draft; afterwards CONFLICT. Whoever edits can no longer approve. value NULL: removed (NOT_FOUND if
+/* Edits. Metrics and parameters only of a draft; description and tags also once it was decided, because the signed card
+ * keeps what was decided on; else CONFLICT. Whoever edits can no longer approve. value NULL: removed (NOT_FOUND if
  * absent). */
 TD_MUST_USE td_code td_version_set_tag(td_db *db, const td_actor *actor, const char *project, const char *reference,
                                        const char *key, const char *value, td_err *err);

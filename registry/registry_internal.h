@@ -18,13 +18,15 @@ typedef struct td_registry__model {
     int64_t model_id, next_number, security_counter;
 } td_registry__model;
 
-/* Keys of tags, metrics and parameters: 1 to TD_TAG_KEY_MAX printable characters without white space. */
+/* Keys of tags, metrics and parameters: 1 to TD_TAG_KEY_MAX printable characters, no white space at the ends. */
 td_code td_registry__key_check(const char *what, const char *key, td_err *err);
 td_code td_registry__text_check(const char *what, const char *text, size_t length_max, td_err *err);
 td_code td_registry__reason_check(const char *reason, td_err *err);
 
-/* NOT_FOUND names the nearest model of the project. */
+/* NOT_FOUND names the nearest model of the project. One that is archived is not found, but by _any. */
 td_code td_registry__model_find(td_db *db, const char *project, const char *name, td_registry__model *out, td_err *err);
+td_code td_registry__model_find_any(td_db *db, const char *project, const char *name, td_registry__model *out,
+                                    td_err *err);
 /* Inserts without asking for permission; the caller has. */
 td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *project,
                                   const td_model_options *options, td_err *err);
@@ -33,9 +35,10 @@ td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *
 td_code td_registry__version_id(td_db *db, const char *project, const char *reference, int64_t *version_id_out,
                                 td_err *err);
 td_code td_registry__version_by_id(td_db *db, int64_t version_id, td_arena *arena, td_version *out, td_err *err);
-/* Finds a version that is still a draft; CONFLICT tells how to go on. */
-td_code td_registry__draft_find(td_db *db, const char *project, const char *reference, td_arena *arena, td_version *out,
-                                td_err *err);
+/* CONFLICT when it is archived. */
+td_code td_registry__live_check(const td_version *version, td_err *err);
+/* Stamps the last change of a model and, if not 0, of a version. */
+td_code td_registry__touch(td_db *db, int64_t model_id, int64_t version_id, td_err *err);
 
 /* Writes {"key": value}: null removes. LIMIT: more than TD_ENTRIES_MAX. */
 td_code td_registry__tags_write(td_db *db, int64_t version_id, const json_t *tags, td_err *err);

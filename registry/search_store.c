@@ -14,6 +14,7 @@
 /* ---- what may be asked ---- */
 
 static const td_filter_key prompt_keys[] = {{"mlflow.prompt.is_prompt", "false", NULL}, {.key = NULL}};
+static const td_filter_key model_prompt_keys[] = {{"mlflow.prompt.is_prompt", "false", "m.is_prompt"}, {.key = NULL}};
 
 const td_filter_family td_model_families[] = {
     {.names = td_filter_tags,
@@ -21,7 +22,7 @@ const td_filter_family td_model_families[] = {
      .rows = {"model_tag", "model_id", "m.model_id"},
      .key = "key",
      .value = "value",
-     .keys = prompt_keys,
+     .keys = model_prompt_keys,
      .by_value = true},
     {.names = NULL},
 };
@@ -55,7 +56,7 @@ static const td_filter_field model_fields[] = {
     {.name = "created_at", .type = TD_FILTER_TIME, .sql = "m.created_ms"},
     {.name = "latest_version",
      .type = TD_FILTER_INTEGER,
-     .sql = "(SELECT max(l.number) FROM version l WHERE l.model_id = m.model_id)",
+     .sql = "(SELECT max(l.number) FROM version l WHERE l.model_id = m.model_id AND l.archived_ms IS NULL)",
      .nullable = true},
     {.name = "alias", .type = TD_FILTER_TEXT, .sql = "name", .rows = &model_aliases},
     {.name = NULL},
@@ -116,7 +117,7 @@ td_code td_model_list_json(td_db *db, const char *project, const td_page *page, 
                                         .table = &td_model_table,
                                         .columns = "m.model_id",
                                         .from = "model m",
-                                        .where = "m.project_id = :project"};
+                                        .where = "m.project_id = :project AND m.archived_ms IS NULL"};
     int64_t project_id;
     TD_CLEANUP(td_list_close) td_list *list = NULL;
     TD_TRY(td_project_find(db, project, &project_id, err));
@@ -139,7 +140,7 @@ static td_code list_of_model(td_db *db, const char *project, const char *model, 
                                         .table = &td_model_version_table,
                                         .columns = "v.version_id",
                                         .from = "version v CROSS JOIN model m ON m.model_id = v.model_id",
-                                        .where = "v.model_id = :model"};
+                                        .where = "v.model_id = :model AND v.archived_ms IS NULL"};
     td_registry__model row;
     char scope[64];
     TD_TRY(td_registry__model_find(db, project, model, &row, err));
@@ -156,7 +157,7 @@ static td_code list_of_project(td_db *db, const char *project, const td_page *pa
                                         .table = &td_version_table,
                                         .columns = "v.version_id",
                                         .from = "version v JOIN model m ON m.model_id = v.model_id",
-                                        .where = "+m.project_id = :project"};
+                                        .where = "+m.project_id = :project AND v.archived_ms IS NULL"};
     int64_t project_id;
     TD_TRY(td_project_find(db, project, &project_id, err));
     TD_TRY(td_list_open(db, &query, project, page, out, err));

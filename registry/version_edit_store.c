@@ -1,5 +1,5 @@
 /*
- * version_edit_store.c: tags, metrics, parameters and description of a draft, and who touched them.
+ * version_edit_store.c: tags, metrics, parameters and description of a version, and who touched them.
  *
  * Whoever edits is remembered, because he may not approve what he edited.
  * SPDX-License-Identifier: Apache-2.0
@@ -10,14 +10,20 @@
 #include <stdio.h>
 #include <string.h>
 
-td_code td_registry__draft_find(td_db *db, const char *project, const char *reference, td_arena *arena, td_version *out,
-                                td_err *err)
+static td_code check_editable(const td_version *version, const td_version_edit *edit, td_err *err)
 {
-    TD_TRY(td_version_find(db, project, reference, arena, out, err));
-    if (out->state != TD_VERSION_DRAFT) {
+    TD_TRY(td_registry__live_check(version, err));
+    if (version->state == TD_VERSION_PENDING) {
         return td_fail(err, TD_CONFLICT,
-                       "version %s is %s and can no longer be changed; register a new version (with --parent %s)",
-                       out->label, td_version_states.names[out->state], out->label);
+                       "version %s is pending and can no longer be changed until it is decided; approve or reject it, or "
+                       "register a new version (with --parent %s)",
+                       version->label, version->label);
+    }
+    if (version->state != TD_VERSION_DRAFT && (edit->metrics != NULL || edit->params != NULL)) {
+        return td_fail(err, TD_CONFLICT,
+                       "version %s is %s: its metrics and parameters can no longer be changed; register a new version "
+                       "(with --parent %s)",
+                       version->label, td_version_states.names[version->state], version->label);
     }
     return TD_OK;
 }
@@ -247,7 +253,8 @@ td_code td_version_update(td_db *db, const td_actor *actor, const char *project,
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_version version;
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_REGISTER, err));
-    TD_TRY(td_registry__draft_find(db, project, reference, &arena, &version, err));
+    TD_TRY(td_version_find(db, project, reference, &arena, &version, err));
+    TD_TRY(check_editable(&version, edit, err));
     if (edit->description != NULL) {
         TD_TRY(set_description(db, version.version_id, edit->description, err));
     }
@@ -255,6 +262,7 @@ td_code td_version_update(td_db *db, const td_actor *actor, const char *project,
     TD_TRY(td_registry__metrics_write(db, version.version_id, edit->metrics, err));
     TD_TRY(td_registry__params_write(db, version.version_id, edit->params, err));
     TD_TRY(remember_editor(db, actor, version.version_id, err));
+    TD_TRY(td_registry__touch(db, version.model_id, version.version_id, err));
     return record_edit(db, actor, &version, edit, err);
 }
 

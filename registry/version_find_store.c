@@ -91,7 +91,7 @@ td_code td_registry__version_id(td_db *db, const char *project, const char *refe
     td_reference ref;
     td_registry__model model;
     TD_TRY(td_reference_parse(reference, &ref, err));
-    TD_TRY(td_registry__model_find(db, project, ref.model, &model, err));
+    TD_TRY(td_registry__model_find_any(db, project, ref.model, &model, err)); /* devices may run what is archived */
     if (ref.alias[0] != '\0') {
         return find_alias(db, &ref, model.model_id, version_id_out, err);
     }
@@ -189,6 +189,7 @@ static td_code read_row(td_stmt *stmt, td_arena *arena, td_version *v, td_err *e
     v->created_ms = td_column_int(stmt, "created_ms");
     v->submitted_ms = td_column_int(stmt, "submitted_ms");
     v->decided_ms = td_column_int(stmt, "decided_ms");
+    v->archived_ms = td_column_int(stmt, "archived_ms");
     v->ram_bytes = (uint64_t)td_column_int(stmt, "ram_bytes");
     v->security_counter = (uint32_t)td_column_int(stmt, "security_counter");
     TD_TRY(read_texts(stmt, arena, v, err));
@@ -205,7 +206,8 @@ td_code td_registry__version_by_id(td_db *db, int64_t version_id, td_arena *aren
         "SELECT p.name AS project, m.name AS model, v.version_id, v.model_id, v.number, v.state, v.description, "
         "v.format, v.registrar, v.registrar_id, v.cause, v.hardware, v.runtimes, v.ram_bytes, "
         "v.security_counter, v.edges_digest, v.device_bytes, v.created_ms, v.submitted_ms, v.decided_ms, "
-        "v.manifest, v.manifest_digest, v.bundle_digest, v.bundle_size, v.envelope_digest, v.envelope_size, "
+        "v.archived_ms, v.manifest, v.manifest_digest, v.bundle_digest, v.bundle_size, v.envelope_digest, "
+        "v.envelope_size, "
         "v.model_sig_digest, v.approval_seq, v.derived_by, "
         "EXISTS (SELECT 1 FROM version_scan s WHERE s.version_id = v.version_id AND s.verdict <> 'none') AS "
         "quarantined, "

@@ -45,6 +45,7 @@ static td_code state_row(td_db *db, const td_registry__move *move, td_err *err)
 
 td_code td_registry__move_row(td_db *db, const td_registry__move *move, int64_t seq, td_err *err)
 {
+    TD_TRY(td_registry__live_check(move->version, err));
     TD_TRY(td_states_check(&td_version_states, move->version->label, (int)move->version->state, (int)move->to, err));
     TD_TRY(td_registry__text_check("reason", move->reason, TD_REASON_MAX, err));
     TD_TRY(state_row(db, move, err));

@@ -53,6 +53,12 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const td_version_file *)a)->name, ((const td_version_file *)b)->name);
 }
 
+/* Its files lie elsewhere, or it is words alone. */
+static bool is_reference(const td_version_options *options)
+{
+    return options->origin != NULL && options->origin->reference;
+}
+
 static td_code check_roles(const plan *p, td_err *err)
 {
     size_t roles[TD_FILE_ROLE_COUNT] = {0};
@@ -62,7 +68,7 @@ static td_code check_roles(const plan *p, td_err *err)
             return td_fail(err, TD_INVALID, "the file \"%s\" is given twice", p->files[i].name);
         }
     }
-    if (roles[TD_FILE_MODEL] == 0) {
+    if (roles[TD_FILE_MODEL] == 0 && !is_reference(p->options)) {
         return td_fail(err, TD_INVALID, "a version needs at least one model file");
     }
     bool edges = p->options->edges_digest != NULL;
@@ -78,7 +84,7 @@ static td_code check_roles(const plan *p, td_err *err)
 static td_code plan_files(plan *p, td_err *err)
 {
     size_t count = p->options->file_count;
-    if (count == 0 || count > TD_MANIFEST_FILES_MAX - 8) { /* packing adds files of its own */
+    if ((count == 0 && !is_reference(p->options)) || count > TD_MANIFEST_FILES_MAX - 8) { /* packing adds files of its own */
         return td_fail(err, TD_INVALID, "a version has 1 to %d files, not %zu", TD_MANIFEST_FILES_MAX - 8, count);
     }
     for (size_t i = 0; i < count; i++) {
@@ -208,6 +214,16 @@ static td_code bind_requirement(td_stmt *stmt, const td_version_options *options
     return json_column(stmt, ":runtimes", runtimes, err);
 }
 
+static void bind_mlflow(td_stmt *stmt, const td_version_origin *origin)
+{
+    static const td_version_origin none;
+    origin = origin != NULL ? origin : &none;
+    td_bind_text(stmt, ":source", origin->source != NULL ? origin->source : "");
+    td_bind_text(stmt, ":run_id", origin->run_id != NULL ? origin->run_id : "");
+    td_bind_text(stmt, ":run_link", origin->run_link != NULL ? origin->run_link : "");
+    td_bind_text(stmt, ":logged_model", origin->logged_model != NULL ? origin->logged_model : "");
+}
+
 static td_code bind_origin(td_stmt *stmt, const td_actor *actor, const plan *p, td_err *err)
 {
     const td_version_options *options = p->options;
@@ -220,6 +236,7 @@ static td_code bind_origin(td_stmt *stmt, const td_actor *actor, const plan *p, 
     }
     td_bind_text(stmt, ":cause", options->cause);
     td_bind_text(stmt, ":derived_by", options->derived_by);
+    bind_mlflow(stmt, options->origin);
     TD_TRY(json_column(stmt, ":facts", options->facts, err));
     return json_column(stmt, ":sources", options->sources, err);
 }
@@ -232,8 +249,9 @@ static td_code insert_version(td_db *db, const td_actor *actor, const plan *p, i
         db,
         "INSERT INTO version (model_id, number, state, description, format, facts, sources, registrar, "
         "registrar_id, parent_id, cause, derived_by, hardware, runtimes, ram_bytes, security_counter, edges_digest, "
-        "created_ms) VALUES (:model, :number, 'draft', :description, :format, :facts, :sources, :registrar, "
-        ":registrar_id, :parent, :cause, :derived_by, :hardware, :runtimes, :ram, :counter, :edges, :now)",
+        "created_ms, updated_ms, source, run_id, run_link, logged_model) VALUES (:model, :number, 'draft', :description, :format, :facts, :sources, :registrar, "
+        ":registrar_id, :parent, :cause, :derived_by, :hardware, :runtimes, :ram, :counter, :edges, :now, "
+        ":now, :source, :run_id, :run_link, :logged_model)",
         &stmt, err));
     td_bind_int(stmt, ":model", p->model.model_id);
     td_bind_int(stmt, ":number", p->number);
@@ -259,6 +277,12 @@ static td_code check_texts(const td_version_options *options, td_err *err)
         return td_fail(err, TD_INVALID, "the format of a version is a word of at most 16 characters");
     }
     TD_TRY(td_registry__text_check("cause", options->cause, 128, err));
+    if (options->origin != NULL) {
+        TD_TRY(td_registry__text_check("source", options->origin->source, TD_SOURCE_MAX, err));
+        TD_TRY(td_registry__text_check("run_id", options->origin->run_id, TD_RUN_ID_MAX, err));
+        TD_TRY(td_registry__text_check("run_link", options->origin->run_link, TD_SOURCE_MAX, err));
+        TD_TRY(td_registry__text_check("model_id", options->origin->logged_model, TD_RUN_ID_MAX, err));
+    }
     TD_TRY(td_registry__text_check("tool", options->derived_by, 128, err));
     return td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err);
 }
@@ -320,9 +344,10 @@ static td_code record(td_db *db, const td_actor *actor, const plan *p, td_err *e
     TD_TRY(files_text(p, &files, err));
     TD_CLEANUP(td_json_done)
     json_t *after =
-        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:s*, s:i, s:o*}", "format", p->options->format, "files", files,
+        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:s*, s:i, s:o*, s:s*}", "format", p->options->format, "files", files,
                   "metrics", metrics, "parent", p->options->parent, "derived_by", p->options->derived_by, "cause",
-                  p->options->cause, "security_counter", (int)p->counter, "quarantined", quarantined(p));
+                  p->options->cause, "security_counter", (int)p->counter, "quarantined", quarantined(p), "source",
+                  p->options->origin != NULL ? p->options->origin->source : NULL);
     TD_TRY(td_registry__json_ok(after, err));
     td_audit_entry entry = {.actor = actor,
                             .action = "register.version",
@@ -357,6 +382,7 @@ td_code td_version_create(td_db *db, const td_actor *actor, const char *project,
     TD_TRY(td_registry__metrics_write(db, version_id, options->metrics, err));
     TD_TRY(td_registry__params_write(db, version_id, options->params, err));
     TD_TRY(record(db, actor, p, err));
+    TD_TRY(td_registry__touch(db, p->model.model_id, 0, err));
     *number_out = p->number;
     return TD_OK;
 }

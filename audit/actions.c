@@ -46,6 +46,10 @@ static const td_action actions[] = {
     {"read.sensitive", PLAIN, "Sensitive data was read."},
     /* registry */
     {"create.model", PLAIN, "A model (a named line of versions) was created."},
+    {"rename.model", PLAIN, "A model got another name."},
+    {"archive.model", PLAIN, "A model and its versions were hidden."},
+    {"archive.version", PLAIN, "A version was hidden."},
+    {"stage.version", PLAIN, "A version got another stage, a label of MLflow's clients."},
     {"update.model", PLAIN, "A model's description or tags changed."},
     {"delete.model", WITH_REASON, "A model without live versions was removed."},
     {"register.version", PLAIN, "A version was registered."},

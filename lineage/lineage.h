@@ -59,6 +59,9 @@ TD_MUST_USE td_code td_lineage_edge_add(td_db *db, const char *project, const td
  * another version: end "installed" edges into device:pump-07, then add the new one. Nothing to end is OK. */
 TD_MUST_USE td_code td_lineage_edges_end(td_db *db, const char *project, const char *kind, const td_lineage_node *to,
                                          const td_lineage_node *keep_from, td_err *err);
+/* A model got another name: "version:old/3" is "version:new/3" from now on. */
+TD_MUST_USE td_code td_lineage_model_renamed(td_db *db, const char *project, const char *name, const char *new_name,
+                                             td_err *err);
 /* "NAME@" and the first 12 hexadecimal digits of the digest. */
 void td_lineage_dataset_name(const char *name, const uint8_t digest[TD_DIGEST_SIZE],
                              char out[TD_LINEAGE_NAME_MAX + 14]);

@@ -15,6 +15,7 @@
 
 /* "None", "Staging", "Production", "Archived"; NULL-terminated. */
 extern const char *const td_stage_names[];
+#define TD_STAGES_TEXT "None, Staging, Production, Archived"
 /* The spelling above of a stage in any case, or NULL. */
 const char *td_stage_find(const char *text);
 

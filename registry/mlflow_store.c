@@ -266,17 +266,15 @@ static td_code version_row(td_stmt *stmt, void *context, json_t **out, td_err *e
 
 /* A page of the project's rows, with the cursor under MLflow's name. */
 static td_code page_json(td_db *db, const char *project, const td_list_query *query, const td_page *page,
-                         const char *name, td_list_row row, json_t **out, td_err *err)
+                         td_list_row row, json_t **out, td_err *err)
 {
     int64_t project_id;
-    char scope[96];
     TD_CLEANUP(td_list_close) td_list *list = NULL;
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     TD_TRY(td_project_find(db, project, &project_id, err));
-    snprintf(scope, sizeof scope, "mlflow %s %lld", name, (long long)project_id);
-    TD_TRY(td_list_open(db, query, scope, page, &list, err));
+    TD_TRY(td_list_open(db, query, project, page, &list, err));
     td_bind_int(td_list_stmt(list), ":project", project_id);
-    TD_TRY(td_list_json(list, name, row, db, &json, err));
+    TD_TRY(td_list_json(list, row, db, &json, err));
     json_t *cursor = json_object_get(json, "next_cursor");
     if (json_is_string(cursor)) {
         (void)json_object_set(json, "next_page_token", cursor);
@@ -288,20 +286,22 @@ static td_code page_json(td_db *db, const char *project, const td_list_query *qu
 
 td_code td_mlflow_models_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
 {
-    static const td_list_query query = {.table = &model_table,
+    static const td_list_query query = {.name = "registered_models",
+                                        .table = &model_table,
                                         .columns = "m.model_id",
                                         .from = "model m",
                                         .where = "m.project_id = :project AND m.archived_ms IS NULL",
                                         .limit_max = TD_MLFLOW_MODELS_PAGE_MAX};
-    return page_json(db, project, &query, page, "registered_models", model_row, out, err);
+    return page_json(db, project, &query, page, model_row, out, err);
 }
 
 td_code td_mlflow_versions_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
 {
-    static const td_list_query query = {.table = &version_table,
+    static const td_list_query query = {.name = "model_versions",
+                                        .table = &version_table,
                                         .columns = "v.version_id",
                                         .from = "version v JOIN model m ON m.model_id = v.model_id",
                                         .where = "m.project_id = :project AND v.archived_ms IS NULL",
                                         .limit_max = TD_MLFLOW_VERSIONS_PAGE_MAX};
-    return page_json(db, project, &query, page, "model_versions", version_row, out, err);
+    return page_json(db, project, &query, page, version_row, out, err);
 }

@@ -77,6 +77,7 @@ TD_MUST_USE td_code td_listener_start(struct td_server *server, const td_listene
 int td_listener_port(const td_listener *listener);
 unsigned td_listener_kind(const td_listener *listener);
 const char *td_listener_host(const td_listener *listener);
+bool td_listener_tls(const td_listener *listener);
 /* No new connections from now on. */
 void td_listener_quiesce(td_listener *listener);
 void td_listener_stop(td_listener **listener); /* TD_CLEANUP */

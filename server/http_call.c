@@ -73,6 +73,7 @@ static bool host_allowed(const td_call *call, const char *header)
 
 static bool check_host(td_call *call)
 {
+    call->request.base_url = "http://localhost";
     if (td_listener_kind(call->listener) != TD_LISTENER_API) {
         return true;
     }
@@ -86,6 +87,12 @@ static bool check_host(td_call *call)
     if (origin && (!slashes || strcasecmp(slashes + 3, host) != 0)) {
         return refuse(call, 403, "foreign_origin", "requests from pages of another origin are refused");
     }
+    const char *port = strrchr(host, ':');
+    if (port && port[1 + strspn(port + 1, "0123456789")] && !strchr(port, ']')) {
+        return refuse(call, 400, "invalid", "the Host header's port is no number");
+    }
+    call->request.base_url =
+        td_request_text(&call->request, "%s://%s", td_listener_tls(call->listener) ? "https" : "http", host);
     return true;
 }
 

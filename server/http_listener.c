@@ -44,6 +44,7 @@ struct td_listener {
     uint8_t ids[IDS][ID_SIZE]; /* its own thread's */
     size_t ids_left;
     int fd;
+    bool tls;
 };
 
 enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection); /* http_send.c */
@@ -408,6 +409,11 @@ unsigned td_listener_kind(const td_listener *listener)
     return listener->kind;
 }
 
+bool td_listener_tls(const td_listener *listener)
+{
+    return listener->tls;
+}
+
 const char *td_listener_host(const td_listener *listener)
 {
     return listener->host;
@@ -465,6 +471,7 @@ static td_code start_daemon(td_listener *listener, const td_listener_options *op
     unsigned flags =
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
     bool tls = options->tls || options->certificate_pem != NULL;
+    listener->tls = tls;
     struct MHD_OptionItem tls_options[4];
     name_certificate(options, tls_options);
     const td_config *config = listener->server->config;

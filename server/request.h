@@ -62,6 +62,7 @@ typedef struct td_request {
     const char *parameters[TD_ROUTE_PARAMETERS_MAX]; /* values of {name} in the route's pattern, in order */
     json_t *body;                                    /* of a route with a JSON body: an object; else NULL */
     const char *project;
+    const char *base_url; /* how the client reached us: "https://registry.example:7070" */
     td_principal principal;
     bool logged_in;
     td_actor actor;            /* in whose name records are written, role included */

@@ -80,6 +80,10 @@ static td_code fill_sizes(const td_case *work, td_registration *registration, td
 static td_code introspect(prepared_version *prepared, td_err *err)
 {
     const td_registration *registration = prepared->registration;
+    if (registration->origin && registration->origin->reference) {
+        prepared->options.format = "reference";
+        return TD_OK;
+    }
     name_field(prepared->work, "files");
     TD_TRY(td_look(prepared->work, registration->files, registration->file_count, prepared->found, err));
     prepared->options.found = prepared->found;
@@ -161,6 +165,7 @@ static td_code prepare(prepared_version *prepared, td_err *err)
                              .tags = r->tags,
                              .description = r->description,
                              .parent = r->parent,
+                             .origin = r->origin,
                              .derived_by = r->derived_by,
                              .cause = r->cause,
                              .hardware = r->hardware,

@@ -127,6 +127,11 @@ td_code td_submit(const td_case *work, const char *reference, const char *reason
 {
     TD_CLEANUP(submission_done) pending_submission submission = {.work = work, .reason = reason};
     TD_TRY(td_version_find(work->db, work->project, reference, work->arena, &submission.version, err));
+    if (strcmp(submission.version.format, "reference") == 0) {
+        return td_fail(err, TD_CONFLICT,
+                       "version %s has no files here, only words of where they are; register a version with files",
+                       submission.version.label);
+    }
     TD_TRY(pack(&submission, err));
     return td_case_write(work, write_submission, &submission, err);
 }

@@ -1,0 +1,38 @@
+/*
+ * mlflow_registry.h: what the handlers of MLflow's model registry share.
+ *
+ * Threads: as the request's handler. SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_SERVER_MLFLOW_REGISTRY_H
+#define TD_SERVER_MLFLOW_REGISTRY_H
+
+#include "registry/mlflow.h"
+#include "server/mlflow.h"
+
+/* The fields "name" and "version" as a reference: "pump/3". INVALID. */
+TD_MUST_USE td_code td_mlflow_reference(td_request *request, const char **out, td_err *err);
+/* filter, max_results, order_by and page_token as a page. */
+TD_MUST_USE td_code td_mlflow_page(td_request *request, int64_t fallback, int64_t maximum, td_page *out, td_err *err);
+/* {"model_version": …} */
+TD_MUST_USE td_code td_mlflow_answer_version(td_request *request, const char *reference, td_err *err);
+
+/* ---- where a version's files come from (mlflow_source.c) ---- */
+
+/* What a `source` means. Texts and files live in the request's arena. */
+typedef struct td_mlflow_source {
+    bool reference;     /* words alone, or files of a store elsewhere, which is never asked */
+    const char *parent; /* the version whose files they are, or NULL */
+    td_version_file *files;
+    size_t file_count;
+} td_mlflow_source;
+
+/* INVALID: a local path, an unknown scheme, anything that climbs or hides; NOT_FOUND. Nothing is ever opened by the
+ * name that a client gives. */
+TD_MUST_USE td_code td_mlflow_source_read(td_request *request, const char *source, td_mlflow_source *out, td_err *err);
+
+/* ---- its files as artifacts (mlflow_file.c) ---- */
+
+/* The address below which a client finds the files of a version. */
+const char *td_mlflow_download_uri(td_request *request, const char *model, int64_t number);
+
+#endif

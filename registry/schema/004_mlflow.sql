@@ -20,7 +20,6 @@ UPDATE version SET updated_ms = created_ms;
 
 CREATE INDEX model_page ON model (project_id, is_prompt, name) WHERE archived_ms IS NULL;
 CREATE INDEX model_by_update ON model (project_id, updated_ms) WHERE archived_ms IS NULL;
-CREATE INDEX model_tag_by_value ON model_tag (key, value, model_id);
 CREATE INDEX version_by_stage ON version (model_id, stage, number) WHERE archived_ms IS NULL;
 CREATE INDEX version_by_run ON version (run_id) WHERE run_id <> '';
 

@@ -29,6 +29,16 @@ DEMANDS = {
         GET /api/2.0/mlflow/server-features
     """,
     "read": """
+        GET /api/2.0/mlflow/registered-models/get
+        GET /api/2.0/mlflow/registered-models/search
+        GET /api/2.0/mlflow/registered-models/get-latest-versions
+        POST /api/2.0/mlflow/registered-models/get-latest-versions
+        GET /api/2.0/mlflow/registered-models/alias
+        GET /api/2.0/mlflow/model-versions/get
+        GET /api/2.0/mlflow/model-versions/search
+        GET /api/2.0/mlflow/model-versions/get-download-uri
+        GET /api/2.0/mlflow/model-versions/files/mlflow-artifacts/artifacts
+        GET /api/2.0/mlflow/model-versions/files/mlflow-artifacts/artifacts/{path...}
         GET /api/v1/status
         GET /api/v1/content/{digest}
         GET /api/v1/models
@@ -82,6 +92,8 @@ DEMANDS = {
         GET /get-artifact
     """,
     "login": """
+        POST /api/2.0/mlflow/registered-models/alias alias
+        DELETE /api/2.0/mlflow/registered-models/alias alias
         PUT /api/v1/models/{model}/aliases/{alias} alias
         DELETE /api/v1/models/{model}/aliases/{alias} alias
         GET /api/v1/routes anybody
@@ -100,6 +112,15 @@ DEMANDS = {
         POST /api/v1/projects/{project}/restore hidden
     """,
     "register": """
+        POST /api/2.0/mlflow/registered-models/create
+        POST /api/2.0/mlflow/registered-models/rename
+        PATCH /api/2.0/mlflow/registered-models/update
+        POST /api/2.0/mlflow/registered-models/set-tag
+        DELETE /api/2.0/mlflow/registered-models/delete-tag
+        POST /api/2.0/mlflow/model-versions/create
+        PATCH /api/2.0/mlflow/model-versions/update
+        POST /api/2.0/mlflow/model-versions/set-tag
+        DELETE /api/2.0/mlflow/model-versions/delete-tag
         POST /api/v1/uploads
         POST /api/v1/upload-sessions
         GET /api/v1/upload-sessions/{upload}
@@ -146,6 +167,9 @@ DEMANDS = {
         POST /api/v1/mirror/artifacts
     """,
     "manage_alias": """
+        DELETE /api/2.0/mlflow/registered-models/delete
+        DELETE /api/2.0/mlflow/model-versions/delete
+        POST /api/2.0/mlflow/model-versions/transition-stage
         POST /api/v1/models/{model}/versions/{version}/move
     """,
     "approve": """

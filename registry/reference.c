@@ -29,7 +29,8 @@ static td_code read_number(const char *text, const char *number, td_reference *r
     if (td_parse_int(number, "version", 1, TD_VERSION_NUMBER_MAX, &ref->number, NULL) == TD_OK) {
         return TD_OK;
     }
-    if (td_alias_name_check(number, NULL) == TD_OK) {
+    bool letter = (number[0] >= 'a' && number[0] <= 'z') || (number[0] >= 'A' && number[0] <= 'Z');
+    if (letter && td_alias_name_check(number, NULL) == TD_OK) {
         return td_fail(err, TD_INVALID, "\"%.60s\": \"%.40s\" is no version's number; an alias is written %.60s@%.40s",
                        text, number, ref->model, number);
     }

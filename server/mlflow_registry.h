@@ -8,6 +8,7 @@
 
 #include "registry/mlflow.h"
 #include "server/mlflow.h"
+#include "tracking/resolve.h"
 
 /* The fields "name" and "version" as a reference: "pump/3". INVALID. */
 TD_MUST_USE td_code td_mlflow_reference(td_request *request, const char **out, td_err *err);
@@ -24,6 +25,7 @@ typedef struct td_mlflow_source {
     const char *parent; /* the version whose files they are, or NULL */
     td_version_file *files;
     size_t file_count;
+    const td_artifact_tree *tree; /* the artifacts that they are, to be settled with the version; or NULL */
 } td_mlflow_source;
 
 /* INVALID: a local path, an unknown scheme, anything that climbs or hides; NOT_FOUND. Nothing is ever opened by the

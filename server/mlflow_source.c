@@ -77,6 +77,39 @@ static td_code copy_version(td_request *request, const char *reference, td_mlflo
     return TD_OK;
 }
 
+static bool is_artifact(const char *source)
+{
+    static const char *const schemes[] = {"runs", "mlflow-artifacts", "http", "https", "models"};
+    for (size_t i = 0; i < TD_COUNT_OF(schemes); i++) {
+        if (has_scheme(source, schemes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Everything that a client logged is the version: its tree becomes model/. */
+static td_code resolve_artifacts(td_request *request, const char *source, td_mlflow_source *out, td_err *err)
+{
+    td_artifact_tree *tree = td_arena_alloc(&request->arena, sizeof *tree);
+    if (tree == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory for the files of a version");
+    }
+    TD_TRY(td_artifact_resolve(request->db, request->project, source, &request->arena, tree, err));
+    out->files = td_arena_alloc(&request->arena, (tree->file_count + 1) * sizeof *out->files);
+    if (out->files == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory for the files of a version");
+    }
+    for (size_t i = 0; i < tree->file_count; i++) {
+        td_version_file *file = &out->files[i];
+        *file = (td_version_file){.name = tree->files[i].path, .size = tree->files[i].size, .role = TD_FILE_MODEL};
+        memcpy(file->digest, tree->files[i].digest, TD_DIGEST_SIZE);
+    }
+    out->file_count = tree->file_count;
+    out->tree = tree;
+    return TD_OK;
+}
+
 td_code td_mlflow_source_read(td_request *request, const char *source, td_mlflow_source *out, td_err *err)
 {
     td_reference reference;
@@ -91,6 +124,9 @@ td_code td_mlflow_source_read(td_request *request, const char *source, td_mlflow
         TD_TRY(td_reference_parse(source, &reference, err));
         td_reference_write(&reference, text);
         return copy_version(request, text, out, err);
+    }
+    if (is_artifact(source)) {
+        return resolve_artifacts(request, source, out, err);
     }
     return refuse(source,
                   "say runs:/RUN/PATH, mlflow-artifacts:/PATH or models:/NAME/VERSION for files that are here, or the "

@@ -64,14 +64,18 @@ td_code td_mlflow_answer_version(td_request *request, const char *reference, td_
 typedef struct creation {
     td_request *request;
     const char *name;
+    const td_artifact_tree *tree; /* or NULL */
 } creation;
 
 static td_code answer_created(td_db *db, void *context, int64_t number, td_err *err)
 {
-    (void)db;
     const creation *made = context;
     td_request *request = made->request;
-    return td_mlflow_answer_version(request, td_request_text(request, "%s/%lld", made->name, (long long)number), err);
+    const char *label = td_request_text(request, "%s/%lld", made->name, (long long)number);
+    if (made->tree != NULL) {
+        TD_TRY(td_artifact_settle(db, &request->actor, request->project, made->tree, label, err));
+    }
+    return td_mlflow_answer_version(request, label, err);
 }
 
 static td_code read_origin(td_request *request, td_version_origin *out, td_err *err)
@@ -99,6 +103,7 @@ static td_code post_version(td_request *request, td_err *err)
     json_decref(model);
     TD_TRY(td_mlflow_source_read(request, origin.source, &source, err));
     origin.reference = source.reference;
+    made.tree = source.tree;
     registration.model = made.name;
     registration.tags = tags;
     registration.origin = &origin;

@@ -154,7 +154,9 @@ static td_code prepare(prepared_version *prepared, td_err *err)
     if (r->file_count + 1 > TD_COUNT_OF(prepared->files)) {
         return td_fail(err, TD_LIMIT, "a version has at most %zu files", TD_COUNT_OF(prepared->files) - 1);
     }
-    memcpy(prepared->files, r->files, r->file_count * sizeof *r->files);
+    if (r->file_count > 0) {
+        memcpy(prepared->files, r->files, r->file_count * sizeof *r->files);
+    }
     prepared->options =
         (td_version_options){.model = r->model,
                              .create_model = r->create_model,

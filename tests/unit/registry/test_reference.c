@@ -97,7 +97,7 @@ static void reference__a_mistake_is_named(void **state)
     says("pump/champion", "an alias is written pump@champion");
     says("azureml:pump:champion", "an alias is written pump@champion");
     says("pump@3", "is no alias");
-    says("models:/pump@Champion", "is no alias");
+    says("models:/pump@.champion", "is no alias");
     says("-pump/3", "is no model name");
     char name[TD_MODEL_NAME_MAX + 4];
     memset(name, 'a', sizeof name);

@@ -12,6 +12,14 @@
 
 #define TD_MLFLOW_MODELS_PAGE_MAX 1000
 #define TD_MLFLOW_VERSIONS_PAGE_MAX 10000
+#define TD_SOURCE_MAX 2048 /* bytes of a source URI */
+#define TD_RUN_ID_MAX 64
+/* What MLflow's clients say of where a version came from. Each may be NULL. */
+typedef struct td_version_origin {
+    const char *source, *run_id, *run_link;
+    const char *logged_model; /* "m-…" */
+    bool reference;           /* the files lie elsewhere: the version has none, and can never be submitted */
+} td_version_origin;
 
 /* {"name","description","tags":[{key,value}],"aliases":[{alias,version}],"latest_versions":[…]…}: the newest version of
  * each stage. NOT_FOUND. */

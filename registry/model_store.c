@@ -265,7 +265,8 @@ static const char aliases_sql[] =
     "SELECT a.name AS key, v.number AS value FROM alias a JOIN version v ON v.version_id = "
     "a.version_id WHERE a.model_id = :model";
 static const char states_sql[] =
-    "SELECT state AS key, count(*) AS value FROM version WHERE model_id = :model AND archived_ms IS NULL GROUP BY state";
+    "SELECT state AS key, count(*) AS value FROM version WHERE model_id = :model AND archived_ms IS NULL "
+    "GROUP BY state";
 
 static td_code add_details(td_db *db, int64_t model_id, json_t *json, td_err *err)
 {
@@ -290,7 +291,8 @@ td_code td_registry__model_json(td_db *db, int64_t model_id, json_t **out, td_er
     TD_TRY(
         td_db_prepare(db,
                       "SELECT m.name, m.description, m.owner, m.created_ms, (SELECT max(number) FROM version v WHERE "
-                      "v.model_id = m.model_id AND v.archived_ms IS NULL) AS latest FROM model m WHERE m.model_id = :model",
+                      "v.model_id = m.model_id AND v.archived_ms IS NULL) AS latest FROM model m "
+                      "WHERE m.model_id = :model",
                       &stmt, err));
     td_bind_int(stmt, ":model", model_id);
     TD_TRY(td_step_one(stmt, err, "the model is gone"));

@@ -82,15 +82,6 @@ typedef struct td_version_file {
     td_file_role role;
 } td_version_file;
 
-#define TD_SOURCE_MAX 2048 /* bytes of a source URI */
-#define TD_RUN_ID_MAX 64
-/* What MLflow's clients say of where a version came from. Each may be NULL. */
-typedef struct td_version_origin {
-    const char *source, *run_id, *run_link;
-    const char *logged_model; /* "m-…" */
-    bool reference;           /* the files lie elsewhere: the version has none, and can never be submitted */
-} td_version_origin;
-
 typedef struct td_version_options {
     const char *model;
     bool create_model; /* make the model if it is not there (else NOT_FOUND with the nearest name) */
@@ -114,7 +105,7 @@ typedef struct td_version_options {
     uint64_t ram_bytes;        /* requirement, or 0 */
     uint32_t security_counter; /* 0: as the model's highest so far (1 at first); lower than that is refused */
     int64_t number;            /* the number that it must get, else CONFLICT; 0: whichever is next */
-    const td_version_origin *origin; /* of MLflow's clients, or NULL */
+    const struct td_version_origin *origin; /* registry/mlflow.h; or NULL */
 } td_version_options;
 
 /* Registers a version as draft, by a number that was never used before in this model. */

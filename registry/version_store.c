@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
+#include "registry/mlflow.h"
 #include "registry/registry_internal.h"
 
 #include <math.h>
@@ -84,7 +85,8 @@ static td_code check_roles(const plan *p, td_err *err)
 static td_code plan_files(plan *p, td_err *err)
 {
     size_t count = p->options->file_count;
-    if ((count == 0 && !is_reference(p->options)) || count > TD_MANIFEST_FILES_MAX - 8) { /* packing adds files of its own */
+    size_t least = is_reference(p->options) ? 0 : 1;
+    if (count < least || count > TD_MANIFEST_FILES_MAX - 8) { /* packing adds files of its own */
         return td_fail(err, TD_INVALID, "a version has 1 to %d files, not %zu", TD_MANIFEST_FILES_MAX - 8, count);
     }
     for (size_t i = 0; i < count; i++) {
@@ -249,8 +251,9 @@ static td_code insert_version(td_db *db, const td_actor *actor, const plan *p, i
         db,
         "INSERT INTO version (model_id, number, state, description, format, facts, sources, registrar, "
         "registrar_id, parent_id, cause, derived_by, hardware, runtimes, ram_bytes, security_counter, edges_digest, "
-        "created_ms, updated_ms, source, run_id, run_link, logged_model) VALUES (:model, :number, 'draft', :description, :format, :facts, :sources, :registrar, "
-        ":registrar_id, :parent, :cause, :derived_by, :hardware, :runtimes, :ram, :counter, :edges, :now, "
+        "created_ms, updated_ms, source, run_id, run_link, logged_model) VALUES (:model, :number, 'draft', :description, "
+        ":format, :facts, :sources, :registrar, :registrar_id, :parent, :cause, :derived_by, :hardware, :runtimes, "
+        ":ram, :counter, :edges, :now, "
         ":now, :source, :run_id, :run_link, :logged_model)",
         &stmt, err));
     td_bind_int(stmt, ":model", p->model.model_id);

@@ -49,7 +49,7 @@ typedef struct td_registration {
     const json_t *code;                      /* {repository, commit} or NULL */
     const json_t *metrics, *params, *tags;
     const char *description, *parent, *cause, *run;
-    const td_version_origin *origin; /* of MLflow's clients, or NULL */
+    const struct td_version_origin *origin; /* registry/mlflow.h; or NULL */
     const char *derived_by; /* the tool that made it from its parent, or NULL */
     const char *hardware;
     const char *runtimes[4];

@@ -8,6 +8,7 @@
 #include "core/base/fs.h"
 #include "lineage/lineage.h"
 #include "monitor/baseline.h"
+#include "registry/mlflow.h"
 #include "server/usecase.h"
 
 #include <stdio.h>

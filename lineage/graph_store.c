@@ -151,10 +151,10 @@ td_code td_lineage_model_renamed(td_db *db, const char *project, const char *nam
     td_stmt *stmt;
     TD_TRY(td_db_prepare(db,
                          "UPDATE lineage_node SET name = :new || substr(name, length(:old) + 1) "
-                         "WHERE project = :project AND kind = 'version' AND name > :old || '/' AND name < :old || '0'", /* '0' follows '/' */
+                         "WHERE project = :project AND kind = 'version' AND name > :old || '/' AND name < :old || '0'",
                          &stmt, err));
     td_bind_text(stmt, ":new", new_name);
-    td_bind_text(stmt, ":old", name);
+    td_bind_text(stmt, ":old", name); /* '0' is what follows '/' */
     td_bind_text(stmt, ":project", project);
     return td_run(stmt, err);
 }

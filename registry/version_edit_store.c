@@ -15,8 +15,8 @@ static td_code check_editable(const td_version *version, const td_version_edit *
     TD_TRY(td_registry__live_check(version, err));
     if (version->state == TD_VERSION_PENDING) {
         return td_fail(err, TD_CONFLICT,
-                       "version %s is pending and can not be changed until it is decided; approve or reject it, or "
-                       "register a new version (with --parent %s)",
+                       "version %s is pending and can no longer be changed; approve or reject it first, or register "
+                       "a new version (with --parent %s)",
                        version->label, version->label);
     }
     if (version->state != TD_VERSION_DRAFT && (edit->metrics != NULL || edit->params != NULL)) {

@@ -251,10 +251,9 @@ static td_code insert_version(td_db *db, const td_actor *actor, const plan *p, i
         db,
         "INSERT INTO version (model_id, number, state, description, format, facts, sources, registrar, "
         "registrar_id, parent_id, cause, derived_by, hardware, runtimes, ram_bytes, security_counter, edges_digest, "
-        "created_ms, updated_ms, source, run_id, run_link, logged_model) VALUES (:model, :number, 'draft', :description, "
-        ":format, :facts, :sources, :registrar, :registrar_id, :parent, :cause, :derived_by, :hardware, :runtimes, "
-        ":ram, :counter, :edges, :now, "
-        ":now, :source, :run_id, :run_link, :logged_model)",
+        "created_ms, updated_ms, source, run_id, run_link, logged_model) VALUES (:model, :number, 'draft', "
+        ":description, :format, :facts, :sources, :registrar, :registrar_id, :parent, :cause, :derived_by, :hardware, "
+        ":runtimes, :ram, :counter, :edges, :now, :now, :source, :run_id, :run_link, :logged_model)",
         &stmt, err));
     td_bind_int(stmt, ":model", p->model.model_id);
     td_bind_int(stmt, ":number", p->number);

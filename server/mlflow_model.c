@@ -165,18 +165,25 @@ static td_code end_alias(td_db *db, const model_write *write, td_err *err)
 }
 
 /* The reserved names would be taken for versions. */
-static td_code read_alias(td_request *request, model_write *write, td_err *err)
+static bool is_reserved(const char *alias)
 {
-    TD_TRY(td_mlflow_text(request, "name", true, &write->name, err));
-    TD_TRY(td_mlflow_text(request, "alias", true, &write->alias, err));
-    const char *alias = write->alias;
     bool number = (alias[0] == 'v' || alias[0] == 'V') && alias[1] != '\0' &&
                   alias[1 + strspn(alias + 1, "0123456789")] == '\0';
-    if (number || strcasecmp(alias, "latest") == 0) {
-        return td_fail(err, TD_INVALID, "Invalid alias name '%.60s': it is reserved", alias);
-    }
-    return td_access_check(&request->principal, request->project, td_alias_permission(alias), request->id,
-                           &request->actor, err);
+    return number || strcasecmp(alias, "latest") == 0;
+}
+
+/* Whoever may not move aliases learns nothing from the rest. */
+static td_code read_alias(td_request *request, model_write *write, td_err *err)
+{
+    TD_TRY(td_mlflow_text(request, "alias", false, &write->alias, err));
+    TD_TRY(td_access_check(&request->principal, request->project,
+                           td_alias_permission(write->alias != NULL ? write->alias : ""), request->id, &request->actor,
+                           err));
+    TD_TRY(td_mlflow_text(request, "name", true, &write->name, err));
+    TD_TRY(td_mlflow_text(request, "alias", true, &write->alias, err));
+    return is_reserved(write->alias)
+               ? td_fail(err, TD_INVALID, "Invalid alias name '%.60s': it is reserved", write->alias)
+               : TD_OK;
 }
 
 static td_code post_alias(td_request *request, td_err *err)

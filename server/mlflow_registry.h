@@ -8,7 +8,6 @@
 
 #include "registry/mlflow.h"
 #include "server/mlflow.h"
-#include "tracking/resolve.h"
 
 /* The fields "name" and "version" as a reference: "pump/3". INVALID. */
 TD_MUST_USE td_code td_mlflow_reference(td_request *request, const char **out, td_err *err);
@@ -19,18 +18,11 @@ TD_MUST_USE td_code td_mlflow_answer_version(td_request *request, const char *re
 
 /* ---- where a version's files come from (mlflow_source.c) ---- */
 
-/* What a `source` means. Texts and files live in the request's arena. */
-typedef struct td_mlflow_source {
-    bool reference;     /* words alone, or files of a store elsewhere, which is never asked */
-    const char *parent; /* the version whose files they are, or NULL */
-    td_version_file *files;
-    size_t file_count;
-    const td_artifact_tree *tree; /* the artifacts that they are, to be settled with the version; or NULL */
-} td_mlflow_source;
-
-/* INVALID: a local path, an unknown scheme, anything that climbs or hides; NOT_FOUND. Nothing is ever opened by the
- * name that a client gives. */
-TD_MUST_USE td_code td_mlflow_source_read(td_request *request, const char *source, td_mlflow_source *out, td_err *err);
+/* Fills in the files, or says that they lie elsewhere: *reference_out, words alone or a store that is never asked.
+ * INVALID: a local path, an unknown scheme, anything that climbs or hides; NOT_FOUND. Nothing is ever opened by the name
+ * that a client gives. */
+TD_MUST_USE td_code td_mlflow_source_read(td_request *request, const char *source, td_registration *out,
+                                          bool *reference_out, td_err *err);
 
 /* ---- its files as artifacts (mlflow_file.c) ---- */
 

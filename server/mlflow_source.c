@@ -59,7 +59,8 @@ static bool is_elsewhere(const char *source)
 }
 
 /* A copy: the files of a version that is here. What was packed or built for it is made anew. */
-static td_code copy_version(td_request *request, const char *reference, td_mlflow_source *out, td_err *err)
+static td_code copy_version(td_request *request, const char *reference, td_registration *out, bool *reference_out,
+                            td_err *err)
 {
     td_version version;
     td_version_file *files;
@@ -73,7 +74,7 @@ static td_code copy_version(td_request *request, const char *reference, td_mlflo
     }
     out->files = files;
     out->parent = version.label;
-    out->reference = out->file_count == 0;
+    *reference_out = out->file_count == 0;
     return TD_OK;
 }
 
@@ -88,45 +89,24 @@ static bool is_artifact(const char *source)
     return false;
 }
 
-/* Everything that a client logged is the version: its tree becomes model/. */
-static td_code resolve_artifacts(td_request *request, const char *source, td_mlflow_source *out, td_err *err)
-{
-    td_artifact_tree *tree = td_arena_alloc(&request->arena, sizeof *tree);
-    if (tree == NULL) {
-        return td_fail(err, TD_NOMEM, "no memory for the files of a version");
-    }
-    TD_TRY(td_artifact_resolve(request->db, request->project, source, &request->arena, tree, err));
-    out->files = td_arena_alloc(&request->arena, (tree->file_count + 1) * sizeof *out->files);
-    if (out->files == NULL) {
-        return td_fail(err, TD_NOMEM, "no memory for the files of a version");
-    }
-    for (size_t i = 0; i < tree->file_count; i++) {
-        td_version_file *file = &out->files[i];
-        *file = (td_version_file){.name = tree->files[i].path, .size = tree->files[i].size, .role = TD_FILE_MODEL};
-        memcpy(file->digest, tree->files[i].digest, TD_DIGEST_SIZE);
-    }
-    out->file_count = tree->file_count;
-    out->tree = tree;
-    return TD_OK;
-}
-
-td_code td_mlflow_source_read(td_request *request, const char *source, td_mlflow_source *out, td_err *err)
+td_code td_mlflow_source_read(td_request *request, const char *source, td_registration *out, bool *reference_out,
+                              td_err *err)
 {
     td_reference reference;
     char text[TD_REFERENCE_TEXT_SIZE];
-    *out = (td_mlflow_source){0};
     TD_TRY(check_text(source, err));
-    if (strcmp(source, PROMPT) == 0 || is_elsewhere(source)) {
-        out->reference = true;
+    *reference_out = strcmp(source, PROMPT) == 0 || is_elsewhere(source);
+    if (*reference_out) {
         return TD_OK;
     }
     if (strncmp(source, "models:/", 8) == 0 && strncmp(source, "models:/m-", 10) != 0) {
         TD_TRY(td_reference_parse(source, &reference, err));
         td_reference_write(&reference, text);
-        return copy_version(request, text, out, err);
+        return copy_version(request, text, out, reference_out, err);
     }
     if (is_artifact(source)) {
-        return resolve_artifacts(request, source, out, err);
+        td_case work = td_request_case(request);
+        return td_registration_source(&work, source, out, err);
     }
     return refuse(source,
                   "say runs:/RUN/PATH, mlflow-artifacts:/PATH or models:/NAME/VERSION for files that are here, or the "

@@ -64,7 +64,6 @@ td_code td_mlflow_answer_version(td_request *request, const char *reference, td_
 typedef struct creation {
     td_request *request;
     const char *name;
-    const td_artifact_tree *tree; /* or NULL */
 } creation;
 
 static td_code answer_created(td_db *db, void *context, int64_t number, td_err *err)
@@ -72,9 +71,7 @@ static td_code answer_created(td_db *db, void *context, int64_t number, td_err *
     const creation *made = context;
     td_request *request = made->request;
     const char *label = td_request_text(request, "%s/%lld", made->name, (long long)number);
-    if (made->tree != NULL) {
-        TD_TRY(td_artifact_settle(db, &request->actor, request->project, made->tree, label, err));
-    }
+    (void)db;
     return td_mlflow_answer_version(request, label, err);
 }
 
@@ -92,7 +89,6 @@ static td_code post_version(td_request *request, td_err *err)
     creation made = {.request = request};
     td_registration registration = {.also = answer_created, .also_context = &made};
     td_version_origin origin = {0};
-    td_mlflow_source source = {0};
     td_registered registered = {0};
     json_t *model;
     TD_TRY(td_mlflow_text(request, "name", true, &made.name, err));
@@ -101,15 +97,10 @@ static td_code post_version(td_request *request, td_err *err)
     TD_TRY(read_origin(request, &origin, err));
     TD_TRY(td_model_json(request->db, request->project, made.name, &model, err));
     json_decref(model);
-    TD_TRY(td_mlflow_source_read(request, origin.source, &source, err));
-    origin.reference = source.reference;
-    made.tree = source.tree;
+    TD_TRY(td_mlflow_source_read(request, origin.source, &registration, &origin.reference, err));
     registration.model = made.name;
     registration.tags = tags;
     registration.origin = &origin;
-    registration.files = source.files;
-    registration.file_count = source.file_count;
-    registration.parent = source.parent;
     td_case work = td_request_case(request);
     TD_TRY(td_register(&work, &registration, &registered, err));
     json_decref(registered.warnings);

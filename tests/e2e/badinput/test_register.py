@@ -56,7 +56,7 @@ class Files(CommandTest):
         for name in ("../x", "a b", ".a", "-", "Ä", "a" * 129):
             self.refused(INVALID, ["is no model name", "A-Z a-z 0-9 . _ -"], "model", "register", "--", name, self.model)
         self.done("model", "register", "named", self.model)
-        self.refused(INVALID, ['"7up" is no alias', "beginning with a letter"], "alias", "set", "named@7up", "1")
+        self.refused(INVALID, ['"77" is no alias', "not digits alone"], "alias", "set", "named@77", "1")
         os.mkdir(os.path.join(self.folder, "odd"))
         self.file("odd/a b.onnx", harness.onnx_model())
         self.refused(INVALID, "a b.onnx", "model", "register", "named", "odd/a b.onnx")
@@ -149,7 +149,7 @@ class Specs(CommandTest):
             ("properties:\n  a: 1.5\n", ['spec.yaml:4: property "a" is no text', "in quotes"]),
             ("stage: ''\n", "spec.yaml:3: stage"),
             ("tags: {a: b}\nproperties: {a: c}\n", 'properties and tags both say "a", but not the same'),
-            ("flavors: {x: {y: %s}}\n" % ("z" * 5000), "flavors: more than 4096 bytes"),
+            ("flavors: {x: {y: %s}}\n" % ("z" * 100001), "flavors: more than 100000 bytes"),
         )
         for text, said in cases:
             self.file("spec.yaml", "name: pump\npath: pump.onnx\n" + text)

@@ -100,7 +100,7 @@ class Flow(harness.ServerTest):
             self.check(self.server.register(name), 400, "invalid")
         self.check(self.server.call("POST", "/api/v1/models", {"name": "a b"}), 400, "invalid", "a b")
         self.server.register("named")
-        self.check(self.server.call("PUT", "/api/v1/models/named/aliases/7up", {"version": 1}), 400, "invalid")
+        self.check(self.server.call("PUT", "/api/v1/models/named/aliases/77", {"version": 1}), 400, "invalid")
 
     def test_the_same_alias_twice(self):
         self.server.register("twice")

@@ -38,6 +38,11 @@ TD_MUST_USE td_code td_mlflow_pairs(td_request *request, const char *name, json_
 /* "version": a whole number from 1 on, as text or number. */
 TD_MUST_USE td_code td_mlflow_version(td_request *request, int64_t *out, td_err *err);
 
+#define TD_MLFLOW_RESULTS_MAX 200000 /* what a client may ask for */
+/* max_results, page_token, filter and order_by of a search, as list.h takes them; of more than `maximum` results a page
+ * has that many, and the client comes back for more. */
+TD_MUST_USE td_code td_mlflow_page(td_request *request, int64_t fallback, int64_t maximum, td_page *out, td_err *err);
+
 /* ---- answering ---- */
 
 /* 200 with {} */

@@ -192,6 +192,35 @@ td_code td_mlflow_version(td_request *request, int64_t *out, td_err *err)
     return TD_OK;
 }
 
+/* ---- lists ---- */
+
+static td_code join_order(td_request *request, const char **out, td_err *err)
+{
+    const char *const *terms;
+    size_t count;
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    TD_TRY(td_mlflow_texts(request, "order_by", &terms, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        td_str_addf(&text, "%s%s", i > 0 ? ", " : "", terms[i]);
+    }
+    TD_TRY(td_str_check(&text, err));
+    *out = count > 0 ? td_arena_text(&request->arena, td_str_text(&text)) : NULL;
+    return TD_OK;
+}
+
+td_code td_mlflow_page(td_request *request, int64_t fallback, int64_t maximum, td_page *out, td_err *err)
+{
+    td_page page = {0};
+    TD_TRY(td_mlflow_int(request, "max_results", 1, TD_MLFLOW_RESULTS_MAX, fallback, &page.limit, err));
+    TD_TRY(td_mlflow_text(request, "page_token", false, &page.cursor, err));
+    TD_TRY(td_mlflow_text(request, "filter", false, &page.filter, err));
+    TD_TRY(join_order(request, &page.order, err));
+    page.limit = page.limit > maximum ? maximum : page.limit;
+    page.cursor = page.cursor != NULL && *page.cursor != '\0' ? page.cursor : NULL;
+    *out = page;
+    return TD_OK;
+}
+
 /* ---- answering ---- */
 
 td_code td_mlflow_answer_empty(td_request *request, td_err *err)

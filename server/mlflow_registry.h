@@ -11,16 +11,14 @@
 
 /* The fields "name" and "version" as a reference: "pump/3". INVALID. */
 TD_MUST_USE td_code td_mlflow_reference(td_request *request, const char **out, td_err *err);
-/* filter, max_results, order_by and page_token as a page. */
-TD_MUST_USE td_code td_mlflow_page(td_request *request, int64_t fallback, int64_t maximum, td_page *out, td_err *err);
 /* {"model_version": …} */
 TD_MUST_USE td_code td_mlflow_answer_version(td_request *request, const char *reference, td_err *err);
 
 /* ---- where a version's files come from (mlflow_source.c) ---- */
 
 /* Fills in the files, or says that they lie elsewhere: *reference_out, words alone or a store that is never asked.
- * INVALID: a local path, an unknown scheme, anything that climbs or hides; NOT_FOUND. Nothing is ever opened by the name
- * that a client gives. */
+ * INVALID: a local path, an unknown scheme, anything that climbs or hides; NOT_FOUND. Nothing is ever opened by the
+ * name that a client gives. */
 TD_MUST_USE td_code td_mlflow_source_read(td_request *request, const char *source, td_registration *out,
                                           bool *reference_out, td_err *err);
 

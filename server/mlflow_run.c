@@ -41,7 +41,7 @@ static td_code search(td_request *request, td_err *err)
     td_tracking_view view;
     const json_t *experiments;
     json_t *json;
-    TD_TRY(td_mlflow_page(request, RUNS_DEFAULT, &page, err));
+    TD_TRY(td_mlflow_page(request, RUNS_DEFAULT, TD_TRACKING_PAGE_MAX, &page, err));
     TD_TRY(td_mlflow_view(request, "run_view_type", &view, err));
     TD_TRY(td_mlflow_json(request, "experiment_ids", JSON_ARRAY, &experiments, err));
     TD_TRY(td_trial_search_json(request->db, request->project, experiments, &page, view, &json, err));

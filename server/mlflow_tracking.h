@@ -12,10 +12,7 @@
 #include "tracking/logged.h"
 #include "tracking/tracking.h"
 
-#define TD_MLFLOW_RESULTS_MAX 50000 /* what a client may ask for; a page has at most TD_TRACKING_PAGE_MAX */
 
-/* max_results (absent: `fallback`), page_token, filter and order_by. Texts live in the request. */
-TD_MUST_USE td_code td_mlflow_page(td_request *request, int64_t fallback, td_page *out, td_err *err);
 /* view_type or run_view_type: ACTIVE_ONLY, DELETED_ONLY, ALL. INVALID. */
 TD_MUST_USE td_code td_mlflow_view(td_request *request, const char *name, td_tracking_view *out, td_err *err);
 /* run_id, or its old name run_uuid. INVALID when both are absent. */

@@ -22,36 +22,6 @@ td_code td_mlflow_reference(td_request *request, const char **out, td_err *err)
     return TD_OK;
 }
 
-/* Its clients repeat order_by; ours take one text. */
-static td_code read_order(td_request *request, const char **out, td_err *err)
-{
-    const char *const *terms;
-    size_t count;
-    TD_TRY(td_mlflow_texts(request, "order_by", &terms, &count, err));
-    *out = count > 0 ? terms[0] : NULL;
-    for (size_t i = 1; i < count; i++) {
-        *out = td_request_text(request, "%s, %s", *out, terms[i]);
-    }
-    return TD_OK;
-}
-
-static const char *or_null(const char *text)
-{
-    return text != NULL && text[0] != '\0' ? text : NULL;
-}
-
-td_code td_mlflow_page(td_request *request, int64_t fallback, int64_t maximum, td_page *out, td_err *err)
-{
-    int64_t limit;
-    TD_TRY(td_mlflow_int(request, "max_results", 1, INT32_MAX, fallback, &limit, err));
-    TD_TRY(td_mlflow_text(request, "filter", false, &out->filter, err));
-    TD_TRY(td_mlflow_text(request, "page_token", false, &out->cursor, err));
-    TD_TRY(read_order(request, &out->order, err));
-    out->limit = limit < maximum ? limit : maximum;
-    out->cursor = or_null(out->cursor);
-    return TD_OK;
-}
-
 td_code td_mlflow_answer_version(td_request *request, const char *reference, td_err *err)
 {
     json_t *version;

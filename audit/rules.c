@@ -12,7 +12,8 @@
 
 struct td_rules {
     json_t *manifests; /* digests of approved manifests → true */
-    json_t *versions;  /* "project/pump/3" → {"registrar", "registered", "editors":{…}, "approvers":{…}} */
+    json_t *versions;  /* "project/pump/3" → {"registrar", "registered", "makers":{…}, "editors":{…},
+                          "approvers":{…}}; makers: who registered what it was derived from */
     json_t *erased;    /* "17" → true, until an erase.record names it */
 };
 
@@ -51,6 +52,7 @@ typedef struct claim {
     const char *digest;  /* of the object, or NULL */
     const json_t *goals; /* after.facts.goals of a directive, or NULL */
     char key[512];       /* project/version */
+    char source[512];    /* project/version that a registered one was derived from, or "" */
 } claim;
 
 static td_code broken(const claim *said, td_err *err, const char *text, const char *who)
@@ -64,14 +66,27 @@ static td_code no_memory(td_err *err)
     return td_fail(err, TD_NOMEM, "no memory to verify the log");
 }
 
+/* Who registered the version that this one was derived from, and what that was derived from, made this one too. */
+static int add_makers(const td_rules *rules, const claim *said, json_t *makers)
+{
+    const json_t *source = json_object_get(rules->versions, said->source);
+    return source == NULL ? 0
+                          : json_object_update(makers, json_object_get(source, "makers")) |
+                                json_object_set_new(makers, td_json_text(source, "registrar", ""), json_true());
+}
+
 static td_code on_register(td_rules *rules, const claim *said, td_err *err)
 {
     if (json_object_get(rules->versions, said->key) != NULL) {
         return broken(said, err, "the version is registered a second time", "");
     }
-    json_t *version = json_pack("{s:s, s:I, s:{}, s:{}}", "registrar", said->actor, "registered",
-                                (json_int_t)said->seq, "editors", "approvers");
-    return version != NULL && json_object_set_new(rules->versions, said->key, version) == 0 ? TD_OK : no_memory(err);
+    json_t *version = json_pack("{s:s, s:I, s:{}, s:{}, s:{}}", "registrar", said->actor, "registered",
+                                (json_int_t)said->seq, "makers", "editors", "approvers");
+    if (version == NULL || add_makers(rules, said, json_object_get(version, "makers")) != 0) {
+        json_decref(version);
+        return no_memory(err);
+    }
+    return json_object_set_new(rules->versions, said->key, version) == 0 ? TD_OK : no_memory(err);
 }
 
 static td_code on_update(td_rules *rules, const claim *said, td_err *err)
@@ -91,6 +106,10 @@ static td_code on_approve(td_rules *rules, const claim *said, td_err *err)
     }
     if (json_object_get(json_object_get(version, "editors"), said->actor) != NULL) {
         return broken(said, err, "four-eyes is broken: the approver also edited it: ", said->actor);
+    }
+    if (json_object_get(json_object_get(version, "makers"), said->actor) != NULL) {
+        return broken(said, err, "four-eyes is broken: the approver registered what it was derived from: ",
+                      said->actor);
     }
     json_t *approvers = json_object_get(version, "approvers");
     bool good = json_object_set_new(approvers, said->actor, json_true()) == 0 &&
@@ -136,6 +155,9 @@ static void read_claim(int64_t seq, const json_t *record, claim *out)
     out->goals = json_object_get(facts, "goals");
     out->version =
         td_json_text(json_object_get(record, "links"), "version", td_json_text(facts, "model_version", NULL));
+    bool derived = json_object_get(facts, "derived_by") != NULL;
+    snprintf(out->source, sizeof out->source, "%s/%s", td_json_text(record, "project", ""),
+             derived ? td_json_text(facts, "parent", "") : "");
     bool is_version = strcmp(td_json_text(object, "type", ""), "version") == 0;
     snprintf(out->key, sizeof out->key, "%s/%s", td_json_text(record, "project", ""),
              is_version             ? out->object

@@ -172,7 +172,8 @@ static td_code add_texts(td_cli *cli, json_t *spec, td_err *err)
                 {"contact-wait", "contact_wait"},
                 {"slot", "slot"},
                 {"window", "window"},
-                {"on-failure", "on_failure"}};
+                {"on-failure", "on_failure"},
+                {"unfit", "unfit"}};
     for (size_t i = 0; i < TD_COUNT_OF(rows); i++) {
         const char *value = td_cli_value(cli, rows[i].option);
         if (value != NULL && json_object_set_new(spec, rows[i].key, json_string(value)) != 0) {
@@ -321,6 +322,7 @@ static const td_cli_option create_options[] = {
     {"step-deadline", 0, "TIME", "from a device's yes to its success (default 1h)", false},
     {"contact-wait", 0, "TIME", "how long a wave waits for devices that say nothing", false},
     {"on-failure", 0, "WHAT", "abort (default) or revert", false},
+    {"unfit", 0, "WHAT", "devices that cannot take it: refuse the rollout (default), skip them, or try", false},
     {"health-gate", 0, NULL, "a wave passes only if the monitor finds its devices healthy", false},
     {"slot", 0, "NAME", "slot on the devices (default: the model's name)", false},
     {"window", 0, "TIME", "length of the telemetry windows that devices send", false},

@@ -1,5 +1,5 @@
 /*
- * cmd_version.c: tidemark version: show, list, submit, approve, reject, move, tag.
+ * cmd_version.c: tidemark version: show, list, check, derive, submit, approve, reject, move, tag.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -172,6 +172,52 @@ static td_code run_change(td_cli *cli, td_err *err)
                        td_cli_text(cli, "Changed %s.", cli->arguments[0]), err);
 }
 
+/* ---- check ---- */
+
+/* One row a reason. */
+static void print_check(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {
+        {"device", "DEVICE", TD_CELL_TEXT}, {"fit", "TAKES IT", TD_CELL_TEXT}, {"text", "WHY", TD_CELL_TEXT}, {0}};
+    const json_t *devices = td_json_list(answer, "devices"), *counts = json_object_get(answer, "counts");
+    TD_CLEANUP(td_json_done) json_t *rows = json_array();
+    for (size_t i = 0; i < json_array_size(devices); i++) {
+        const json_t *device = json_array_get(devices, i), *reasons = json_object_get(device, "reasons");
+        const char *name = td_json_text(device, "device", "");
+        for (size_t k = 0; k < json_array_size(reasons); k++) {
+            const json_t *reason = json_array_get(reasons, k);
+            (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "device", name, "fit",
+                                                        td_json_text(reason, "fit", ""), "text",
+                                                        td_json_text(reason, "text", "")));
+        }
+    }
+    td_print_table(cli, columns, rows, "Nothing speaks against it.");
+    td_print_line(cli, "%s: %lld can take it, %lld may not be able to, %lld cannot.",
+                  td_json_text(answer, "version", ""), (long long)td_json_int(counts, "yes", 0),
+                  (long long)td_json_int(counts, "unsure", 0), (long long)td_json_int(counts, "no", 0));
+}
+
+static td_code run_check(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    const char *model, *version;
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    const char *path = td_cli_path(cli, "models", model, "versions", version, "compatibility", NULL);
+    path = td_cli_query(cli, path, "device", td_cli_value(cli, "device"));
+    path = td_cli_query(cli, path, "to", td_cli_value(cli, "to"));
+    TD_TRY(td_cli_call(cli, "GET", path, NULL, &answer, err));
+    td_cli_present(cli, answer, print_check);
+    long long unfit = td_json_int(json_object_get(answer, "counts"), "no", 0);
+    return unfit == 0 ? TD_OK
+                      : td_fail(err, TD_CONFLICT, "%lld %s take %s", unfit,
+                                unfit == 1 ? "device cannot" : "devices cannot", td_json_text(answer, "version", ""));
+}
+
+static const td_cli_option check_options[] = {
+    {"device", 0, "DEVICE", "this one alone", false},
+    {"to", 0, "SELECTOR", "devices by tags and inventory (default: all)", false},
+    {0},
+};
 static const td_cli_option reason_options[] = {
     {"reason", 0, "TEXT", "goes into the audit log", false},
     {0},
@@ -181,6 +227,19 @@ static const td_cli_option approve_options[] = {
     {"key", 0, "FILE", "the private key (default: $TIDEMARK_KEY_FILE, the one of --as, or of `key enrol-me`)", false},
     TD_CLI_PASSPHRASE_OPTION,
     {"yes", 'y', NULL, "do not ask before signing", false},
+    {0},
+};
+static const td_cli_option derive_options[] = {
+    {"by", 0, "TOOL", "what made the new files: skl2onnx; needed", false},
+    {"file", 'f', "FILE|FOLDER", "a new file of the model; it takes the place of one of the same name", true},
+    {"golden", 0, "FILE", "a new self-test for devices", true},
+    {"without", 0, "NAME", "another file of VERSION to leave out", true},
+    {"description", 'd', "TEXT", "default: that of VERSION", false},
+    {"hardware", 0, "NAME", "devices that it is for (default: as VERSION)", false},
+    {"runtime", 0, "NAME", "runtimes that it needs, any one of them (default: as VERSION)", true},
+    {"ram", 0, "BYTES", "that it needs (default: as VERSION)", false},
+    {"reason", 0, "TEXT", "goes into the audit log", false},
+    {"strict", 0, NULL, "refuse files that cannot be read as what they are named", false},
     {0},
 };
 static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
@@ -223,6 +282,16 @@ const td_cli_command td_cli_version_commands[] = {
      "tags.NAME, metrics.NAME and params.NAME. Newest first unless --order-by says otherwise.",
      "tidemark version search \"tags.site = 'oslo' AND metrics.auc >= 0.9\" --order-by \"metrics.auc DESC\"",
      list_options, run_search},
+    {"version", "check", "VERSION", 1, 1, "Tell which devices can take a version, and why others cannot",
+     "Format, operators, memory and size of the model file, and what the version asks for, are held against what the "
+     "devices told of themselves. Exit code 5: a device cannot take it.",
+     "tidemark version check pump/3 --device pump-07\ntidemark version check pump/3 --to 'site=oslo'", check_options,
+     run_check},
+    {"version", "derive", "VERSION", 1, 1, "Make a new draft without the files that can hold pickles",
+     "Quarantined files are left out, those given with --file come in. Baseline, metrics, parameters, tags and sources "
+     "stay, and so do all files that are not replaced. Lineage keeps from what the new version was made, and by which "
+     "tool. The old version is not changed.",
+     "tidemark version derive pump/3 --file pump.onnx --by skl2onnx --runtime onnx", derive_options, td_cli_derive},
     {"version", "submit", "VERSION", 1, 1, "Freeze a draft, pack it and put it up for approval",
      "From then on nothing in the version changes. The server packs one reproducible bundle and fixes its manifest, "
      "which is "

@@ -37,6 +37,7 @@ extern const td_cli_command td_cli_help_commands[];
 
 /* Functions of commands that live in files of their own. */
 TD_MUST_USE td_code td_cli_register(td_cli *cli, td_err *err); /* register.c */
+TD_MUST_USE td_code td_cli_derive(td_cli *cli, td_err *err);
 TD_MUST_USE td_code td_cli_approve(td_cli *cli, td_err *err);  /* approve.c */
 
 TD_MUST_USE td_code td_cli_diff(td_cli *cli, td_err *err);     /* diff.c */

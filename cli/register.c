@@ -1,5 +1,6 @@
 /*
- * register.c: tidemark model register: one spec from model.yaml and flags, then files up, then one request.
+ * register.c: tidemark model register and version derive: one spec from model.yaml and flags, then files up, then one
+ * request.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -413,5 +414,65 @@ td_code td_cli_register(td_cli *cli, td_err *err)
     const char *model = td_json_text(spec, "name", "");
     TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "models", model, "versions", NULL), body, &answer, err));
     td_cli_present(cli, answer, print_registered);
+    return TD_OK;
+}
+
+/* ---- derive ---- */
+
+static td_code files_of(td_cli *cli, const char *option, const char *role, json_t *files, td_err *err)
+{
+    const char *path;
+    for (size_t i = 0; (path = td_cli_value_at(cli, option, i)) != NULL; i++) {
+        if (json_array_append_new(files, json_pack("{s:s, s:s}", "path", path, "role", role)) != 0) {
+            return td_fail(err, TD_INVALID, "--%s: not valid UTF-8", option);
+        }
+    }
+    return TD_OK;
+}
+
+static td_code derive_body(td_cli *cli, json_t *spec, json_t *body, td_err *err)
+{
+    json_t *files = ensure(spec, "files", json_array());
+    TD_TRY(files_of(cli, "file", "model", files, err));
+    TD_TRY(files_of(cli, "golden", "golden", files, err));
+    if (td_cli_value(cli, "by") == NULL) {
+        return td_fail(err, TD_INVALID, "--by is needed: the tool that made the new files, such as skl2onnx");
+    }
+    TD_TRY(td_spec_folders(cli, spec, err));
+    TD_TRY(add_text(cli, body, "by", "by", err));
+    TD_TRY(add_text(cli, body, "reason", "reason", err));
+    TD_TRY(add_text(cli, body, "description", "description", err));
+    TD_TRY(add_list(cli, body, "without", "without", err));
+    TD_TRY(add_target(cli, body, err));
+    if (td_cli_has(cli, "strict")) {
+        (void)json_object_set_new(body, "strict", json_true());
+    }
+    return upload_files(cli, spec, body, err);
+}
+
+static void print_derived(td_cli *cli, const json_t *answer)
+{
+    const json_t *gone = td_json_list(json_object_get(answer, "left_out"), "");
+    td_print_line(cli, "Derived from %s.", td_json_text(answer, "parent", ""));
+    for (size_t i = 0; i < json_array_size(gone); i++) {
+        const char *name = json_string_value(json_array_get(gone, i));
+        td_print_line(cli, "Left out: %s", name == NULL ? "" : name);
+    }
+    print_registered(cli, answer);
+}
+
+td_code td_cli_derive(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *spec = json_object();
+    TD_CLEANUP(td_json_done) json_t *body = json_object();
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    const char *model, *version;
+    TD_TRY(td_cli_need(body, err));
+    TD_TRY(td_cli_need(spec, err));
+    TD_TRY(td_cli_reference(cli, cli->arguments[0], &model, &version, err));
+    TD_TRY(derive_body(cli, spec, body, err));
+    TD_TRY(td_cli_call(cli, "POST", td_cli_path(cli, "models", model, "versions", version, "derive", NULL), body,
+                       &answer, err));
+    td_cli_present(cli, answer, print_derived);
     return TD_OK;
 }

@@ -7,6 +7,7 @@
  */
 #include "access/access.h"
 #include "core/base/arena.h"
+#include "fleet/fit.h"
 #include "fleet/rollout_internal.h"
 #include "registry/registry.h"
 
@@ -19,18 +20,21 @@
 typedef struct draft {
     td_plan plan;
     td_selector selector;
-    td_version version;
-    td_arena arena; /* of the version's texts */
+    td_db *db;
+    td_fit_need need;
+    td_version version; /* its texts live in `need` */
     const char *slot, *to;
     uint8_t salt[16];
     td_str places; /* int64_t each, sorted */
     const json_t *canaries;
     size_t canaries_found;
+    size_t unfit;     /* devices that cannot take the version; not among the places unless they are to try */
+    char example[200]; /* one of them, and why */
 } draft;
 
 static void draft_done(draft *self)
 {
-    td_arena_done(&self->arena);
+    td_fit_need_done(&self->need);
     td_str_done(&self->places);
 }
 
@@ -48,12 +52,33 @@ static td_code check_version(const td_version *version, td_err *err)
     return TD_OK;
 }
 
+/* Counts a device that cannot take the version and remembers why the first of them cannot. */
+static td_code check_fit(draft *self, int64_t device_id, const char *name, bool *fits_out, td_err *err)
+{
+    td_fit fit;
+    TD_CLEANUP(td_json_done) json_t *reasons = NULL;
+    TD_TRY(td_fit_device(self->db, &self->need, device_id, &fit, &reasons, err));
+    *fits_out = fit != TD_FIT_NO;
+    if (!*fits_out && self->unfit++ == 0) {
+        size_t at = 0;
+        while (strcmp(td_json_text(json_array_get(reasons, at), "fit", "no"), "no") != 0) {
+            at++;
+        }
+        snprintf(self->example, sizeof self->example, "%s: %.120s", name,
+                 td_json_text(json_array_get(reasons, at), "text", ""));
+    }
+    return TD_OK;
+}
+
 static td_code take_place(void *context, int64_t device_id, const char *name, td_err *err)
 {
-    (void)device_id;
     draft *self = context;
+    bool fits;
+    TD_TRY(check_fit(self, device_id, name, &fits, err));
     int64_t place = td_plan__place(self->salt, name);
-    td_str_append(&self->places, &place, sizeof place);
+    if (fits || self->plan.unfit == 't') {
+        td_str_append(&self->places, &place, sizeof place);
+    }
     for (size_t i = 0; i < json_array_size(self->canaries); i++) {
         const char *canary = json_string_value(json_array_get(self->canaries, i));
         self->canaries_found += canary != NULL && strcmp(canary, name) == 0;
@@ -74,6 +99,10 @@ static td_code find_targets(td_db *db, const char *project, draft *self, td_err 
     int64_t revision = 0;
     TD_TRY(td_random(self->salt, sizeof self->salt, err));
     TD_TRY(td_fleet__select(db, project, &self->selector, -1, take_place, self, &revision, err));
+    if (self->places.size == 0 && self->unfit > 0) {
+        return td_fail(err, TD_CONFLICT, "none of the %zu devices can take %.60s (%s)", self->unfit,
+                       self->version.label, self->example);
+    }
     if (self->places.size == 0) {
         TD_CLEANUP(td_str_done) td_str hint = {.limit = 150};
         (void)!td_fleet__suggest_tags(db, project, &self->selector, &hint, err);
@@ -93,7 +122,9 @@ static td_code read_draft(td_db *db, const char *project, const json_t *spec, dr
     self->to = td_json_text(spec, "to", "");
     self->canaries = json_object_get(spec, "canaries");
     TD_TRY(td_selector__parse(self->to, &self->selector, err));
-    TD_TRY(td_version_find(db, project, td_json_text(spec, "model_version", ""), &self->arena, &self->version, err));
+    self->db = db;
+    TD_TRY(td_fit_need_read(db, project, td_json_text(spec, "model_version", ""), &self->need, err));
+    self->version = self->need.version;
     TD_TRY(check_version(&self->version, err));
     self->slot = td_json_text(spec, "slot", self->version.model);
     return find_targets(db, project, self, err);
@@ -131,7 +162,15 @@ td_code td_rollout_preview_json(td_db *db, const char *project, const json_t *sp
         json_array_append_new(waves, json_integer((json_int_t)(upto - before)));
         before = upto;
     }
-    return td_fleet__json_out(json_pack("{s:I, s:O}", "devices", (json_int_t)count, "waves", waves), out, err);
+    TD_CLEANUP(td_json_done) json_t *fit = NULL;
+    td_fit_query query = {.to = self.to};
+    TD_TRY(td_fit_json(db, project, self.version.label, &query, &fit, err));
+    const json_t *counts = json_object_get(fit, "counts");
+    return td_fleet__json_out(json_pack("{s:I, s:O, s:O, s:O, s:O}", "devices", (json_int_t)count, "waves", waves,
+                                        "unfit", json_object_get(counts, "no"), "unsure",
+                                        json_object_get(counts, "unsure"), "not_fitting",
+                                        json_object_get(fit, "devices")),
+                              out, err);
 }
 
 static td_code encode_goal(const draft *self, uint8_t *out, size_t room, size_t *size_out, td_err *err)
@@ -280,9 +319,10 @@ static td_code record_creation(td_db *db, const td_actor *actor, const td_rollou
                                td_err *err)
 {
     TD_CLEANUP(td_json_done)
-    json_t *after = json_pack("{s:s, s:s, s:s, s:I, s:I}", "model_version", self->version.label, "to", self->to, "slot",
-                              self->slot, "waves", (json_int_t)self->plan.wave_count, "devices",
-                              (json_int_t)(self->places.size / sizeof(int64_t)));
+    json_t *after = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "model_version", self->version.label, "to",
+                              self->to, "slot", self->slot, "waves", (json_int_t)self->plan.wave_count, "devices",
+                              (json_int_t)(self->places.size / sizeof(int64_t)), "unfit", (json_int_t)self->unfit,
+                              "unfit_devices", self->plan.unfit == 't' ? "try" : "skip");
     TD_TRY(td_lineage_edge_add(db, rollout->project, TD_NODE("version", self->version.label),
                                TD_NODE("rollout", rollout->id), "rolled_out", NULL, err));
     return td_fleet__audit(db,
@@ -295,6 +335,16 @@ static td_code record_creation(td_db *db, const td_actor *actor, const td_rollou
                            err);
 }
 
+static td_code refuse_unfit(const draft *self, td_err *err)
+{
+    if (self->unfit == 0 || self->plan.unfit != 'r') {
+        return TD_OK;
+    }
+    return td_fail(err, TD_CONFLICT,
+                   "%zu of the devices cannot take %.40s (%.100s); narrow --to, or say --unfit skip or --unfit try",
+                   self->unfit, self->version.label, self->example);
+}
+
 td_code td_rollout_create(td_db *db, const td_actor *actor, const char *project, const json_t *spec,
                           char id_out[TD_ROLLOUT_ID_TEXT], td_err *err)
 {
@@ -304,6 +354,7 @@ td_code td_rollout_create(td_db *db, const td_actor *actor, const char *project,
     int64_t admitted = 0;
     TD_TRY(td_access_recheck(db, actor, project, TD_MAY_ROLL_OUT, err));
     TD_TRY(read_draft(db, project, spec, &self, err));
+    TD_TRY(refuse_unfit(&self, err));
     TD_TRY(insert_rollout(db, actor, project, spec, &self, &made, err));
     TD_TRY(insert_waves(db, made.rollout_id, &self, err));
     TD_TRY(allow_content(db, &self.version, err));

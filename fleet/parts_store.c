@@ -3,8 +3,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "fleet/fit.h"
 #include "fleet/rollout_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BRAKE_FAILURES 3
@@ -127,7 +129,33 @@ typedef struct joining {
     size_t wave_count;
     const json_t *canaries;
     int64_t admitted;
+    td_fit_need need; /* read with the first device */
+    bool need_read;
 } joining;
+
+static void joining_done(joining *self)
+{
+    td_fit_need_done(&self->need);
+}
+
+/* A device that cannot take the version is left out for as long as it cannot, unless the rollout says `try`. */
+static td_code may_join(joining *self, int64_t device_id, bool *out, td_err *err)
+{
+    td_fit fit = TD_FIT_YES;
+    if (self->rollout->plan.unfit == 't') {
+        *out = true;
+        return TD_OK;
+    }
+    if (!self->need_read) {
+        char label[160];
+        snprintf(label, sizeof label, "%s/%lld", self->rollout->model, (long long)self->rollout->version);
+        TD_TRY(td_fit_need_read(self->db, self->rollout->project, label, &self->need, err));
+        self->need_read = true;
+    }
+    TD_TRY(td_fit_device(self->db, &self->need, device_id, &fit, NULL, err));
+    *out = fit != TD_FIT_NO;
+    return TD_OK;
+}
 
 static int64_t wave_of(const joining *self, const char *device)
 {
@@ -150,6 +178,11 @@ static td_code join(void *context, int64_t device_id, const char *name, td_err *
 {
     joining *self = context;
     td_stmt *stmt;
+    bool may;
+    TD_TRY(may_join(self, device_id, &may, err));
+    if (!may) {
+        return TD_OK;
+    }
     TD_TRY(td_db_prepare(self->db,
                          "INSERT INTO rollout_device (rollout_id, device_id, wave) "
                          "VALUES (:rollout_id, :device_id, :wave) ON CONFLICT (rollout_id, device_id) DO NOTHING",
@@ -177,7 +210,7 @@ td_code td_rollout__admit(td_db *db, td_rollout *rollout, int64_t *admitted_out,
 {
     td_selector selector;
     td_wave waves[TD_ROLLOUT_WAVES_MAX];
-    joining self = {.db = db, .rollout = rollout, .waves = waves};
+    TD_CLEANUP(joining_done) joining self = {.db = db, .rollout = rollout, .waves = waves};
     TD_TRY(td_selector__parse(rollout->selector, &selector, err));
     TD_TRY(td_wave__list(db, rollout->rollout_id, waves, &self.wave_count, err));
     TD_CLEANUP(td_json_done) json_t *spec = NULL;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const char *const on_failure_choices[] = {"abort", "revert", NULL};
+static const char *const unfit_choices[] = {"refuse", "skip", "try", NULL};
 static const td_json_field probation_fields[] = {
     {.name = "seconds", .type = TD_JSON_INTEGER, .minimum = 0, .maximum = 604800},
     {.name = "min_inferences", .type = TD_JSON_INTEGER, .minimum = 0, .maximum = 1000000000},
@@ -35,6 +36,7 @@ static const td_json_field spec_fields[] = {
     {.name = "contact_wait", .type = TD_JSON_DURATION},
     {.name = "health_gate", .type = TD_JSON_BOOLEAN},
     {.name = "on_failure", .type = TD_JSON_STRING, .choices = on_failure_choices},
+    {.name = "unfit", .type = TD_JSON_STRING, .choices = unfit_choices},
     {.name = "slot", .type = TD_JSON_STRING, .minimum = 1, .maximum = 128},
     {.name = "per_minute", .type = TD_JSON_INTEGER, .minimum = 0, .maximum = 1000000},
     {.name = "probation", .type = TD_JSON_OBJECT, .fields = probation_fields},
@@ -173,6 +175,7 @@ td_code td_plan__read(const json_t *spec, td_plan *out, td_err *err)
                     .health_gate = td_json_bool(spec, "health_gate", true),
                     .per_minute = td_json_int(spec, "per_minute", 0),
                     .byte_budget = (uint64_t)td_json_int(spec, "byte_budget", 0),
+                    .unfit = *td_json_text(spec, "unfit", "refuse"),
                     .revert_on_failure = strcmp(td_json_text(spec, "on_failure", "abort"), "revert") == 0};
     TD_TRY(read_waves(json_object_get(spec, "waves"), &plan, err));
     TD_TRY(read_stop_if(td_json_text(spec, "stop_if", "failed>10%"), &plan, err));

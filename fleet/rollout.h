@@ -32,6 +32,8 @@
  *   step_deadline  "1h": from a device's yes to its success (at least three contacts)
  *   contact_wait   how long a wave waits for devices that have not answered; default three contacts of the slowest
  *   health_gate    true: a wave passes only if the health callback says so     on_failure "abort" (default) or "revert"
+ *   unfit          what becomes of devices that cannot take the version (fleet/fit.h): "refuse" the rollout (default),
+ *                  "skip" them, or "try"; later ones are skipped unless "try"
  *   slot           default: the model's name                    per_minute     directives a minute; 0: no limit
  *   probation      {seconds, min_inferences, max_errors, lease_seconds}        window, byte_budget
  * Answers {"id",…} as td_rollout_json. INVALID; NOT_FOUND; CONFLICT: the version is not approved, no device matches
@@ -42,7 +44,8 @@ TD_MUST_USE td_code td_rollout_create(td_db *db, const td_actor *actor, const ch
 /* The form only (unknown keys, types); messages begin with `name`, and the line if `lines` are given. INVALID. */
 TD_MUST_USE td_code td_rollout_check_spec(const json_t *spec, const char *name, const td_yaml_lines *lines,
                                           td_err *err);
-/* What would happen: {"devices":n,"waves":[n,…]}; the same errors, nothing written. */
+/* What would happen: {"devices":n,"waves":[n,…],"unfit":n,"unsure":n,"not_fitting":[as td_fit_json's devices]}; the
+ * same errors but for unfit devices, nothing written. */
 TD_MUST_USE td_code td_rollout_preview_json(td_db *db, const char *project, const json_t *spec, json_t **out,
                                             td_err *err);
 

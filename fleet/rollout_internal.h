@@ -19,6 +19,7 @@ typedef struct td_plan {
     int64_t failed_count; /* at most this many may fail; < 0: none given */
     int64_t min_sample, soak_ms, deadline_ms, step_deadline_ms, contact_wait_ms, per_minute; /* 0: not given */
     bool health_gate, revert_on_failure;
+    char unfit; /* devices that cannot take the version: 'r'efuse the rollout, 's'kip them, 't'ry */
     uint32_t probation_s, min_inferences, max_errors, lease_s, window_s;
     uint64_t byte_budget;
 } td_plan;

@@ -12,7 +12,7 @@
 
 static bool passes_directly(const char *kind)
 {
-    static const char *const kinds[] = {"input", "code", "output", "packed", "rolled_out", "installed"};
+    static const char *const kinds[] = {"input", "code", "output", "derived", "packed", "rolled_out", "installed"};
     for (size_t i = 0; i < TD_COUNT_OF(kinds); i++) {
         if (strcmp(kind, kinds[i]) == 0) {
             return true;

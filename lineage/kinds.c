@@ -13,7 +13,7 @@ static const char *const node_kinds[] = {"dataset", "code",       "job",     "ru
                                          "device",  "alert",      "trigger", "prompt",   NULL};
 static const char *const edge_kinds[] = {"input",    "code",   "output",     "parent",    "packed",
                                          "approved", "judged", "rolled_out", "installed", "targeted",
-                                         "raised",   "caused", NULL};
+                                         "raised",   "caused", "derived",    NULL};
 
 static bool listed(const char *const *list, const char *text, size_t size)
 {

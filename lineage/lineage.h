@@ -41,6 +41,7 @@ typedef struct td_lineage_node {
 /* Kinds of edges (closed), in the direction of flow:
  *   input     dataset → run, dataset → version (without a run)      code      code → run, code → version
  *   output    run → version, run → dataset, run → evaluation        parent    version → version (retrained from)
+ *   derived   version → version (converted by a tool)
  *   packed    version → bundle                                      approved  approval → version
  *   judged    gate → version, evaluation → gate                     rolled_out version → rollout, bundle → rollout
  *   installed version → device (ended when the device moves on)     targeted  rollout → device

@@ -79,6 +79,34 @@ td_code td_version_envelope(td_db *db, const char *project, const char *referenc
 
 /* ---- may he? ---- */
 
+/* Whoever registered what a version was derived from made it as much as the one who converted it. */
+static td_code check_origin(td_db *db, const td_actor *actor, const td_version *version, td_err *err)
+{
+    td_stmt *stmt;
+    bool row;
+    TD_TRY(td_db_prepare(db,
+                         "WITH RECURSIVE origin (version_id, depth) AS ("
+                         "  SELECT parent_id, 1 FROM version WHERE version_id = :version AND derived_by IS NOT NULL"
+                         "  UNION SELECT v.parent_id, o.depth + 1 FROM origin o JOIN version v ON v.version_id = "
+                         "  o.version_id WHERE v.derived_by IS NOT NULL AND o.depth < 1000) "
+                         "SELECT m.name AS model, v.number FROM origin o JOIN version v ON v.version_id = "
+                         "o.version_id JOIN model m ON m.model_id = v.model_id WHERE v.registrar_id = :user LIMIT 1",
+                         &stmt, err));
+    td_bind_int(stmt, ":version", version->version_id);
+    td_bind_int(stmt, ":user", actor->user_id);
+    TD_TRY(td_step(stmt, &row, err));
+    if (!row) {
+        return TD_OK;
+    }
+    td_code code = td_fail(err, TD_DENIED,
+                           "%s registered %.80s/%lld, which %s was derived from, and cannot approve it; somebody else "
+                           "with the role approver must",
+                           actor->name, td_column_text(stmt, "model"), (long long)td_column_int(stmt, "number"),
+                           version->label);
+    td_reset(stmt);
+    return code;
+}
+
 static td_code check_editor(td_db *db, const td_actor *actor, const td_version *version, td_err *err)
 {
     td_stmt *stmt;
@@ -178,6 +206,7 @@ static td_code check_all(td_db *db, const td_actor *actor, const td_version *ver
     }
     TD_TRY(td_registry__reason_check(approval->reason, err));
     TD_TRY(check_editor(db, actor, version, err));
+    TD_TRY(check_origin(db, actor, version, err));
     TD_TRY(td_states_check(&td_version_states, version->label, (int)version->state, TD_VERSION_APPROVED, err));
     TD_TRY(check_first_time(db, actor, version, err));
     TD_TRY(check_key(db, actor, approval, public_key, err));

@@ -99,6 +99,8 @@ typedef struct td_version_options {
     const char *description;   /* or NULL */
     const char *parent;        /* reference of the version it was made from ("pump/1"), or NULL; must exist */
     const char *derived_by;    /* the tool that made it from its parent ("skl2onnx"), or NULL */
+    const json_t *left_out;    /* array: names of the parent's files that it does not have, for the record; or NULL */
+    const char *reason;        /* for the record, or NULL */
     const char *cause;         /* what led to it ("al-…" or "run-…"), or NULL */
     const char *hardware;      /* requirement, or NULL */
     const char *runtimes[4];   /* requirement: any one of them; NULL-filled */

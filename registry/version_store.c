@@ -286,6 +286,7 @@ static td_code check_texts(const td_version_options *options, td_err *err)
         TD_TRY(td_registry__text_check("model_id", options->origin->logged_model, TD_RUN_ID_MAX, err));
     }
     TD_TRY(td_registry__text_check("tool", options->derived_by, 128, err));
+    TD_TRY(td_registry__text_check("reason", options->reason, TD_REASON_MAX, err));
     return td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err);
 }
 
@@ -346,9 +347,10 @@ static td_code record(td_db *db, const td_actor *actor, const plan *p, td_err *e
     TD_TRY(files_text(p, &files, err));
     TD_CLEANUP(td_json_done)
     json_t *after =
-        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:s*, s:i, s:o*, s:s*}", "format", p->options->format, "files", files,
-                  "metrics", metrics, "parent", p->options->parent, "derived_by", p->options->derived_by, "cause",
-                  p->options->cause, "security_counter", (int)p->counter, "quarantined", quarantined(p), "source",
+        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:O*, s:s*, s:i, s:o*, s:s*}", "format", p->options->format, "files",
+                  files, "metrics", metrics, "parent", p->options->parent, "derived_by", p->options->derived_by,
+                  "left_out", p->options->left_out, "cause", p->options->cause, "security_counter", (int)p->counter,
+                  "quarantined", quarantined(p), "source",
                   p->options->origin != NULL ? p->options->origin->source : NULL);
     TD_TRY(td_registry__json_ok(after, err));
     td_audit_entry entry = {.actor = actor,
@@ -356,6 +358,7 @@ static td_code record(td_db *db, const td_actor *actor, const plan *p, td_err *e
                             .object_type = "version",
                             .object_id = label,
                             .project = p->project,
+                            .reason = p->options->reason,
                             .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }

@@ -72,6 +72,27 @@ static const td_json_field fields[] = {
     {.name = NULL},
 };
 
+/* Of POST …/derive. */
+static const td_json_field derive_fields[] = {
+    {.name = "files",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_OBJECT,
+     .fields = file_fields,
+     .minimum = 0,
+     .maximum = TD_MANIFEST_FILES_MAX - 4},
+    {.name = "without",
+     .type = TD_JSON_ARRAY,
+     .item_type = TD_JSON_STRING,
+     .minimum = 0,
+     .maximum = TD_MANIFEST_FILES_MAX},
+    {.name = "by", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = 128},
+    {.name = "reason", .type = TD_JSON_STRING, .minimum = 0, .maximum = TD_REASON_MAX},
+    {.name = "description", .type = TD_JSON_STRING},
+    {.name = "target", .type = TD_JSON_OBJECT, .fields = target_fields},
+    {.name = "strict", .type = TD_JSON_BOOLEAN},
+    {.name = NULL},
+};
+
 static td_code read_files(const td_case *work, const json_t *list, td_registration *out, td_err *err)
 {
     out->file_count = json_array_size(list);
@@ -142,6 +163,21 @@ td_code td_registration_read(const td_case *work, const json_t *body, td_registr
     if (json_object_get(body, "target")) {
         read_target(json_object_get(body, "target"), &registration);
     }
+    *out = registration;
+    return TD_OK;
+}
+
+td_code td_derivation_read(const td_case *work, const json_t *body, td_registration *out, const json_t **without_out,
+                           td_err *err)
+{
+    TD_TRY(td_json_check(body, derive_fields, "request body", NULL, err));
+    td_registration registration = {.strict = td_json_bool(body, "strict", false),
+                                    .description = td_json_text(body, "description", NULL),
+                                    .derived_by = td_json_text(body, "by", NULL),
+                                    .reason = td_json_text(body, "reason", NULL)};
+    TD_TRY(read_files(work, json_object_get(body, "files"), &registration, err));
+    read_target(json_object_get(body, "target"), &registration);
+    *without_out = json_object_get(body, "without");
     *out = registration;
     return TD_OK;
 }

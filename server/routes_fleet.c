@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "fleet/fit.h"
 #include "fleet/fleet.h"
 #include "registry/trust.h"
 #include "server/broker.h"
@@ -150,12 +151,30 @@ static td_code revoke_device(td_request *request, td_err *err)
     return get_device(request, err);
 }
 
+/* ---- which of them can take a version? ---- */
+
+static td_code get_compatibility(td_request *request, td_err *err)
+{
+    const char *reference;
+    td_fit_query query = {.to = td_request_query(request, "to", NULL)};
+    json_t *fit;
+    TD_TRY(td_request_query_name(request, "device", td_device_check_name, NULL, &query.device, err));
+    if (query.device && query.to) {
+        return td_fail(err, TD_INVALID, "give device or to, not both");
+    }
+    TD_TRY(td_request_reference(request, &reference, err));
+    TD_TRY(td_fit_json(request->db, request->project, reference, &query, &fit, err));
+    return td_answer_json(request, 200, fit, err);
+}
+
 const td_route td_routes_fleet[] = {
     TD_SEND("POST", "/api/v1/enrolment-codes", TD_MAY_MANAGE_DEVICE, create_codes,
             "Make one-time codes for new devices"),
     TD_GET("/api/v1/enrolment-codes", TD_MAY_MANAGE_DEVICE, list_codes, "Codes that were made (never their text)"),
     TD_GET("/api/v1/devices", TD_MAY_READ, list_devices, "Devices (?selector=)"),
     TD_POINT("/api/v1/devices/{device}", TD_MAY_READ, get_device, "One device"),
+    TD_GET("/api/v1/models/{model}/versions/{version}/compatibility", TD_MAY_READ, get_compatibility,
+           "Which devices can take it (?to= or ?device=)"),
     TD_GET("/api/v1/devices/{device}/runs", TD_MAY_READ, get_device_runs, "What it ran, and when"),
     TD_SEND("PATCH", "/api/v1/devices/{device}", TD_MAY_MANAGE_DEVICE, change_device, "Change tags"),
     TD_SEND("POST", "/api/v1/devices/{device}/revoke", TD_MAY_MANAGE_DEVICE, revoke_device,

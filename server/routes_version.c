@@ -1,5 +1,5 @@
 /*
- * routes_version.c: the life of a version: register, submit, approve, reject, move; its manifest, files and bundle.
+ * routes_version.c: the life of a version: register, derive, submit, approve, reject, move; manifest, files, bundle.
  *
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -46,6 +46,37 @@ static td_code register_version(td_request *request, td_err *err)
     made.registration.also = answer_registered;
     made.registration.also_context = &made;
     TD_TRY(td_register(&work, &made.registration, &registered, err));
+    json_decref(registered.warnings);
+    return TD_OK;
+}
+
+static td_code answer_derived(td_db *db, void *context, int64_t number, td_err *err)
+{
+    registering *made = context;
+    const td_registration *registration = &made->registration;
+    (void)db;
+    td_answer_header(
+        made->request, "Location",
+        td_request_text(made->request, "/api/v1/models/%s/versions/%lld", registration->model, (long long)number));
+    return td_answer_json(made->request, 201,
+                          json_pack("{s:s, s:I, s:s, s:s, s:O, s:O}", "model", registration->model, "version",
+                                    (json_int_t)number, "state", "draft", "parent", registration->parent, "left_out",
+                                    registration->left_out, "warnings", registration->warnings),
+                          err);
+}
+
+static td_code derive_version(td_request *request, td_err *err)
+{
+    td_case work = td_request_case(request);
+    registering made = {.request = request};
+    td_registered registered = {.number = 0};
+    const json_t *without;
+    const char *reference;
+    TD_TRY(td_derivation_read(&work, request->body, &made.registration, &without, err));
+    TD_TRY(td_request_reference(request, &reference, err));
+    made.registration.also = answer_derived;
+    made.registration.also_context = &made;
+    TD_TRY(td_derive(&work, reference, without, &made.registration, &registered, err));
     json_decref(registered.warnings);
     return TD_OK;
 }
@@ -295,6 +326,7 @@ const td_route td_routes_version[] = {
     TD_SEND("PATCH", VERSION, TD_MAY_REGISTER, change_version, "Edit a draft"),
     TD_SEND("POST", VERSION "/submit", TD_MAY_REGISTER, submit_version, "Pack and freeze"),
     TD_GET(VERSION "/diff", TD_MAY_READ, get_diff, "What differs from ?from= (else from what it was made from)"),
+    TD_SEND("POST", VERSION "/derive", TD_MAY_REGISTER, derive_version, "A draft without the files that hold pickles"),
     TD_GET(VERSION "/manifest", TD_MAY_READ, get_manifest, "The bytes that approvers sign (?form=json for people)"),
     TD_SEND("POST", VERSION "/approvals", TD_MAY_APPROVE, approve_version, "Approve by a signature"),
     TD_SEND("POST", VERSION "/reject", TD_MAY_APPROVE, reject_version, "Turn down"),

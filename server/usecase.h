@@ -50,7 +50,13 @@ typedef struct td_registration {
     const json_t *metrics, *params, *tags;
     const char *description, *parent, *cause, *run;
     const struct td_version_origin *origin; /* registry/mlflow.h; or NULL */
-    const char *derived_by; /* the tool that made it from its parent, or NULL */
+    /* of a derived version (usecase_derive.c) */
+    const char *derived_by;      /* the tool that made it from its parent, or NULL */
+    const json_t *sources;       /* as its parent has them, instead of datasets, code and baseline; or NULL */
+    const uint8_t *edges_digest; /* of the baseline among `files`, or NULL */
+    const json_t *left_out;      /* names of its parent's files that it does not have, or NULL */
+    const char *reason;
+    bool clean; /* a file that can hold a pickle is refused */
     const char *hardware;
     const char *runtimes[4];
     uint64_t ram_bytes;
@@ -74,6 +80,18 @@ TD_MUST_USE td_code td_register(const td_case *work, td_registration *registrati
 TD_MUST_USE td_code td_registration_source(const td_case *work, const char *source, td_registration *out, td_err *err);
 /* Reads the body of POST …/versions. Text is borrowed from it. */
 TD_MUST_USE td_code td_registration_read(const td_case *work, const json_t *body, td_registration *out, td_err *err);
+/* Reads the body of POST …/derive: what is new; *without_out: names of more files to leave out, or NULL. */
+TD_MUST_USE td_code td_derivation_read(const td_case *work, const json_t *body, td_registration *out,
+                                       const json_t **without_out, td_err *err);
+
+/* ---- derive (usecase_derive.c) ---- */
+
+/* Registers a draft of the same model with the files of `reference` that hold no pickle and are not in `without`, and
+ * with those of `registration`, which take the place of files of the same name. Baseline, metrics, parameters, tags,
+ * sources and whatever the registration does not say stay as they are. INVALID: nothing would be different, no model
+ * file would be left, or a given file can hold a pickle. */
+TD_MUST_USE td_code td_derive(const td_case *work, const char *reference, const json_t *without,
+                              td_registration *registration, td_registered *out, td_err *err);
 
 /* ---- looking into files (usecase_inspect.c) ---- */
 
@@ -85,7 +103,11 @@ TD_MUST_USE td_code td_look(const td_case *work, const td_version_file *files, s
  * files that it may refer to are not known. Errors as of td_look. */
 TD_MUST_USE td_code td_look_json(const td_case *work, const char *name, const uint8_t digest[TD_DIGEST_SIZE],
                                  json_t **out, td_err *err);
-/* What people should know: appended to an array of texts. INVALID with `strict`: a file is not what its name says. */
+/* Which of the files can hold a pickle, by today's lists; out: one a file. */
+TD_MUST_USE td_code td_look_for_pickles(const td_case *work, const td_version_file *files, size_t count,
+                                        td_verdict *out, td_err *err);
+/* What people should know: appended to an array of texts. INVALID with `strict`: a file is not what its name says;
+ * with `clean`: it can hold a pickle. */
 TD_MUST_USE td_code td_look_warnings(const td_registration *registration, const td_inspection *found, json_t *warnings,
                                      td_err *err);
 /* The format of the version and (owned by the caller) the facts of its main model file, or NULL. */

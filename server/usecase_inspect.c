@@ -96,15 +96,23 @@ static td_code broken_promise(const td_registration *registration, const char *n
     return TD_OK;
 }
 
-static void warn_quarantine(const char *name, const td_inspection *found, json_t *warnings)
+static td_code warn_quarantine(const td_registration *registration, const char *name, const td_inspection *found,
+                               json_t *warnings, td_err *err)
 {
     char text[400];
+    if (registration->clean) {
+        return td_fail(err, TD_INVALID,
+                       "%.80s can hold a pickle too (%s), so a version with it would be no better off; give a file "
+                       "that a device can run, such as ONNX",
+                       name, td_verdict_name(found->verdict));
+    }
     snprintf(
         text, sizeof text,
         "%.80s can hold a pickle (%s): it is quarantined, which means kept and given back to you, but never packed "
         "nor sent to a device; convert the model and use: tidemark version derive",
         name, td_verdict_name(found->verdict));
     (void)json_array_append_new(warnings, json_string(text));
+    return TD_OK;
 }
 
 static void warn_risks(const char *name, const td_inspection *found, json_t *warnings)
@@ -129,7 +137,7 @@ td_code td_look_warnings(const td_registration *registration, const td_inspectio
             TD_TRY(broken_promise(registration, name, &found[i], warnings, err));
         }
         if (found[i].verdict != TD_VERDICT_NONE) {
-            warn_quarantine(name, &found[i], warnings);
+            TD_TRY(warn_quarantine(registration, name, &found[i], warnings, err));
         }
         warn_risks(name, &found[i], warnings);
     }
@@ -180,21 +188,32 @@ const char *td_look_main(const td_version_file *files, size_t count, const td_in
     return best->format;
 }
 
-/* ---- before packing ---- */
+/* ---- verdicts ---- */
 
-td_code td_look_before_packing(const td_case *work, const td_version *version, td_err *err)
+td_code td_look_for_pickles(const td_case *work, const td_version_file *files, size_t count, td_verdict *out,
+                            td_err *err)
 {
-    td_version_file *files;
-    size_t count;
-    TD_TRY(td_version_files(work->db, version->version_id, work->arena, &files, &count, err));
     for (size_t i = 0; i < count; i++) {
         TD_CLEANUP(td_inspection_done) td_inspection found = {0};
         td_code code = look_at(work, &files[i], NULL, &found, err);
         if (code != TD_OK && code != TD_CORRUPT && code != TD_LIMIT) { /* those are models, not pickles */
             return code;
         }
-        if (found.verdict != TD_VERDICT_NONE) {
-            return td_quarantine_refuse(version->label, files[i].name, td_verdict_name(found.verdict), err);
+        out[i] = found.verdict;
+    }
+    return TD_OK;
+}
+
+td_code td_look_before_packing(const td_case *work, const td_version *version, td_err *err)
+{
+    td_version_file *files;
+    td_verdict verdicts[TD_MANIFEST_FILES_MAX];
+    size_t count;
+    TD_TRY(td_version_files(work->db, version->version_id, work->arena, &files, &count, err));
+    TD_TRY(td_look_for_pickles(work, files, count, verdicts, err));
+    for (size_t i = 0; i < count; i++) {
+        if (verdicts[i] != TD_VERDICT_NONE) {
+            return td_quarantine_refuse(version->label, files[i].name, td_verdict_name(verdicts[i]), err);
         }
     }
     return TD_OK;

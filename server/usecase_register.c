@@ -131,6 +131,10 @@ static td_code build_baseline(prepared_version *prepared, td_err *err)
 static td_code gather_sources(prepared_version *prepared, td_err *err)
 {
     const td_registration *registration = prepared->registration;
+    if (registration->sources) {
+        prepared->sources = json_incref((json_t *)registration->sources);
+        return TD_OK;
+    }
     json_t *sources = prepared->sources = json_object();
     int failed = sources == NULL;
     if (registration->datasets) {
@@ -170,6 +174,9 @@ static td_code prepare(prepared_version *prepared, td_err *err)
                              .parent = r->parent,
                              .origin = r->origin,
                              .derived_by = r->derived_by,
+                             .left_out = r->left_out,
+                             .reason = r->reason,
+                             .edges_digest = r->edges_digest,
                              .cause = r->cause,
                              .hardware = r->hardware,
                              .ram_bytes = r->ram_bytes,
@@ -250,7 +257,8 @@ static td_code add_lineage(td_db *db, const prepared_version *prepared, const ch
         TD_CLEANUP(td_arena_done) td_arena arena = {0};
         td_version parent;
         TD_TRY(td_version_find(db, project, registration->parent, &arena, &parent, err));
-        TD_TRY(td_lineage_edge_add(db, project, TD_NODE("version", parent.label), &version, "parent", registration->run,
+        const char *kind = registration->derived_by ? "derived" : "parent";
+        TD_TRY(td_lineage_edge_add(db, project, TD_NODE("version", parent.label), &version, kind, registration->run,
                                    err));
     }
     if (registration->cause && strncmp(registration->cause, "al-", 3) == 0) {

@@ -52,6 +52,7 @@ DEMANDS = {
         GET /api/v1/models/{model}/versions/{version}/manifest
         GET /api/v1/models/{model}/versions/{version}/files/{name...}
         GET /api/v1/models/{model}/versions/{version}/bundle
+        GET /api/v1/models/{model}/versions/{version}/compatibility
         GET /api/v1/devices
         GET /api/v1/devices/{device}
         GET /api/v1/devices/{device}/runs
@@ -132,6 +133,7 @@ DEMANDS = {
         DELETE /api/v1/models/{model}/versions/{version}/tags/{key}
         POST /api/v1/models/{model}/versions
         PATCH /api/v1/models/{model}/versions/{version}
+        POST /api/v1/models/{model}/versions/{version}/derive
         POST /api/v1/models/{model}/versions/{version}/submit
         POST /api/2.0/mlflow/experiments/create
         POST /api/2.0/mlflow/experiments/update

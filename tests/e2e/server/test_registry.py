@@ -121,6 +121,18 @@ class Flow(harness.ServerTest):
         self.check(answer, 409, "conflict", "early/1")
 
 
+    def test_which_devices_can_take_it(self):
+        self.server.register("fit", target={"runtimes": ["onnx"], "ram_bytes": 1000})
+        path = "/api/v1/models/fit/versions/1/compatibility"
+        answer = self.server.call("GET", path).json
+        self.assertEqual((answer["version"], answer["counts"]), ("fit/1", {"yes": 0, "unsure": 0, "no": 0}))
+        self.assertEqual((answer["needs"]["opset"], answer["needs"]["runtimes"], answer["needs"]["ram_bytes"]), (17, ["onnx"], 1000))
+        self.check(self.server.call("GET", path + "?device=nobody"), 404, "not_found", "nobody")
+        self.check(self.server.call("GET", path + "?device=a&to=all"), 400, "invalid", "not both")
+        self.check(self.server.call("GET", path + "?to=site%3D"), 400, "invalid")
+        self.check(self.server.call("GET", path.replace("1/comp", "9/comp")), 404, "not_found")
+
+
 class ModelFiles(harness.ServerTest):
     def count(self, model):
         answer = self.server.call("GET", f"/api/v1/models/{model}/versions")

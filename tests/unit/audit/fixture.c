@@ -97,6 +97,16 @@ int64_t fixture_append(fixture *f, const char *actor, const char *action, const 
     return append_entry(f, &entry);
 }
 
+int64_t fixture_derive(fixture *f, const char *actor, const char *id, const char *parent)
+{
+    TD_CLEANUP(td_json_done) json_t *after = json_pack("{s:s, s:s}", "parent", parent, "derived_by", "skl2onnx");
+    td_actor who = {
+        .kind = TD_ACTOR_USER, .user_id = 1, .name = actor, .authentication = "token", .role = "engineer"};
+    td_audit_entry entry = {
+        .actor = &who, .action = "register.version", .object_type = "version", .object_id = id, .after = after};
+    return append_entry(f, &entry);
+}
+
 int64_t fixture_deploy(fixture *f, const char *action, const char *id, const char *version)
 {
     TD_CLEANUP(td_json_done) json_t *links = json_pack("{s:s}", "version", version);

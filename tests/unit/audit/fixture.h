@@ -28,6 +28,7 @@ int fixture_tear_down(void **state);
 /* Appends one record in its own transaction, a second after the last; fails the test if it is refused. */
 int64_t fixture_append(fixture *f, const char *actor, const char *action, const char *type, const char *id);
 /* The same with links.version. */
+int64_t fixture_derive(fixture *f, const char *actor, const char *id, const char *parent); /* from parent */
 int64_t fixture_deploy(fixture *f, const char *action, const char *id, const char *version);
 void fixture_append_many(fixture *f, int count);
 /* Sequences, signs, stores. */

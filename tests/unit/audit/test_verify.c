@@ -298,6 +298,17 @@ static void rules__edited_version_approved(void **state)
     expect_rule(f, "record 2 (approve.version pump/1): four-eyes is broken: the approver also edited it: ben");
 }
 
+static void rules__source_of_a_derived_version_approved(void **state)
+{
+    fixture *f = *state;
+    (void)fixture_append(f, "ana", "register.version", "version", "pump/1");
+    (void)fixture_derive(f, "ben", "pump/2", "pump/1");
+    (void)fixture_derive(f, "cid", "pump/3", "pump/2");
+    (void)fixture_append(f, "ana", "approve.version", "version", "pump/3");
+    expect_rule(f, "record 3 (approve.version pump/3): four-eyes is broken: the approver registered what it was "
+                   "derived from: ana");
+}
+
 static void rules__unapproved_version_rolled_out(void **state)
 {
     fixture *f = *state;
@@ -468,6 +479,7 @@ int main(void)
         WITH_LOG(verify__older_checkpoint_of_another_history),
         WITH_LOG(rules__own_version_approved),
         WITH_LOG(rules__edited_version_approved),
+        WITH_LOG(rules__source_of_a_derived_version_approved),
         WITH_LOG(rules__unapproved_version_rolled_out),
         WITH_LOG(rules__directive_for_an_unapproved_manifest),
         WITH_LOG(rules__unknown_version_approved),

@@ -96,7 +96,7 @@ static void args__misspelt_words_get_the_nearest(void **state)
     refuse("model lst", "did you mean \"tidemark model list\"");
     refuse("model list --jsno", "did you mean --json");
     refuse("frobnicate", "`tidemark help` lists them");
-    refuse("version", "needs a verb: show, list, search, submit, approve, reject");
+    refuse("version", "needs a verb: show, list, search, check, derive, submit, approve, reject");
 }
 
 static void args__wrong_counts_and_values_are_named(void **state)

@@ -295,6 +295,38 @@ static void dataset_name__has_twelve_digits(void **state)
     assert_string_equal(name, "s3://plant/vibration@abcdef012345");
 }
 
+/* A database from before the kind "derived" keeps its edges, ends and all. */
+static void schema__an_older_graph_is_kept(void **state)
+{
+    (void)state;
+    td_migration before[] = {td_lineage_migrations[0], {0}};
+    const td_migration *const old[] = {before, NULL}, *const now[] = {td_lineage_migrations, NULL};
+    TD_CLEANUP(td_json_done) json_t *graph = NULL;
+    char path[] = "/tmp/td-lineage-old-XXXXXX", file[64];
+    td_clock clock = ((fixture *)*state)->clock;
+    td_err err;
+    td_db *db;
+    assert_non_null(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/db", path);
+    assert_int_equal(td_db_open(file, TD_DB_WRITE, &clock, &db, &err), TD_OK);
+    assert_int_equal(td_db_migrate(db, old, &err), TD_OK);
+    const td_lineage_node *one = TD_NODE("version", "pump/1"), *device = TD_NODE("device", "d");
+    assert_int_equal(td_lineage_edge_add(db, "default", one, device, "installed", NULL, &err), TD_OK);
+    assert_int_equal(td_lineage_edges_end(db, "default", "installed", device, NULL, &err), TD_OK);
+    assert_int_not_equal(td_lineage_edge_add(db, "default", one, TD_NODE("version", "pump/2"), "derived", NULL, &err),
+                         TD_OK);
+    assert_int_equal(td_db_migrate(db, now, &err), TD_OK);
+    assert_int_equal(td_lineage_edge_add(db, "default", one, TD_NODE("version", "pump/2"), "derived", NULL, &err),
+                     TD_OK);
+    assert_int_equal(td_lineage_show_json(db, "default", "version:pump/1", TD_LINEAGE_DOWN, 0, &graph, &err), TD_OK);
+    assert_int_equal(json_array_size(json_object_get(graph, "edges")), 2);
+    const json_t *ended = json_array_get(json_object_get(graph, "edges"), 0);
+    assert_string_equal(td_json_text(ended, "kind", ""), "installed");
+    assert_true(json_is_string(json_object_get(ended, "ended_at")));
+    td_db_close(db);
+    assert_int_equal(td_folder_remove(path, &err), TD_OK);
+}
+
 #define WITH_DB(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -309,6 +341,7 @@ int main(void)
         WITH_DB(edge__adding_twice_changes_nothing),
         WITH_DB(node__title_and_digest_fill_in_and_never_change),
         WITH_DB(node__bad_kinds_names_and_loops_are_refused),
+        WITH_DB(schema__an_older_graph_is_kept),
         WITH_DB(dataset_name__has_twelve_digits),
     };
     return cmocka_run_group_tests_name("lineage graph", tests, NULL, NULL);

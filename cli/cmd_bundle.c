@@ -101,6 +101,7 @@ static void print_verdict(td_cli *cli, const json_t *report)
         {"bytes", "bytes", TD_CELL_BYTES},
         {"approvals", "signed by", TD_CELL_LIST},
         {"model_sig", "model.sig", TD_CELL_TEXT},
+        {"log_proof", "in the log", TD_CELL_TEXT},
         {"keyset_version", "keyset", TD_CELL_NUMBER},
         {0},
     };
@@ -125,6 +126,7 @@ static td_code run_verify(td_cli *cli, td_err *err)
     TD_CLEANUP(td_str_done) td_str keyset = {0};
     TD_CLEANUP(td_str_done) td_str approvals = {0};
     TD_CLEANUP(td_str_done) td_str publisher = {0};
+    TD_CLEANUP(td_str_done) td_str vkey = {0};
     uint8_t root[TD_P256_PUBLIC_SIZE];
     td_bundle_trust trust = {0};
     TD_TRY(td_crypto_setup(err));
@@ -149,6 +151,11 @@ static td_code run_verify(td_cli *cli, td_err *err)
         TD_TRY(td_file_read(td_cli_value(cli, "publisher"), TRUST_FILE_MAX, &publisher, err));
         trust.publisher_pem = td_str_text(&publisher);
     }
+    if (td_cli_value(cli, "log-key") != NULL) {
+        TD_TRY(td_file_read(td_cli_value(cli, "log-key"), TRUST_FILE_MAX, &vkey, err));
+        vkey.size = strcspn(td_str_text(&vkey), "\r\n");
+        trust.log_vkey = td_cli_text(cli, "%.*s", (int)vkey.size, td_str_text(&vkey));
+    }
     if (td_bundle_verify(cli->arguments[0], &trust, &report, err) != TD_OK) {
         return name_file(cli->arguments[0], err);
     }
@@ -164,6 +171,7 @@ static const td_cli_option verify_options[] = {
     {"root", 0, "FILE", "root's public key (PEM): checks the keyset in the export", false},
     {"keyset", 0, "FILE", "a keyset that is trusted as it is", false},
     {"approvals", 0, "FILE", "signatures, for a bundle without attest/", false},
+    {"log-key", 0, "FILE", "the audit log's key (log.vkey): checks that the approval is in that log", false},
     {"publisher", 0, "FILE", "public key (PEM) that must have signed model.sig", false},
     {0},
 };

@@ -132,8 +132,10 @@ static td_code move_secret(td_cli *cli, const char *from, const char *folder, co
     return TD_OK;
 }
 
-static td_code move_all(td_cli *cli, const char *target, td_err *err)
+static td_code move_all(void *context, td_err *err)
 {
+    td_cli *cli = context;
+    const char *target = td_cli_value(cli, "keys-to");
     const char *users = td_cli_text(cli, "%s/users", cli->workspace);
     DIR *folder = opendir(users);
     td_code code = TD_OK;
@@ -158,11 +160,9 @@ static td_code run_raise(td_cli *cli, td_err *err)
 {
     const char *reason = td_cli_value(cli, "reason");
     TD_TRY(td_crypto_setup(err));
-    if (td_cli_value(cli, "keys-to") != NULL) {
-        TD_TRY(move_all(cli, td_cli_value(cli, "keys-to"), err));
-    }
     TD_TRY(td_workspace_raise(cli->workspace, cli->arguments[0],
-                              reason == NULL ? "raised by tidemark profile raise" : reason, err));
+                              reason == NULL ? "raised by tidemark profile raise" : reason,
+                              td_cli_value(cli, "keys-to") != NULL ? move_all : NULL, cli, err));
     td_print_line(cli, "The workspace is of profile %s now. %s", cli->arguments[0],
                   td_profile_worth(cli->arguments[0]));
     return TD_OK;

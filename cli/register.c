@@ -277,12 +277,26 @@ static td_code read_columns(const char *path, json_t *baseline, td_err *err)
     return code;
 }
 
+/* What tells columns of a CSV means nothing without one. */
+static td_code no_columns(td_cli *cli, td_err *err)
+{
+    static const char *const options[] = {"columns", "feature", "categorical", "ignore",   "prediction",
+                                          "score",   "label",   "group",       "threshold"};
+    for (size_t i = 0; i < TD_COUNT_OF(options); i++) {
+        if (td_cli_value(cli, options[i]) != NULL) {
+            return td_fail(err, TD_INVALID, "--%s is about the reference data, and none is given: add --baseline CSV",
+                           options[i]);
+        }
+    }
+    return TD_OK;
+}
+
 static td_code add_baseline(td_cli *cli, json_t *spec, td_err *err)
 {
     const char *path = td_cli_value(cli, "baseline");
     char *line = td_arena_alloc(&cli->arena, HEADER_MAX);
     if (path == NULL && json_object_get(spec, "baseline") == NULL) {
-        return TD_OK;
+        return no_columns(cli, err);
     }
     json_t *baseline = ensure(spec, "baseline", json_object());
     if (path != NULL) {

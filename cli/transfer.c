@@ -340,6 +340,13 @@ td_code td_cli_upload(td_cli *cli, const char *file, uint8_t digest_out[TD_DIGES
     if (!S_ISREG(facts.st_mode)) {
         return td_fail(err, TD_INVALID, "%s is not a regular file", file);
     }
+    char byte;
+    if (facts.st_size == 0 && pread(fd, &byte, 1, 0) > 0) {
+        return td_fail(err, TD_INVALID,
+                       "%s says that it has 0 bytes, but more comes out of it (as from /proc): copy it to a plain file "
+                       "and give that",
+                       file);
+    }
     transfer t = {.fd = fd, .title = td_cli_base_name(file), .up = true};
     TD_TRY(td_sha256_new(&t.hash, err));
     uint64_t size = (uint64_t)facts.st_size;

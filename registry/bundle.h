@@ -56,11 +56,13 @@ typedef struct td_bundle_trust {
     size_t keyset_size;
     const void *approvals; /* the envelope for a bundle without attest/, or NULL */
     size_t approvals_size;
+    const char *log_vkey;      /* checks attest/approval.proof against the audit log of this key; NULL: only that the
+                                  record beside it is of this version's approval */
     const char *publisher_pem; /* checks attest/model.sig against this key; NULL: model.sig is only reported */
 } td_bundle_trust;
 
 /* Verifies a bundle or an export, offline and streaming: keyset → approvals → manifest → every byte. report_out (may be
- * NULL) tells what was checked: {"model","version","content_id","approvals":[…],"files","bytes","model_sig":…}. Each
+ * NULL) tells what was checked: {"model","version","content_id","approvals":[…],"files","bytes","model_sig":…,"log_proof":…}. Each
  * thing that can be wrong has its own message: CORRUPT for content, signature, form; INVALID when no trust is given;
  * NOT_FOUND: no such file. */
 TD_MUST_USE td_code td_bundle_verify(const char *path, const td_bundle_trust *trust, json_t **report_out, td_err *err);

@@ -5,6 +5,7 @@
  * read.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "audit/log.h"
 #include "registry/bundle_read.h"
 #include "registry/modelsig.h"
 #include "registry/trust.h"
@@ -107,6 +108,45 @@ static td_code check_model_sig(const td_bundle__contents *contents, const char *
     return code;
 }
 
+/* ---- the log's proof ---- */
+
+/* Is it the record of an approval of exactly this manifest? */
+static td_code check_record(const td_bundle__contents *contents, const td_str *record, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *json = NULL;
+    uint8_t claimed[TD_DIGEST_SIZE], digest[TD_DIGEST_SIZE];
+    TD_TRY(td_json_parse(td_str_text(record), record->size, "attest/approval.record.json", &json, err));
+    const char *text = td_json_text(json_object_get(json, "object"), "digest", "");
+    td_sha256_of(contents->manifest_bytes.data, contents->manifest_bytes.size, digest);
+    if (strcmp(td_json_text(json, "action", ""), "approve.version") != 0 ||
+        strcmp(td_json_text(json, "outcome", ""), "done") != 0 || td_digest_parse(text, claimed, err) != TD_OK ||
+        memcmp(claimed, digest, sizeof digest) != 0) {
+        return td_fail(err, TD_CORRUPT,
+                       "attest/approval.record.json is not the record of an approval of this version's manifest");
+    }
+    return TD_OK;
+}
+
+/* "absent", "unchecked" (no key of the log was given; the record is of this approval) or "verified". */
+static td_code check_proof(const td_bundle__contents *contents, const char *vkey, const char **state_out, td_err *err)
+{
+    const td_str *proof = td_bundle__attest(contents, "approval.proof");
+    const td_str *record = td_bundle__attest(contents, "approval.record.json");
+    int64_t index;
+    td_log_root root;
+    if (proof == NULL || record == NULL) {
+        *state_out = "absent";
+        return TD_OK;
+    }
+    TD_TRY(check_record(contents, record, err));
+    *state_out = vkey != NULL ? "verified" : "unchecked";
+    if (vkey != NULL && td_log_proof_check(td_str_text(proof), proof->size, record->data, record->size, vkey, &index,
+                                           &root, err) != TD_OK) {
+        return td_wrap(err, "attest/approval.proof");
+    }
+    return TD_OK;
+}
+
 /* ---- reports ---- */
 
 /* One element a signature; with a keyset, whether its key is an approver's and the signature good. */
@@ -137,8 +177,8 @@ static td_code approvals_json(const td_signed_message *message, const td_keyset 
     return TD_OK;
 }
 
-static td_code report(const verification *v, const td_bundle__contents *contents, const char *model_sig, json_t **out,
-                      td_err *err)
+static td_code report(const verification *v, const td_bundle__contents *contents, const char *model_sig,
+                      const char *log_proof, json_t **out, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *approvals = NULL;
     uint8_t digest[TD_DIGEST_SIZE];
@@ -147,11 +187,11 @@ static td_code report(const verification *v, const td_bundle__contents *contents
     td_digest_format(digest, label);
     TD_TRY(approvals_json(&v->approvals, &v->keyset, &approvals, err));
     json_t *json =
-        json_pack("{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s}", "model", contents->manifest.model, "version",
+        json_pack("{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s, s:s}", "model", contents->manifest.model, "version",
                   (json_int_t)contents->manifest.version, "project", contents->manifest.project, "content_id", label,
                   "approvals", approvals, "approver_threshold", (json_int_t)v->keyset.approver_threshold,
                   "keyset_version", (json_int_t)v->keyset.version, "files", (json_int_t)contents->files, "bytes",
-                  (json_int_t)contents->bytes, "model_sig", model_sig);
+                  (json_int_t)contents->bytes, "model_sig", model_sig, "log_proof", log_proof);
     if (json == NULL) {
         return no_memory(err);
     }
@@ -163,11 +203,12 @@ td_code td_bundle_verify(const char *path, const td_bundle_trust *trust, json_t 
 {
     TD_CLEANUP(td_bundle__contents_free) td_bundle__contents *contents = NULL;
     verification v = {.trust = trust};
-    const char *model_sig;
+    const char *model_sig, *log_proof;
     TD_TRY(td_bundle__read(path, check_trust, &v, &contents, err));
     TD_TRY(check_model_sig(contents, trust->publisher_pem, &model_sig, err));
+    TD_TRY(check_proof(contents, trust->log_vkey, &log_proof, err));
     /* The approvals' payload was borrowed from attest/, which lives as long as contents. */
-    return report_out != NULL ? report(&v, contents, model_sig, report_out, err) : TD_OK;
+    return report_out != NULL ? report(&v, contents, model_sig, log_proof, report_out, err) : TD_OK;
 }
 
 /* ---- inspect ---- */

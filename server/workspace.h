@@ -33,9 +33,11 @@ TD_MUST_USE td_code td_workspace_init(const char *path, const td_workspace_init_
 /* What a profile is worth, in one or two plain sentences. Static storage; NULL for a profile that is not one. */
 const char *td_profile_worth(const char *profile);
 
-/* Offline (no server may be running): raises the profile ("demo" to "team" to "regulated"). The tokens and approver's
- * keys that init left in users/ must be gone by then: CONFLICT names those that are still there. Records the change. */
-TD_MUST_USE td_code td_workspace_raise(const char *path, const char *profile, const char *reason, td_err *err);
+/* Offline (no server may be running): raises the profile ("demo" to "team" to "regulated"). `move_keys` (or NULL) runs
+ * once nothing else can use the workspace and the step is known to be one up. The tokens and approver's keys that init
+ * left in users/ must be gone by then: CONFLICT names those that are still there. Records the change. */
+TD_MUST_USE td_code td_workspace_raise(const char *path, const char *profile, const char *reason,
+                                       td_code (*move_keys)(void *context, td_err *err), void *context, td_err *err);
 
 typedef struct td_workspace td_workspace;
 

@@ -136,7 +136,8 @@ static td_code record(td_db *db, const char *before, const char *profile, const 
     return td_audit_append(db, &entry, NULL, err);
 }
 
-td_code td_workspace_raise(const char *path, const char *profile, const char *reason, td_err *err)
+td_code td_workspace_raise(const char *path, const char *profile, const char *reason,
+                           td_code (*move_keys)(void *context, td_err *err), void *context, td_err *err)
 {
     char before[16];
     TD_CLEANUP(td_workspace_close) td_workspace *workspace = NULL;
@@ -150,8 +151,11 @@ td_code td_workspace_raise(const char *path, const char *profile, const char *re
         return td_fail(err, TD_CONFLICT, "the workspace is of profile %s already; a profile can only be raised",
                        before);
     }
-    TD_TRY(check_users_gone(folder, err));
     TD_TRY(check_threshold(td_workspace_db(workspace), profile, err));
+    if (move_keys) {
+        TD_TRY(move_keys(context, err));
+    }
+    TD_TRY(check_users_gone(folder, err));
     TD_CLEANUP(td_txn_done) td_txn txn = {0};
     TD_TRY(td_txn_begin(td_workspace_db(workspace), &txn, err));
     TD_TRY(record(td_workspace_db(workspace), before, profile, reason, err));

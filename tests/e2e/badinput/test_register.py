@@ -91,6 +91,20 @@ class Folders(CommandTest):
         self.refused(LIMIT, "more than 256 files", "model", "register", "pump", "many")
 
 
+class Plain(CommandTest):
+    def test_a_file_of_no_size_that_has_content(self):
+        self.refused(INVALID, "/proc/version says that it has 0 bytes", "model", "register", "pump", "/proc/version")
+        self.file("empty.txt", b"")
+        self.done("model", "register", "nothing", "empty.txt")
+
+    def test_columns_of_no_data(self):
+        self.file("m.onnx", harness.onnx_model())
+        self.file("c.yaml", "features: [speed]\n")
+        self.refused(INVALID, ["--columns is about the reference data", "--baseline"], "model", "register", "pump", "m.onnx", "--columns",
+                     "c.yaml")
+        self.refused(INVALID, "--label is about the reference data", "model", "register", "pump", "m.onnx", "--label", "x")
+
+
 class Baselines(CommandTest):
     def refuse(self, name, text, parts, *more):
         self.file(name, text)

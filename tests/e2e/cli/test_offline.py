@@ -57,6 +57,19 @@ class Offline(Case):
                 path = self.tampered(self.export, name, self.flip)
                 self.refused(8, "", "bundle", "verify", path, "--keyset", self.keyset)
 
+    def test_the_approval_is_in_the_log(self):
+        verify = ("bundle", "verify", self.export, "--keyset", self.keyset)
+        self.assertEqual(self.well(*verify, "--json").json["log_proof"], "unchecked")
+        self.assertEqual(self.well(*verify, "--log-key", self.key, "--json").json["log_proof"], "verified")
+        from harness import Server
+        other = Server()
+        self.addCleanup(other.close)
+        self.refused(8, "attest/approval.proof", *verify, "--log-key", other.path("keys/log.vkey"))
+        path = self.tampered(self.export, "approval.record.json", lambda data: data.replace(b"approve.version", b"reject.versions"))
+        self.refused(8, "not the record of an approval", "bundle", "verify", path, "--keyset", self.keyset)
+        path = self.tampered(self.export, "approval.record.json", lambda data: data.replace(b'"ben"', b'"bob"'))
+        self.refused(8, "attest/approval.proof", "bundle", "verify", path, "--keyset", self.keyset, "--log-key", self.key)
+
     def test_trust_must_be_brought(self):
         self.refused(2, "--root", "bundle", "verify", self.export)
 

@@ -22,6 +22,11 @@ class People(Case):
         os.chmod(token, 0o644)
         self.refused(3, "chmod 600", "model", "list", "--token-file", token)
 
+    def test_keys_stay_while_a_server_runs(self):
+        self.refused(7, "", "profile", "raise", "team", "--keys-to", self.path("usb"), "--reason", "x")
+        self.assertFalse(os.path.exists(self.path("usb")))
+        self.assertTrue(os.path.exists(self.server.path("users/ana/token")))
+
     def test_what_is_misspelt(self):
         self.refused(2, 'did you mean "approver"', "role", "grant", "ana", "aprover", "--reason", "x")
         self.refused(2, "did you mean", "modle", "list")

@@ -2,13 +2,13 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events completion help " -- "$word"))
     return
   fi
   case "$noun" in
     profile) verbs="show raise" ;;
-    model) verbs="register create change list show download diff inspect" ;;
-    version) verbs="show list search submit approve reject move change tag" ;;
+    model) verbs="register create change list show download inspect" ;;
+    version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
     device) verbs="list show enrol-code codes tag revoke" ;;
@@ -25,7 +25,6 @@ _tidemark() {
     role) verbs="list grant revoke" ;;
     token) verbs="create list rotate revoke" ;;
     key) verbs="enrol enrol-me list sign-keyset publish" ;;
-    import) verbs="mlflow" ;;
   esac
   case "$noun $verb" in
     "init "*) options=" --profile --host" ;;
@@ -42,11 +41,12 @@ _tidemark() {
     "model list") options=" --filter --order-by --limit --cursor" ;;
     "model show") options="" ;;
     "model download") options="" ;;
-    "model diff") options="" ;;
     "model inspect") options=" --strict" ;;
     "version show") options="" ;;
     "version list") options=" --filter --order-by --limit --cursor" ;;
     "version search") options=" --filter --order-by --limit --cursor" ;;
+    "version check") options=" --device --to" ;;
+    "version derive") options=" --by --file --golden --without --description --hardware --runtime --ram --reason --strict" ;;
     "version submit") options=" --reason" ;;
     "version approve") options=" --reason --key --passphrase-file --yes" ;;
     "version reject") options=" --reason" ;;
@@ -66,7 +66,7 @@ _tidemark() {
     "device codes") options=" --filter --order-by --limit --cursor" ;;
     "device tag") options="" ;;
     "device revoke") options=" --reason" ;;
-    "rollout create") options=" --to --file --waves --canary --success --stop-if --min-sample --soak --deadline --step-deadline --contact-wait --on-failure --health-gate --slot --window --probation --min-inferences --per-minute --watch" ;;
+    "rollout create") options=" --to --file --waves --canary --success --stop-if --min-sample --soak --deadline --step-deadline --contact-wait --on-failure --unfit --health-gate --slot --window --probation --min-inferences --per-minute --watch" ;;
     "rollout list") options=" --state --filter --order-by --limit --cursor" ;;
     "rollout show") options=" --watch" ;;
     "rollout pause") options=" --reason" ;;
@@ -119,7 +119,6 @@ _tidemark() {
     "key sign-keyset") options=" --key --passphrase-file --out" ;;
     "key publish") options=" --user --reason" ;;
     "events "*) options=" --follow --after --until" ;;
-    "import mlflow") options=" --from --from-token-file --from-ca --watch --every" ;;
     "completion "*) options="" ;;
     "help "*) options=" --man --all" ;;
   esac

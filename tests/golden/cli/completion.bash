@@ -2,12 +2,12 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
     return
   fi
   case "$noun" in
     profile) verbs="show raise" ;;
-    model) verbs="register create change list show download inspect" ;;
+    model) verbs="register create change list show download diff inspect" ;;
     version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
@@ -25,6 +25,7 @@ _tidemark() {
     role) verbs="list grant revoke" ;;
     token) verbs="create list rotate revoke" ;;
     key) verbs="enrol enrol-me list sign-keyset publish" ;;
+    import) verbs="mlflow" ;;
   esac
   case "$noun $verb" in
     "init "*) options=" --profile --host" ;;
@@ -41,6 +42,7 @@ _tidemark() {
     "model list") options=" --filter --order-by --limit --cursor" ;;
     "model show") options="" ;;
     "model download") options="" ;;
+    "model diff") options="" ;;
     "model inspect") options=" --strict" ;;
     "version show") options="" ;;
     "version list") options=" --filter --order-by --limit --cursor" ;;
@@ -58,7 +60,7 @@ _tidemark() {
     "alias delete") options=" --reason" ;;
     "bundle build") options="" ;;
     "bundle inspect") options="" ;;
-    "bundle verify") options=" --root --keyset --approvals --publisher" ;;
+    "bundle verify") options=" --root --keyset --approvals --log-key --publisher" ;;
     "bundle export") options=" --out" ;;
     "device list") options=" --where --filter --order-by --limit --cursor" ;;
     "device show") options="" ;;
@@ -119,6 +121,7 @@ _tidemark() {
     "key sign-keyset") options=" --key --passphrase-file --out" ;;
     "key publish") options=" --user --reason" ;;
     "events "*) options=" --follow --after --until" ;;
+    "import mlflow") options=" --from --from-token-file --from-ca --watch --every" ;;
     "completion "*) options="" ;;
     "help "*) options=" --man --all" ;;
   esac

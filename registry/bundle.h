@@ -63,8 +63,8 @@ typedef struct td_bundle_trust {
 
 /* Verifies a bundle or an export, offline and streaming: keyset → approvals → manifest → every byte. report_out (may be
  * NULL) tells what was checked: {"model","version","content_id","approvals":[…],"files","bytes","model_sig":…,
- * "log_proof":…}. Each thing that can be wrong has its own message: CORRUPT for content, signature, form; INVALID when no trust is given;
- * NOT_FOUND: no such file. */
+ * "log_proof":…}. Each thing that can be wrong has its own message: CORRUPT for content, signature, form; INVALID when
+ * no trust is given; NOT_FOUND: no such file. */
 TD_MUST_USE td_code td_bundle_verify(const char *path, const td_bundle_trust *trust, json_t **report_out, td_err *err);
 /* What a bundle or export says, its digests checked but no signature: {"manifest", "attest":[…], "lineage"?,
  * "approvals":[…]}. */

@@ -186,12 +186,12 @@ static td_code report(const verification *v, const td_bundle__contents *contents
     td_sha256_of(contents->manifest_bytes.data, contents->manifest_bytes.size, digest);
     td_digest_format(digest, label);
     TD_TRY(approvals_json(&v->approvals, &v->keyset, &approvals, err));
-    json_t *json =
-        json_pack("{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s, s:s}", "model", contents->manifest.model,
-                  "version", (json_int_t)contents->manifest.version, "project", contents->manifest.project,
-                  "content_id", label, "approvals", approvals, "approver_threshold", (json_int_t)v->keyset.approver_threshold,
-                  "keyset_version", (json_int_t)v->keyset.version, "files", (json_int_t)contents->files, "bytes",
-                  (json_int_t)contents->bytes, "model_sig", model_sig, "log_proof", log_proof);
+    json_t *json = json_pack(
+        "{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s, s:s}", "model", contents->manifest.model, "version",
+        (json_int_t)contents->manifest.version, "project", contents->manifest.project, "content_id", label, "approvals",
+        approvals, "approver_threshold", (json_int_t)v->keyset.approver_threshold, "keyset_version",
+        (json_int_t)v->keyset.version, "files", (json_int_t)contents->files, "bytes", (json_int_t)contents->bytes,
+        "model_sig", model_sig, "log_proof", log_proof);
     if (json == NULL) {
         return no_memory(err);
     }

@@ -150,14 +150,16 @@ static td_code list_of_model(td_db *db, const char *project, const char *model, 
     return TD_OK;
 }
 
-/* The project is tested row by row (+), so that the order or what the filter finds decides where reading begins. */
+/* The project is tested row by row (+), so that the order or what the filter finds decides where reading begins; a
+ * model that is named is found first. */
 static td_code list_of_project(td_db *db, const char *project, const td_page *page, td_list **out, td_err *err)
 {
     static const td_list_query query = {.name = "versions",
                                         .table = &td_version_table,
                                         .columns = "v.version_id",
                                         .from = "version v JOIN model m ON m.model_id = v.model_id",
-                                        .where = "+m.project_id = :project AND v.archived_ms IS NULL"};
+                                        .where = "+m.project_id = :project AND v.archived_ms IS NULL",
+                                        .narrowed = "m.project_id = :project AND v.archived_ms IS NULL"};
     int64_t project_id;
     TD_TRY(td_project_find(db, project, &project_id, err));
     TD_TRY(td_list_open(db, &query, project, page, out, err));

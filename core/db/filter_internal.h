@@ -77,6 +77,7 @@ struct td_filter {
     const td_filter_table *table;
     td_filter__comparison comparisons[TD_FILTER_COMPARISONS_MAX];
     size_t count, items;
+    bool narrow; /* planned: an equality leaves few rows, by an index */
     bool by_row; /* planned: the equalities by value are common, so rows are tested one by one */
 };
 

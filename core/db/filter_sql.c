@@ -320,6 +320,7 @@ td_code td_filter_plan(td_filter *filter, td_db *db, td_err *err)
             fewest = c->found < fewest ? c->found : fewest;
         }
     }
+    filter->narrow = narrow;
     filter->by_row = narrow || (fewest != INT64_MAX && fewest > PLANNED_MAX);
     return TD_OK;
 }

@@ -107,8 +107,9 @@ static void build(td_list *list, const td_list_query *query)
         td_str_addf(sql, " AS order_%zu", i);
     }
     td_str_addf(sql, " FROM %s WHERE ", query->from);
-    if (query->where != NULL) {
-        td_str_addf(sql, "%s AND ", query->where);
+    const char *where = list->filter->narrow && query->narrowed != NULL ? query->narrowed : query->where;
+    if (where != NULL) {
+        td_str_addf(sql, "%s AND ", where);
     }
     td_filter_sql(list->filter, sql);
     if (list->goes_on) {

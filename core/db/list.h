@@ -52,7 +52,8 @@ typedef struct td_list_query {
     const char *columns; /* what is read: "v.version_id AS version_id" */
     const char *from;    /* "version v JOIN model m ON …" */
     const char *where;   /* "m.project_id = :project", or NULL; its parameters are the caller's to bind */
-    int64_t limit_max;   /* 0: TD_LIST_LIMIT_MAX */
+    const char *narrowed; /* instead of `where` when the filter has an equality that narrows (filter.h); or NULL */
+    int64_t limit_max;    /* 0: TD_LIST_LIMIT_MAX */
 } td_list_query;
 
 typedef struct td_list td_list;

@@ -149,13 +149,13 @@ def measure(idle_s):
     try:
         server.start()
         harness.wait_for("the broker", lambda: server.call("GET", "/api/v1/status").json["broker"]["connected"])
-        memory_row("memory at rest", server, idle_s, "<= 8")
+        memory_row("memory at rest", server, idle_s, "<= 6")
         rates(server)
         up, down, hashing = transfer(server, 256 * MIB)
         row("upload of 256 MiB", up, "MB/s", f"sha256 in memory: {hashing:.0f}", up / hashing, note="hashed and fsynced")
         row("download of 256 MiB", down, "MB/s", f"sha256 in memory: {hashing:.0f}", down / hashing)
-        memory_row("memory just after work", server, 0)
-        memory_row("memory at rest after work", server, idle_s, "<= 8")
+        memory_row("memory just after work", server, 0, "<= 16")
+        memory_row("memory at rest after work", server, idle_s, "<= 6")
         server.stop()
     finally:
         server.close()

@@ -193,6 +193,7 @@ td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *
 {
     TD_TRY(td_model_name_check(options->name, err));
     TD_TRY(td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err));
+    TD_TRY(td_registry__new_entries("tag", options->tags, err));
     int64_t model_id;
     TD_TRY(insert_row(db, actor, project, options, &model_id, err));
     TD_TRY(drop_tags(db, model_id, err));

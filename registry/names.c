@@ -92,6 +92,19 @@ td_code td_registry__reason_check(const char *reason, td_err *err)
     return td_registry__text_check("reason", reason, TD_REASON_MAX, err);
 }
 
+td_code td_registry__new_entries(const char *what, const json_t *entries, td_err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)entries, key, value) {
+        if (json_is_null(value)) {
+            return td_fail(err, TD_INVALID, "%s \"%.60s\" is null: leave it out (null removes one, in a change)", what,
+                           key);
+        }
+    }
+    return TD_OK;
+}
+
 /* ---- small JSON ---- */
 
 td_code td_registry__json_ok(const json_t *json, td_err *err)

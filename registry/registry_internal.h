@@ -40,6 +40,8 @@ td_code td_registry__live_check(const td_version *version, td_err *err);
 /* Stamps the last change of a model and, if not 0, of a version. */
 td_code td_registry__touch(td_db *db, int64_t model_id, int64_t version_id, td_err *err);
 
+/* For what is made, not changed: INVALID names an entry with null, which there would remove something. */
+td_code td_registry__new_entries(const char *what, const json_t *entries, td_err *err);
 /* Writes {"key": value}: null removes. LIMIT: more than TD_ENTRIES_MAX. */
 td_code td_registry__tags_write(td_db *db, int64_t version_id, const json_t *tags, td_err *err);
 td_code td_registry__metrics_write(td_db *db, int64_t version_id, const json_t *metrics, td_err *err);

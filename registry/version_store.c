@@ -287,6 +287,9 @@ static td_code check_texts(const td_version_options *options, td_err *err)
     }
     TD_TRY(td_registry__text_check("tool", options->derived_by, 128, err));
     TD_TRY(td_registry__text_check("reason", options->reason, TD_REASON_MAX, err));
+    TD_TRY(td_registry__new_entries("tag", options->tags, err));
+    TD_TRY(td_registry__new_entries("metric", options->metrics, err));
+    TD_TRY(td_registry__new_entries("parameter", options->params, err));
     return td_registry__text_check("description", options->description, TD_DESCRIPTION_MAX, err);
 }
 

@@ -34,7 +34,7 @@ FAILURES_MAX = 5
 GROWTH_BYTES_MAX = 40 * 2 ** 20  # resident, between a fifth of the run and its end; the sanitizer's own books included
 # What costs the server much is sent less often.
 RARE = {"exportAudit": 0.002, "streamEvents": 0, "listAudit": 0.1, "listEvents": 0.1, "submitVersion": 0.3, "createUser": 0.3, "createToken": 0.2,
-        "listUsers": 0.1, "foreign": 0.1, "revokeDevice": 0.03, "abortRollout": 0.3, "revertRollout": 0.3, "deleteUploadSession": 0.3, "addKey": 0.2,
+        "listUsers": 0.1, "foreign": 0.1, "revokeDevice": 0.01, "abortRollout": 0.05, "revertRollout": 0.05, "deleteUploadSession": 0.3, "addKey": 0.2,
         "enrolDevice": 0.5, "getTrust": 0.5}
 # What was made can be named afterwards: operation -> pool and key of the answer.
 MADE = {"createRollout": ("rollouts/id", "id"), "createUploadSession": ("upload", "id")}

@@ -156,6 +156,13 @@ class ModelFiles(harness.ServerTest):
         self.check(self.server.call("GET", f"/api/v1/content/{digest}/inspection?name=../m"), 400, "invalid", None, "name")
         self.check(self.server.call("GET", f"/api/v1/content/{'0' * 64}/inspection"), 404, "not_found")
 
+    def test_nothing_is_removed_from_what_is_made(self):
+        model = {"name": "nulls", "tags": {"a": None}}
+        self.check(self.server.call("POST", "/api/v1/models", model), 400, "invalid", 'tag "a" is null')
+        for name, text in (("tags", 'tag "a" is null'), ("metrics", 'metric "a" is null'), ("params", 'parameter "a" is null')):
+            self.check(self.server.register("nulls", **{name: {"a": None}}), 400, "invalid", text)
+        self.check(self.server.call("GET", "/api/v1/models/nulls"), 404, "not_found")
+
     def test_only_named_onnx(self):
         answer = self.server.register("fake", b"this is no model at all, whatever its name says")
         self.assertEqual(answer.status, 201, answer)

@@ -13,6 +13,7 @@
 
 #define TYPE_TAG "azureml.type"
 #define FLAVORS_TAG "azureml.flavors"
+#define FLAVORS_MAX 4096 /* bytes */
 
 static td_code add_tag(json_t *tags, const char *key, const char *value, const char *from, td_err *err)
 {
@@ -36,12 +37,12 @@ static td_code add_properties(json_t *tags, const json_t *properties, td_err *er
 
 static td_code add_flavors(json_t *tags, const json_t *flavors, td_err *err)
 {
-    TD_CLEANUP(td_str_done) td_str text = {.limit = TD_TAG_VALUE_MAX};
+    TD_CLEANUP(td_str_done) td_str text = {.limit = FLAVORS_MAX};
     if (flavors == NULL) {
         return TD_OK;
     }
     if (td_json_write(flavors, &text, err) != TD_OK) {
-        return td_fail(err, TD_LIMIT, "flavors: more than %d bytes", TD_TAG_VALUE_MAX);
+        return td_fail(err, TD_LIMIT, "flavors: more than %d bytes", FLAVORS_MAX);
     }
     return add_tag(tags, FLAVORS_TAG, td_str_text(&text), "flavors", err);
 }

@@ -163,7 +163,7 @@ class Specs(CommandTest):
             ("properties:\n  a: 1.5\n", ['spec.yaml:4: property "a" is no text', "in quotes"]),
             ("stage: ''\n", "spec.yaml:3: stage"),
             ("tags: {a: b}\nproperties: {a: c}\n", 'properties and tags both say "a", but not the same'),
-            ("flavors: {x: {y: %s}}\n" % ("z" * 100001), "flavors: more than 100000 bytes"),
+            ("flavors: {x: {y: %s}}\n" % ("z" * 100001), "flavors: more than 4096 bytes"),
         )
         for text, said in cases:
             self.file("spec.yaml", "name: pump\npath: pump.onnx\n" + text)

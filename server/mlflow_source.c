@@ -11,7 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define PROMPT "prompt-template" /* what MLflow's prompt registry sends */
+/* What clients send for prompts, whose words are tags (3.x: mlflow/prompt/registry_utils.py). */
+static const char *const prompt_sources[] = {"prompt-template", "dummy-source", NULL};
 
 /* Stores of other people, which a version may point at without having its files here. */
 static const char *const elsewhere[] = {"s3", "gs", "wasbs", "abfss", "dbfs", "hdfs", "r2", "b2", "oci", NULL};
@@ -45,6 +46,16 @@ static bool has_scheme(const char *source, const char *scheme)
 {
     size_t length = strlen(scheme);
     return strncasecmp(source, scheme, length) == 0 && source[length] == ':';
+}
+
+static bool is_prompt(const char *source)
+{
+    for (const char *const *known = prompt_sources; *known != NULL; known++) {
+        if (strcmp(source, *known) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_elsewhere(const char *source)
@@ -95,7 +106,7 @@ td_code td_mlflow_source_read(td_request *request, const char *source, td_regist
     td_reference reference;
     char text[TD_REFERENCE_TEXT_SIZE];
     TD_TRY(check_text(source, err));
-    *reference_out = strcmp(source, PROMPT) == 0 || is_elsewhere(source);
+    *reference_out = is_prompt(source) || is_elsewhere(source);
     if (*reference_out) {
         return TD_OK;
     }

@@ -53,6 +53,18 @@ static td_code read_origin(td_request *request, td_version_origin *out, td_err *
     return td_mlflow_text(request, "model_id", false, &out->logged_model, err);
 }
 
+/* A client may leave out what its source says. */
+static void fill_origin(const td_registration *registration, td_version_origin *origin)
+{
+    const td_artifact_tree *tree = registration->artifacts;
+    if (tree != NULL && (origin->run_id == NULL || origin->run_id[0] == '\0')) {
+        origin->run_id = tree->run_uuid;
+    }
+    if (tree != NULL && (origin->logged_model == NULL || origin->logged_model[0] == '\0')) {
+        origin->logged_model = tree->logged_model_uuid;
+    }
+}
+
 static td_code post_version(td_request *request, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *tags = NULL;
@@ -68,6 +80,7 @@ static td_code post_version(td_request *request, td_err *err)
     TD_TRY(td_model_json(request->db, request->project, made.name, &model, err));
     json_decref(model);
     TD_TRY(td_mlflow_source_read(request, origin.source, &registration, &origin.reference, err));
+    fill_origin(&registration, &origin);
     registration.model = made.name;
     registration.tags = tags;
     registration.origin = &origin;

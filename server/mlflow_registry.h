@@ -22,9 +22,4 @@ TD_MUST_USE td_code td_mlflow_answer_version(td_request *request, const char *re
 TD_MUST_USE td_code td_mlflow_source_read(td_request *request, const char *source, td_registration *out,
                                           bool *reference_out, td_err *err);
 
-/* ---- its files as artifacts (mlflow_file.c) ---- */
-
-/* The address below which a client finds the files of a version. */
-const char *td_mlflow_download_uri(td_request *request, const char *model, int64_t number);
-
 #endif

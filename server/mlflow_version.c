@@ -10,6 +10,7 @@
 
 #define PAGE_DEFAULT 10000
 #define DESCRIPTION_KEY "description"
+#define ARTIFACTS "/api/2.0/mlflow-artifacts/artifacts"
 
 td_code td_mlflow_reference(td_request *request, const char **out, td_err *err)
 {
@@ -207,7 +208,8 @@ static td_code search_versions(td_request *request, td_err *err)
     return td_answer_json(request, 200, list, err);
 }
 
-/* A version without files here sends its client where it said that they are. */
+/* A whole address, because its clients would take mlflow-artifacts:/ for the tracking server's. A version without files
+ * here sends its client where it said that they are. */
 static td_code get_download_uri(td_request *request, td_err *err)
 {
     const char *reference;
@@ -217,7 +219,7 @@ static td_code get_download_uri(td_request *request, td_err *err)
     TD_TRY(td_mlflow_reference(request, &reference, err));
     TD_TRY(td_version_find(request->db, request->project, reference, &request->arena, &version, err));
     TD_TRY(td_version_files(request->db, version.version_id, &request->arena, &files, &count, err));
-    const char *uri = td_mlflow_download_uri(request, version.model, version.number);
+    const char *uri = td_request_text(request, "%s" ARTIFACTS "/models/%s/model", request->base_url, version.label);
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     if (count == 0) {
         TD_TRY(td_mlflow_version_json(request->db, request->project, reference, &json, err));

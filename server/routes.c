@@ -17,7 +17,7 @@ static const td_route *const tables[] = {
     td_routes_access, td_routes_token, td_routes_key, td_routes_project, td_routes_metrics,
     td_routes_mlflow, td_routes_mlflow_experiment, td_routes_mlflow_run, td_routes_mlflow_log,
     td_routes_mlflow_logged, td_routes_mlflow_artifact, td_routes_mlflow_model,
-    td_routes_mlflow_version, td_routes_mlflow_file, td_routes_mirror, NULL,
+    td_routes_mlflow_version, td_routes_mirror, NULL,
 };
 
 const td_router td_server_router = {tables};

@@ -37,8 +37,6 @@ DEMANDS = {
         GET /api/2.0/mlflow/model-versions/get
         GET /api/2.0/mlflow/model-versions/search
         GET /api/2.0/mlflow/model-versions/get-download-uri
-        GET /api/2.0/mlflow/model-versions/files/mlflow-artifacts/artifacts
-        GET /api/2.0/mlflow/model-versions/files/mlflow-artifacts/artifacts/{path...}
         GET /api/v1/status
         GET /api/v1/content/{digest}
         GET /api/v1/models

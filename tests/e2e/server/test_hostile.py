@@ -232,7 +232,7 @@ class Oversized(Canary):
 
     def test_every_value_of_a_body_has_a_limit(self):
         for field, value in (("name", "a" * 10000), ("description", "d" * 65537), ("tags", {f"t{n}": "x" for n in range(1500)}),
-                             ("tags", {"k" * 5000: "v"}), ("tags", {"k": "v" * 15000})):
+                             ("tags", {"k" * 5000: "v"}), ("tags", {"k": "v" * 100001})):
             answer = self.server.call("POST", "/api/v1/models", {"name": "big", field: value})
             self.assertIn(answer.status, (400, 413), (field, answer))
         deep = b'{"name": "deep", "tags": ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}"

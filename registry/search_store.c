@@ -7,6 +7,7 @@
 
 #include "access/project.h"
 #include "core/db/list_json.h"
+#include "registry/lifecycle.h"
 #include "registry/registry_internal.h"
 
 #include <stdio.h>
@@ -54,6 +55,7 @@ static const td_filter_field model_fields[] = {
     {.name = "description", .type = TD_FILTER_TEXT, .sql = "m.description", .no_order = true},
     {.name = "owner", .type = TD_FILTER_TEXT, .sql = "m.owner"},
     {.name = "created_at", .type = TD_FILTER_TIME, .sql = "m.created_ms"},
+    {.name = "updated_at", .type = TD_FILTER_TIME, .sql = "m.updated_ms"},
     {.name = "latest_version",
      .type = TD_FILTER_INTEGER,
      .sql = "(SELECT max(l.number) FROM version l WHERE l.model_id = m.model_id AND l.archived_ms IS NULL)",
@@ -71,15 +73,18 @@ static const td_filter_field version_fields[] = {
     {.name = "name", .type = TD_FILTER_TEXT, .sql = "m.name", .narrows = true},
     {.name = "version", .type = TD_FILTER_INTEGER, .sql = "v.number"},
     {.name = "state", .type = TD_FILTER_TEXT, .sql = "v.state", .choices = td_registry__version_state_names},
+    {.name = "stage", .type = TD_FILTER_TEXT, .sql = "v.stage", .choices = td_stage_names},
     {.name = "description", .type = TD_FILTER_TEXT, .sql = "v.description", .no_order = true},
     {.name = "format", .type = TD_FILTER_TEXT, .sql = "v.format"},
     {.name = "created_by", .type = TD_FILTER_TEXT, .sql = "v.registrar"},
     {.name = "created_at", .type = TD_FILTER_TIME, .sql = "v.created_ms"},
+    {.name = "updated_at", .type = TD_FILTER_TIME, .sql = "v.updated_ms"},
     {.name = "submitted_at", .type = TD_FILTER_TIME, .sql = "v.submitted_ms", .nullable = true},
     {.name = "decided_at", .type = TD_FILTER_TIME, .sql = "v.decided_ms", .nullable = true},
     {.name = "cause", .type = TD_FILTER_TEXT, .sql = "v.cause", .nullable = true},
     {.name = "derived_by", .type = TD_FILTER_TEXT, .sql = "v.derived_by", .nullable = true},
     {.name = "hardware", .type = TD_FILTER_TEXT, .sql = "v.hardware"},
+    {.name = "run_id", .type = TD_FILTER_TEXT, .sql = "v.run_id"},
     {.name = "quarantined",
      .type = TD_FILTER_BOOLEAN,
      .sql = "EXISTS (SELECT 1 FROM version_scan q WHERE q.version_id = v.version_id AND q.verdict <> 'none')"},

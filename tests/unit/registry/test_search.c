@@ -96,6 +96,7 @@ static void search__finds_versions_by_what_is_known_of_them(void **state)
         {"version > 1", NULL, "pump/2"},
         {"state = 'Draft' AND model != 'pump'", NULL, "valve/1"},
         {"state = 'approved'", NULL, ""},
+        {"stage = 'none' AND run_id = '' AND version = 2 AND updated_at > '2000-01-01'", NULL, "pump/2"},
         {"alias = 'best'", NULL, "pump/2"},
         {"alias != 'best'", "model, version", "pump/1 valve/1"},
         {"file = 'model/net.onnx' AND description ILIKE 'better'", NULL, "pump/2"},
@@ -185,8 +186,9 @@ static void asks(fixture *f, const td_filter_table *table, const char *from, con
     if (code == TD_INVALID && strstr(err.text, "something to order by") != NULL) {
         code = td_list_open(f->db, &query, "", &(td_page){.filter = filter}, &list, &err);
     }
-    if (code == TD_INVALID && strstr(err.text, "draft") != NULL) { /* 'x' is no state */
-        snprintf(filter, sizeof filter, "%s = 'draft'", left);
+    bool state = code == TD_INVALID && strstr(err.text, "draft") != NULL;
+    if (state || (code == TD_INVALID && strstr(err.text, "Staging") != NULL)) { /* 'x' is no state and no stage */
+        snprintf(filter, sizeof filter, "%s = '%s'", left, state ? "draft" : "Staging");
         code = td_list_open(f->db, &query, "", &(td_page){.filter = filter, .order = left}, &list, &err);
     }
     must(code, &err);

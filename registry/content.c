@@ -114,17 +114,25 @@ static td_code sweep_tmp(const td_content *content, td_err *err)
     return TD_OK;
 }
 
-td_code td_content_open(const char *folder, td_content **out, td_err *err)
+static td_code new_content(const char *folder, td_content **out, td_err *err)
 {
     if (strlen(folder) >= TD_CONTENT_ROOT_MAX) {
         return td_fail(err, TD_LIMIT, "the content folder's path is longer than %d characters",
                        TD_CONTENT_ROOT_MAX - 1);
     }
-    TD_CLEANUP(td_content__free) td_content *content = calloc(1, sizeof *content);
+    td_content *content = calloc(1, sizeof *content);
     if (content == NULL) {
         return td_fail(err, TD_NOMEM, "no memory to open the content store");
     }
     snprintf(content->root, sizeof content->root, "%s", folder);
+    *out = content;
+    return TD_OK;
+}
+
+td_code td_content_open(const char *folder, td_content **out, td_err *err)
+{
+    TD_CLEANUP(td_content__free) td_content *content = NULL;
+    TD_TRY(new_content(folder, &content, err));
     char tmp[TD_CONTENT_PATH_MAX];
     snprintf(tmp, sizeof tmp, "%s/tmp", folder);
     TD_TRY(td_folder_make(tmp, 0700, err));
@@ -132,6 +140,14 @@ td_code td_content_open(const char *folder, td_content **out, td_err *err)
     *out = content;
     content = NULL;
     return TD_OK;
+}
+
+td_code td_content_attach(const char *folder, td_content **out, td_err *err)
+{
+    if (!td_path_exists(folder)) {
+        return td_fail(err, TD_NOT_FOUND, "there is no content folder %s", folder);
+    }
+    return new_content(folder, out, err);
 }
 
 void td_content__free(td_content **content)

@@ -25,6 +25,8 @@ typedef struct td_content_put td_content_put;
 
 /* Makes the folder (0700) if need be and removes temporary files that a crash left. */
 TD_MUST_USE td_code td_content_open(const char *folder, td_content **out, td_err *err);
+/* Opens a folder that somebody else may be serving: makes and removes nothing. NOT_FOUND. */
+TD_MUST_USE td_code td_content_attach(const char *folder, td_content **out, td_err *err);
 void td_content_close(td_content *content); /* NULL is fine */
 
 /* A streaming put. size_max 0 means TD_CONTENT_OBJECT_MAX. */
@@ -62,11 +64,22 @@ typedef struct td_content_report {
     uint64_t damaged;        /* failed their digest; now in damaged/ */
     uint64_t foreign;        /* names in the folder that are no objects (left alone) */
 } td_content_report;
-/* Hashes everything again. `found` (may be NULL) is told of each damaged or foreign file with its path relative to the
- * folder and a sentence. OK even when damage was found: look at the report. */
-TD_MUST_USE td_code td_content_verify_all(td_content *content,
-                                          void (*found)(void *context, const char *path, const char *problem),
-                                          void *context, td_content_report *report_out, td_err *err);
+
+#define TD_CONTENT_SHARDS 256 /* folders 00 to ff */
+
+/* Who is told while everything is hashed again; each function may be NULL. */
+typedef struct td_content_watch {
+    void *context;
+    /* Of a damaged or foreign file: its path relative to the folder and a sentence. */
+    void (*found)(void *context, const char *path, const char *problem);
+    /* Before each shard. */
+    void (*shard)(void *context, unsigned shard, const td_content_report *so_far);
+    unsigned first; /* shard to begin with: where an earlier walk was cut off */
+} td_content_watch;
+/* Hashes everything again, shard by shard in their order. `watch` may be NULL. OK even when damage was found: look at
+ * the report. */
+TD_MUST_USE td_code td_content_verify_all(td_content *content, const td_content_watch *watch,
+                                          td_content_report *report_out, td_err *err);
 
 /* "sha256:…" of a digest, and back ("sha256:" + 64 hexadecimal digits, or the digits alone). INVALID. */
 void td_digest_format(const uint8_t digest[TD_DIGEST_SIZE], char out[TD_DIGEST_LABEL_SIZE]);

@@ -16,12 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef void (*found_fn)(void *context, const char *path, const char *problem);
-
 typedef struct walk {
     td_content *content;
-    found_fn found;
-    void *context;
+    td_content_watch watch;
     td_content_report report;
 } walk;
 
@@ -110,8 +107,8 @@ td_code td_content_read(td_content *content, const uint8_t digest[TD_DIGEST_SIZE
 
 static void tell(walk *w, const char *path, const char *problem)
 {
-    if (w->found != NULL) {
-        w->found(w->context, path, problem);
+    if (w->watch.found != NULL) {
+        w->watch.found(w->watch.context, path, problem);
     }
 }
 
@@ -146,7 +143,7 @@ static td_code walk_folder(walk *w, const char *name, td_err *err)
     snprintf(path, sizeof path, "%s/%.255s", w->content->root, name);
     DIR *dir = opendir(path);
     if (dir == NULL) {
-        return td_fail_errno(err, errno, "%s", path);
+        return errno == ENOENT ? TD_OK : td_fail_errno(err, errno, "%s", path);
     }
     td_code code = TD_OK;
     for (struct dirent *entry = readdir(dir); entry != NULL && code == TD_OK; entry = readdir(dir)) {
@@ -170,26 +167,38 @@ static bool is_known(const char *name)
            strcmp(name, "damaged") == 0 || strcmp(name, "partial") == 0;
 }
 
-td_code td_content_verify_all(td_content *content, void (*found)(void *context, const char *path, const char *problem),
-                              void *context, td_content_report *report_out, td_err *err)
+static td_code tell_strangers(walk *w, td_err *err)
 {
-    walk w = {.content = content, .found = found, .context = context};
-    DIR *dir = opendir(content->root);
+    DIR *dir = opendir(w->content->root);
     if (dir == NULL) {
-        return td_fail_errno(err, errno, "%s", content->root);
+        return td_fail_errno(err, errno, "%s", w->content->root);
     }
-    td_code code = TD_OK;
-    for (struct dirent *entry = readdir(dir); entry != NULL && code == TD_OK; entry = readdir(dir)) {
-        if (is_shard(entry->d_name)) {
-            code = walk_folder(&w, entry->d_name, err);
-        } else if (!is_known(entry->d_name)) {
-            w.report.foreign++;
-            tell(&w, entry->d_name, "is no object of the content store (left alone)");
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        if (!is_shard(entry->d_name) && !is_known(entry->d_name)) {
+            w->report.foreign++;
+            tell(w, entry->d_name, "is no object of the content store (left alone)");
         }
     }
     closedir(dir);
-    if (code == TD_OK) {
-        *report_out = w.report;
+    return TD_OK;
+}
+
+td_code td_content_verify_all(td_content *content, const td_content_watch *watch, td_content_report *report_out,
+                              td_err *err)
+{
+    walk w = {.content = content};
+    if (watch != NULL) {
+        w.watch = *watch;
     }
-    return code;
+    TD_TRY(tell_strangers(&w, err));
+    for (unsigned shard = w.watch.first; shard < TD_CONTENT_SHARDS; shard++) {
+        char name[3];
+        snprintf(name, sizeof name, "%02x", shard & 0xFFu);
+        if (w.watch.shard != NULL) {
+            w.watch.shard(w.watch.context, shard, &w.report);
+        }
+        TD_TRY(walk_folder(&w, name, err));
+    }
+    *report_out = w.report;
+    return TD_OK;
 }

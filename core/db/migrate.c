@@ -80,6 +80,15 @@ static td_code count_applied(td_db *db, const td_migration *const *lists, int64_
     return TD_OK;
 }
 
+td_code td_db_migrate_state(td_db *db, const td_migration *const *lists, int64_t *missing_out, int64_t *unknown_out,
+                            td_err *err)
+{
+    int64_t known = 0;
+    TD_TRY(count_applied(db, lists, &known, unknown_out, err));
+    *missing_out = count_steps(lists) - known;
+    return TD_OK;
+}
+
 td_code td_db_migrate(td_db *db, const td_migration *const *lists, td_err *err)
 {
     TD_CLEANUP(td_txn_done) td_txn txn = {0};

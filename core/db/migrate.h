@@ -20,5 +20,8 @@ typedef struct td_migration {
 /* Applies what is missing, list by list in the given order (`lists` ends with NULL). CONFLICT: the database was made by
  * a newer program (it knows steps that we do not); nothing is changed then. */
 TD_MUST_USE td_code td_db_migrate(td_db *db, const td_migration *const *lists, td_err *err);
+/* On any connection: how many of these steps are still to come, and how many were made that are not among them. */
+TD_MUST_USE td_code td_db_migrate_state(td_db *db, const td_migration *const *lists, int64_t *missing_out,
+                                        int64_t *unknown_out, td_err *err);
 
 #endif

@@ -147,7 +147,7 @@ static void check_store(const char *folder, bool must_be_there)
     td_err err = {0};
     assert_int_equal(td_content_open(folder, &content, &err), TD_OK);
     assert_int_equal(count_tmp(folder), 0);
-    assert_int_equal(td_content_verify_all(content, NULL, NULL, &report, &err), TD_OK);
+    assert_int_equal(td_content_verify_all(content, NULL, &report, &err), TD_OK);
     assert_int_equal(report.damaged + report.foreign, 0);
     assert_true(report.objects <= 1);
     td_sha256_of(text, sizeof text, digest);

@@ -116,7 +116,7 @@ static void content__same_bytes_are_one_file(void **state)
     put(f, "twice", digest);
     put(f, "twice", again);
     assert_memory_equal(digest, again, sizeof digest);
-    assert_int_equal(td_content_verify_all(f->content, NULL, NULL, &report, NULL), TD_OK);
+    assert_int_equal(td_content_verify_all(f->content, NULL, &report, NULL), TD_OK);
     assert_int_equal(report.objects, 1);
     assert_int_equal(report.bytes, 5);
 }
@@ -246,12 +246,13 @@ static void content__verify_all_reports_damage_and_strangers(void **state)
     damage(f, b);
     snprintf(path, sizeof path, "%s/README", f->folder);
     must(td_file_create(path, "x", 1, 0600, &err), &err);
-    must(td_content_verify_all(f->content, remember, &told, &report, &err), &err);
+    const td_content_watch watch = {.context = &told, .found = remember};
+    must(td_content_verify_all(f->content, &watch, &report, &err), &err);
     assert_int_equal(report.objects, 2);
     assert_int_equal(report.damaged, 1);
     assert_int_equal(report.foreign, 1);
     assert_int_equal(told, 2);
-    must(td_content_verify_all(f->content, NULL, NULL, &report, &err), &err);
+    must(td_content_verify_all(f->content, NULL, &report, &err), &err);
     assert_int_equal(report.damaged, 0); /* it was moved away */
 }
 
@@ -318,7 +319,7 @@ static void content__threads_put_the_same_objects(void **state)
         pthread_join(threads[i], &result);
         assert_null(result);
     }
-    assert_int_equal(td_content_verify_all(f->content, NULL, NULL, &report, NULL), TD_OK);
+    assert_int_equal(td_content_verify_all(f->content, NULL, &report, NULL), TD_OK);
     assert_int_equal(report.objects, 60);
     assert_int_equal(report.damaged, 0);
     assert_int_equal(count_tmp(f), 0);

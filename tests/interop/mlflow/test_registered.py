@@ -78,6 +78,17 @@ class Registered(case.MlflowTest):
         self.assertEqual(str(again.version), "2")
         self.assertEqual(self.client.get_model_version("later", "1").tags, {"by": "hand"})
 
+    def test_a_logged_version_is_loaded_by_alias_by_stage_and_as_a_copy(self):
+        with mlflow.start_run():
+            mlflow.sklearn.log_model(fitted(), registered_model_name="net", **self.name())
+        self.client.set_registered_model_alias("net", "challenger", "1")
+        self.client.transition_model_version_stage("net", "1", "staging")
+        copy = self.client.copy_model_version("models:/net/1", "net-copy")
+        self.assertEqual((copy.name, copy.version), ("net-copy", "1"))
+        for uri in ("models:/net@challenger", "models:/net/Staging", "models:/net-copy/1"):
+            with self.subTest(uri):
+                self.assertEqual(list(mlflow.pyfunc.load_model(uri).predict([[0.0], [3.0]])), [0, 1])
+
     @unittest.skipUnless(onnx, "needs onnx")
     def test_what_was_registered_stays_when_the_run_is_overwritten(self):
         with tempfile.TemporaryDirectory() as folder, mlflow.start_run() as run:

@@ -80,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     check_path(text);
     if (td_artifact_resolve(db, TD_PROJECT_DEFAULT, text, &arena, &tree, NULL) == TD_OK) {
-        assert(strcmp(tree.root, "0/" RUN "/artifacts") == 0 && tree.file_count == 1 && strcmp(tree.run_uuid, RUN) == 0);
+        assert(strcmp(tree.root, "0/" RUN "/artifacts") == 0 && tree.file_count == 1 &&
+               strcmp(tree.run_uuid, RUN) == 0);
     }
     const td_history_page ask = {.key = "loss", .token = text};
     (void)!td_trial_history_json(db, TD_PROJECT_DEFAULT, RUN, &ask, &page, NULL);

@@ -329,7 +329,9 @@ td_code td_cli_completion(const char *shell, td_str *out, td_err *err)
         return td_fail(err, TD_INVALID, "there is completion for bash and zsh, not for \"%.20s\"", shell);
     }
     td_str_addf(out, "# Completion for tidemark: source <(tidemark completion %s)\n%s_tidemark() {\n", shell,
-                zsh ? "autoload -U +X bashcompinit && bashcompinit\n" : "");
+                zsh ? "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }\n"
+                      "autoload -Uz +X bashcompinit && bashcompinit\n"
+                    : "");
     td_str_add(out, "  local word=\"${COMP_WORDS[COMP_CWORD]}\" noun=\"${COMP_WORDS[1]}\" verb=\"${COMP_WORDS[2]}\" "
                     "verbs=\"\" options=\"\"\n"
                     "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W \"");

@@ -58,7 +58,7 @@ static const td_list_query query = {.table = &table, .columns = "c.car_id AS car
 static td_db *open_db(void)
 {
     static td_db *db;
-    char path[] = "/tmp/td-fuzz-filter-XXXXXX", lock[64];
+    char path[] = "/tmp/td-fuzz-filter-XXXXXX", beside[64];
     td_err err;
     int fd = db == NULL ? mkstemp(path) : -1;
     if (fd >= 0) {
@@ -67,9 +67,11 @@ static td_db *open_db(void)
             td_db_migrate(db, lists, &err) != TD_OK) {
             abort();
         }
-        snprintf(lock, sizeof lock, "%s.lock", path);
         unlink(path);
-        unlink(lock);
+        for (const char *const *end = (const char *const[]){".lock", "-wal", "-shm", NULL}; *end != NULL; end++) {
+            snprintf(beside, sizeof beside, "%s%s", path, *end);
+            unlink(beside);
+        }
     }
     return db;
 }

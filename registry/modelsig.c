@@ -142,18 +142,41 @@ td_code td_modelsig_make(const char *name, const td_modelsig_file *files, size_t
     return code;
 }
 
-td_code td_modelsig_of_manifest(const td_manifest *manifest, const td_key *key, td_str *out, td_err *err)
+/* The files under model/, by their names below it, sorted; in the arena. */
+static td_code model_files(const td_manifest *manifest, td_arena *arena, td_modelsig_file **out, size_t *count_out,
+                           td_err *err)
 {
-    td_arena arena = {0};
     size_t count = 0;
-    td_modelsig_file *files = td_arena_alloc(&arena, manifest->file_count * sizeof *files + 1);
-    for (size_t i = 0; files != NULL && i < manifest->file_count; i++) {
+    td_modelsig_file *files = td_arena_alloc(arena, manifest->file_count * sizeof *files + 1);
+    if (files == NULL) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < manifest->file_count; i++) {
         if (strncmp(manifest->files[i].name, "model/", 6) == 0) {
             files[count].name = manifest->files[i].name + 6;
             memcpy(files[count++].digest, manifest->files[i].digest, TD_DIGEST_SIZE);
         }
     }
-    td_code code = files != NULL ? td_modelsig_make("model", files, count, key, out, err) : no_memory(err);
-    td_arena_done(&arena);
-    return code;
+    qsort(files, count, sizeof *files, by_name);
+    *out = files;
+    *count_out = count;
+    return TD_OK;
+}
+
+td_code td_modelsig_of_manifest(const td_manifest *manifest, const td_key *key, td_str *out, td_err *err)
+{
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    td_modelsig_file *files;
+    size_t count;
+    TD_TRY(model_files(manifest, &arena, &files, &count, err));
+    return td_modelsig_make("model", files, count, key, out, err);
+}
+
+td_code td_modelsig_manifest_root(const td_manifest *manifest, uint8_t out[TD_DIGEST_SIZE], td_err *err)
+{
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    td_modelsig_file *files;
+    size_t count;
+    TD_TRY(model_files(manifest, &arena, &files, &count, err));
+    return td_modelsig__root(files, count, out, err);
 }

@@ -27,6 +27,8 @@ TD_MUST_USE td_code td_modelsig_make(const char *name, const td_modelsig_file *f
                                      td_str *out, td_err *err);
 /* The same for the files under model/ of a manifest (names relative to it). */
 TD_MUST_USE td_code td_modelsig_of_manifest(const td_manifest *manifest, const td_key *key, td_str *out, td_err *err);
+/* The root digest that model.sig of this manifest signs: SHA-256 over the digests of the files under model/. */
+TD_MUST_USE td_code td_modelsig_manifest_root(const td_manifest *manifest, uint8_t out[TD_DIGEST_SIZE], td_err *err);
 
 /* The parsed statement. Strings live in the arena. */
 typedef struct td_modelsig {

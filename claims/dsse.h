@@ -47,7 +47,8 @@ typedef struct td_dsse {
     size_t signature_count;
 } td_dsse;
 
-/* One envelope as JSON text. Unknown keys are passed over, as the format demands. CORRUPT names what is wrong; LIMIT. */
+/* One envelope as JSON text. Unknown keys are passed over, as the format demands. CORRUPT names what is wrong;
+ * LIMIT. */
 TD_MUST_USE td_code td_dsse_read(const char *text, size_t size, td_arena *arena, td_dsse *out, td_err *err);
 /* The same out of a JSON object that is there already. */
 TD_MUST_USE td_code td_dsse_read_json(const json_t *json, td_arena *arena, td_dsse *out, td_err *err);

@@ -20,7 +20,7 @@
     "0c782bd54e269125a44f4433aff1432ce94e12bca73aa67ac80cea12608ddf74"
 #define VECTOR_SIGNATURE "A3JqsQGtVsJ2O2xqrI5IcnXip5GToJ3F+FnZ+O88SjtR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA=="
 #define VECTOR                                                                                                         \
-    "{\"payload\": \"aGVsbG8gd29ybGQ=\",\n \"payloadType\": \"http://example.com/HelloWorld\",\n"                       \
+    "{\"payload\": \"aGVsbG8gd29ybGQ=\",\n \"payloadType\": \"http://example.com/HelloWorld\",\n" \
     " \"signatures\": [{\"sig\": \"" VECTOR_SIGNATURE "\"}]}\n"
 
 static void must(td_code code, const td_err *err)

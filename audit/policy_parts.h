@@ -1,0 +1,39 @@
+/*
+ * policy_parts.h: what a policy is made of, between its reader and its judge. Private to audit.
+ *
+ * Witnesses and groups are parties under one name space, in the order of their definition: a group's members always
+ * come before it.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_AUDIT_POLICY_PARTS_H
+#define TD_AUDIT_POLICY_PARTS_H
+
+#include "audit/note.h"
+#include "audit/policy.h"
+
+#define TD_POLICY_PARTIES_MAX (TD_POLICY_WITNESSES_MAX + TD_POLICY_GROUPS_MAX)
+
+typedef struct td_policy_witness {
+    td_note_key key;
+    bool any_name; /* Sigsum's form: a bare key, whatever name it signs under */
+    char url[TD_POLICY_URL_MAX];
+} td_policy_witness;
+
+typedef struct td_policy_party {
+    char name[TD_POLICY_NAME_MAX];
+    int witness;   /* index of the witness, -1: a group */
+    int group_of;  /* the party that it is a member of, -1: none */
+    int members;   /* of a group */
+    int threshold; /* of a group */
+} td_policy_party;
+
+struct td_policy {
+    td_note_key logs[TD_POLICY_LOGS_MAX];
+    td_policy_witness witnesses[TD_POLICY_WITNESSES_MAX];
+    td_policy_party parties[TD_POLICY_PARTIES_MAX];
+    int log_count, witness_count, group_count, party_count;
+    int quorum; /* a party; -1: none */
+    bool decided;
+};
+
+#endif

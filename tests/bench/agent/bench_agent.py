@@ -7,29 +7,17 @@ Usage: python3 tests/bench/agent/bench_agent.py --bin build/release/bin [--minut
 SPDX-License-Identifier: Apache-2.0
 """
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e", "server"))
-import harness  # noqa: E402 (its folder comes first)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import measures  # noqa: E402 (its folder comes first)
+import harness  # noqa: E402
 
-MIB = 1024 * 1024
-
-
-def memory(pid):
-    """(private, resident) bytes of smaps_rollup."""
-    private = resident = 0
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        for line in file:
-            if line.startswith(("Private_Clean", "Private_Dirty")):
-                private += int(line.split()[1]) * 1024
-            elif line.startswith("Rss"):
-                resident = int(line.split()[1]) * 1024
-    return private, resident
+MIB = measures.MIB
 
 
 def start_agents(server, program, count):
@@ -55,14 +43,14 @@ def measure(server, program, count, minutes):
     try:
         harness.wait_for("all agents", lambda: online(server) == count)
         time.sleep(minutes * 60)  # poll-interval: memory at rest is the figure
-        found = [memory(agent.pid) for agent in agents]
+        found = [measures.memory(agent.pid) for agent in agents]
     finally:
         for agent in agents:
             agent.terminate()
             agent.wait()
-    private, resident = (statistics.median(pair[i] for pair in found) / MIB for i in (0, 1))
-    print(json.dumps({"bench": "agent: memory at rest", "figure": round(private, 2), "unit": "MiB private", "floor": "<= 4",
-                      "note": f"resident {resident:.1f} MiB, after {minutes:g} min, median of {count} agents"}))
+    private, resident = (statistics.median(pair[i] for pair in found) / MIB for i in (0, 2))
+    measures.row("agent: memory at rest", private, "MiB private", floor="<= 4",
+                 note=f"resident {resident:.1f} MiB, after {minutes:g} min, median of {count} agents")
     server.stop()
 
 

@@ -7,27 +7,23 @@ medians. Processor time an answer is told beside the rate: on a machine that oth
 SPDX-License-Identifier: Apache-2.0
 """
 import argparse
-import json
 import os
-import re
-import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e", "server"))
-import harness  # noqa: E402 (its folder comes first)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import measures  # noqa: E402 (its folder comes first)
+import harness  # noqa: E402
 
-MIB = 1024 * 1024
+MIB = measures.MIB
 
 
-def row(bench, figure, unit, reference="", ratio="", floor="", note=""):
-    print(json.dumps({"bench": "http: " + bench, "figure": float(f"{figure:.4g}"), "unit": unit, "reference": reference,
-                      "ratio": round(ratio, 3) if ratio else "", "floor": floor, "note": note}), flush=True)
+def row(bench, *values, **named):
+    measures.row("http: " + bench, *values, **named)
 
 
 def free_port():
@@ -67,53 +63,11 @@ http {{
         self.process.wait()
 
 
-def wrk(url, seconds, connections, token=None):
-    """(answers a second, errors, p99 in ms) of wrk -t1."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
-    if token:
-        command += ["-H", "Authorization: Bearer " + token]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    errors = sum(int(number) for line in text.splitlines() if "Non-2xx" in line or "Socket errors" in line
-                 for number in re.findall(r"\d+", line.split(":", 1)[1]))
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
-    scale = {"us": 0.001, "ms": 1, "s": 1000}
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)), errors, float(p99.group(1)) * scale[p99.group(2)]
-
-
-def cpu_us(pid):
-    """Microseconds of processor time that a process has used."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
-
-
 def turn(pid, url, seconds, token=None):
     """wrk once: (answers a second, errors, p99 in ms, microseconds of processor time an answer)."""
-    before = cpu_us(pid)
-    rate, errors, p99 = wrk(url, seconds, 16, token)
-    return rate, errors, p99, (cpu_us(pid) - before) / (rate * seconds)
-
-
-class Peak:
-    """The largest private memory of a process while something runs."""
-
-    def __init__(self, pid):
-        self.pid, self.bytes, self.done = pid, 0, threading.Event()
-        self.thread = threading.Thread(target=self._look)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.done.set()
-        self.thread.join()
-
-    def _look(self):
-        while not self.done.wait(0.1):
-            with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:
-                size = sum(int(line.split()[1]) * 1024 for line in file if line.startswith(("Private_Clean", "Private_Dirty")))
-            self.bytes = max(self.bytes, size)
+    before = measures.cpu_us(pid)
+    found = measures.Wrk(url, seconds, 16, token)
+    return found.rate, found.errors, found.p99, (measures.cpu_us(pid) - before) / (found.rate * seconds)
 
 
 def small_reads(server, folder, seconds):
@@ -124,8 +78,8 @@ def small_reads(server, folder, seconds):
     nginx = Nginx(folder, server.call("GET", path).bytes.decode().strip(), folder)
     token, ours, theirs = server.token("ana"), [], []
     url = f"http://127.0.0.1:{server.port}{path}"
-    wrk(url, 1, 16, token)
-    with Peak(server.process.pid) as peak:
+    measures.Wrk(url, 1, 16, token)
+    with measures.Peak(server.process.pid) as peak:
         for _ in range(5):
             theirs.append(turn(nginx.process.pid, f"http://127.0.0.1:{nginx.port}/json", seconds))
             ours.append(turn(server.process.pid, url, seconds, token))
@@ -170,7 +124,7 @@ def large_file(server, folder, mib, rounds):
         out.flush()
         os.fsync(out.fileno())  # or the disk would still be writing it while it is measured
     up, disk, sha = [], [], []
-    with Peak(server.process.pid) as peak:
+    with measures.Peak(server.process.pid) as peak:
         for turn_number in range(rounds):
             freshen(file)
             if turn_number % 2:
@@ -189,7 +143,7 @@ def large_file(server, folder, mib, rounds):
     digest = subprocess.run(["sha256sum", file], capture_output=True, text=True, check=True).stdout.split()[0]
     nginx = Nginx(folder, "x", os.path.dirname(server.path(f"content/{digest[:2]}/{digest}")))
     ours, theirs = [], []
-    with Peak(server.process.pid) as peak:
+    with measures.Peak(server.process.pid) as peak:
         for _ in range(rounds + 2):
             theirs.append(timed(run, "curl", "-sf", "-o", "/dev/null", f"http://127.0.0.1:{nginx.port}/{digest}"))
             ours.append(timed(run, "curl", "-sf", "-o", "/dev/null", "-H", "Authorization: Bearer " + token,
@@ -207,11 +161,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=3, help="of each turn of wrk")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    missing = [name for name in ("wrk", "nginx", "curl") if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")]
-    if missing:
-        print(json.dumps({"bench": "http", "note": f"not run: {', '.join(missing)} missing (./run setup bench)"}))
+    if measures.without("http", "wrk", "nginx", "curl"):
         return
-    os.environ["PATH"] += ":/usr/sbin"
     harness.TIDEMARK = os.path.join(os.path.abspath(chosen.bin), "tidemark")
     server = harness.Server()
     try:

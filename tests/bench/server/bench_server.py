@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e", "server"))
-import harness  # noqa: E402 (its folder comes first)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import measures  # noqa: E402 (its folder comes first)
+import harness  # noqa: E402
 
-MIB = 1024 * 1024
+MIB = measures.MIB
 
 
 def cold_start(rounds):
@@ -48,19 +49,6 @@ def cold_start(rounds):
     return statistics.median(took)
 
 
-def memory(pid):
-    """(private, dirty, resident) bytes of smaps_rollup; dirty is the part of private that no file backs."""
-    private = dirty = resident = 0
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        for line in file:
-            if line.startswith(("Private_Clean", "Private_Dirty")):
-                private += int(line.split()[1]) * 1024
-                dirty += int(line.split()[1]) * 1024 if line.startswith("Private_Dirty") else 0
-            elif line.startswith("Rss"):
-                resident = int(line.split()[1]) * 1024
-    return private, dirty, resident
-
-
 def rate(server, clients, seconds, request):
     """Answers a second of `request(connection, headers, n)` on keep-alive connections."""
     counts = [0] * clients
@@ -80,18 +68,6 @@ def rate(server, clients, seconds, request):
     for thread in threads:
         thread.join()
     return sum(counts) / (time.monotonic() - began)
-
-
-def fsync_rate(folder, seconds):
-    """Appends of 4 KiB with fdatasync a second: what durability costs on this disk."""
-    fd = os.open(os.path.join(folder, "fsync"), os.O_CREAT | os.O_WRONLY, 0o600)
-    count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        os.write(fd, b"x" * 4096)
-        os.fdatasync(fd)
-        count += 1
-    os.close(fd)
-    return count / seconds
 
 
 def exchange(connection, method, path, body, headers, status):
@@ -116,30 +92,45 @@ def transfer(server, size):
     return up, size / (time.monotonic() - began) / 1e6, hashing
 
 
-def row(bench, figure, unit, reference="", ratio="", floor="", note=""):
-    print(json.dumps({"bench": "server: " + bench, "figure": float(f"{figure:.4g}"), "unit": unit, "reference": reference,
-                      "ratio": round(ratio, 3) if ratio else "", "floor": floor, "note": note}), flush=True)
+def row(bench, *values, **named):
+    measures.row("server: " + bench, *values, **named)
+
+
+def register_rows(server, text):
+    """One client in Python, and 32 of wrk: each version with two tags and its audit record is on disk before the answer."""
+    fsync = measures.fdatasync_rate(server.folder, 2)
+    found = rate(server, 1, 3, lambda c, h, n: exchange(c, "POST", "/api/v1/models/bench/versions", text, h, 201))
+    row("register, 1 client", found, "/s", f"fdatasync of 4 KiB: {fsync:.0f}", found / fsync, "", "durable before the answer")
+    if measures.without("server: register, 32 clients", "wrk"):
+        return
+    script = os.path.join(server.folder, "register.lua")
+    with open(script, "w", encoding="ascii") as file:
+        file.write(f"wrk.method, wrk.body = 'POST', [==[{text.decode()}]==]\nwrk.headers['Content-Type'] = 'application/json'\n")
+    url, ratios, found = f"http://127.0.0.1:{server.port}/api/v1/models/bench/versions", [], []
+    for _ in range(3):
+        fsync = measures.fdatasync_rate(server.folder, 2)
+        found.append(measures.Wrk(url, 4, 32, server.token("ana"), script))
+        ratios.append(found[-1].rate / fsync)
+    row("register, 32 clients", statistics.median(one.rate for one in found), "/s", f"fdatasync of 4 KiB: {fsync:.0f}",
+        statistics.median(ratios), ">= 2", f"p99 {statistics.median(one.p99 for one in found):.1f} ms; "
+        f"{sum(one.errors for one in found)} errors; turns: {min(ratios):.2f} to {max(ratios):.2f}")
 
 
 def rates(server):
     server.register("bench")
-    body = {"files": [{"name": "model.onnx", "digest": server.upload(harness.onnx_model()), "role": "model"}]}
+    body = {"files": [{"name": "model.onnx", "digest": server.upload(harness.onnx_model()), "role": "model"}],
+            "tags": {"site": "oslo", "line": "7"}}
     text = json.dumps(body).encode()
     empty = rate(server, 4, 3, lambda c, h, n: exchange(c, "GET", "/healthz", None, h, 200))
     row("GET /healthz", empty, "/s", note="4 clients in Python, which are the limit")
     one = rate(server, 4, 3, lambda c, h, n: exchange(c, "GET", "/api/v1/models/bench/versions/1", None, h, 200))
     row("GET one version", one, "/s", f"GET /healthz: {empty:.0f}", one / empty)
-    fsync = fsync_rate(server.folder, 2)
-    for clients in (1, 16):
-        found = rate(server, clients, 3, lambda c, h, n: exchange(
-            c, "POST", "/api/v1/models/bench/versions", text, h, 201))
-        row(f"register, {clients} clients", found, "/s", f"fdatasync of 4 KiB: {fsync:.0f}", found / fsync, "",
-            "durable before the answer")
+    register_rows(server, text)
 
 
 def memory_row(what, server, idle_s, floor=""):
     time.sleep(idle_s)  # poll-interval: memory at rest is the figure
-    private, dirty, resident = memory(server.process.pid)
+    private, dirty, resident = measures.memory(server.process.pid)
     row(what, private / MIB, "MiB private", floor=floor, note=f"dirty {dirty / MIB:.1f}, resident {resident / MIB:.1f} MiB, after {idle_s:g} s without work")
 
 

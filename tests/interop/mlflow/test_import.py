@@ -4,53 +4,15 @@ SPDX-License-Identifier: Apache-2.0
 """
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import unittest
-import urllib.request
 
 import case
 import harness
 import mlflow
+import theirs
 from mlflow import MlflowClient
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
-class Theirs:
-    """`mlflow server` in a folder of its own."""
-
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="tdm-mlflow-")
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.log = open(os.path.join(self.folder, "log"), "wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-             "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--artifacts-destination", f"{self.folder}/artifacts"],
-            stdout=self.log, stderr=self.log, start_new_session=True)
-
-    def is_up(self):
-        if self.process.poll() is not None:
-            with open(os.path.join(self.folder, "log"), encoding="utf-8") as file:
-                raise AssertionError(file.read()[-2000:])
-        try:
-            with urllib.request.urlopen(self.uri + "/health", timeout=5) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-    def close(self):
-        os.killpg(self.process.pid, 15)
-        self.process.wait(30)
-        self.log.close()
-        shutil.rmtree(self.folder)
 
 
 def fill(client):
@@ -87,7 +49,7 @@ class Import(case.MlflowTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.theirs = Theirs()
+        cls.theirs = theirs.Theirs(sys.executable, "--workers", "1")
         cls.addClassCleanup(cls.theirs.close)
         harness.wait_for("the MLflow server", cls.theirs.is_up, 120)
         for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):

@@ -30,11 +30,13 @@ TD_MUST_USE td_code td_mlflow_latest_json(td_db *db, const char *project, const 
 /* One version by a reference ("pump/3", "pump@champion"), with its metrics and parameters. NOT_FOUND: also archived. */
 TD_MUST_USE td_code td_mlflow_version_json(td_db *db, const char *project, const char *reference, json_t **out,
                                            td_err *err);
-/* {"registered_models":[…],"next_page_token"?}. Attributes: name, creation_timestamp, last_updated_timestamp. */
-TD_MUST_USE td_code td_mlflow_models_json(td_db *db, const char *project, const td_page *page, json_t **out,
+/* Appends {"registered_models":[…],"next_page_token"?}. Attributes: name, creation_timestamp,
+ * last_updated_timestamp. */
+TD_MUST_USE td_code td_mlflow_models_text(td_db *db, const char *project, const td_page *page, td_str *out,
                                           td_err *err);
-/* {"model_versions":[…],"next_page_token"?}. Attributes: name, version_number, run_id, source_path, the two times. */
-TD_MUST_USE td_code td_mlflow_versions_json(td_db *db, const char *project, const td_page *page, json_t **out,
+/* Appends {"model_versions":[…],"next_page_token"?}. Attributes: name, version_number, run_id, source_path, the two
+ * times. */
+TD_MUST_USE td_code td_mlflow_versions_text(td_db *db, const char *project, const td_page *page, td_str *out,
                                             td_err *err);
 
 #endif

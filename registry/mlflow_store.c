@@ -264,27 +264,18 @@ static td_code version_row(td_stmt *stmt, void *context, json_t **out, td_err *e
     return version_json(context, td_column_int(stmt, "version_id"), out, err);
 }
 
-/* A page of the project's rows, with the cursor under MLflow's name. */
-static td_code page_json(td_db *db, const char *project, const td_list_query *query, const td_page *page,
-                         td_list_row row, json_t **out, td_err *err)
+static td_code page_text(td_db *db, const char *project, const td_list_query *query, const td_page *page,
+                         td_list_row row, td_str *out, td_err *err)
 {
     int64_t project_id;
     TD_CLEANUP(td_list_close) td_list *list = NULL;
-    TD_CLEANUP(td_json_done) json_t *json = NULL;
     TD_TRY(td_project_find(db, project, &project_id, err));
     TD_TRY(td_list_open(db, query, project, page, &list, err));
     td_bind_int(td_list_stmt(list), ":project", project_id);
-    TD_TRY(td_list_json(list, row, db, &json, err));
-    json_t *cursor = json_object_get(json, "next_cursor");
-    if (json_is_string(cursor)) {
-        (void)json_object_set(json, "next_page_token", cursor);
-    }
-    (void)json_object_del(json, "next_cursor");
-    *out = json_incref(json);
-    return TD_OK;
+    return td_list_text(list, row, db, "next_page_token", out, err);
 }
 
-td_code td_mlflow_models_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
+td_code td_mlflow_models_text(td_db *db, const char *project, const td_page *page, td_str *out, td_err *err)
 {
     static const td_list_query query = {.name = "registered_models",
                                         .table = &model_table,
@@ -292,10 +283,10 @@ td_code td_mlflow_models_json(td_db *db, const char *project, const td_page *pag
                                         .from = "model m",
                                         .where = "m.project_id = :project AND m.archived_ms IS NULL",
                                         .limit_max = TD_MLFLOW_MODELS_PAGE_MAX};
-    return page_json(db, project, &query, page, model_row, out, err);
+    return page_text(db, project, &query, page, model_row, out, err);
 }
 
-td_code td_mlflow_versions_json(td_db *db, const char *project, const td_page *page, json_t **out, td_err *err)
+td_code td_mlflow_versions_text(td_db *db, const char *project, const td_page *page, td_str *out, td_err *err)
 {
     static const td_list_query query = {.name = "model_versions",
                                         .table = &version_table,
@@ -303,5 +294,5 @@ td_code td_mlflow_versions_json(td_db *db, const char *project, const td_page *p
                                         .from = "version v JOIN model m ON m.model_id = v.model_id",
                                         .where = "m.project_id = :project AND v.archived_ms IS NULL",
                                         .limit_max = TD_MLFLOW_VERSIONS_PAGE_MAX};
-    return page_json(db, project, &query, page, version_row, out, err);
+    return page_text(db, project, &query, page, version_row, out, err);
 }

@@ -202,10 +202,10 @@ static td_code get_version(td_request *request, td_err *err)
 static td_code search_versions(td_request *request, td_err *err)
 {
     td_page page;
-    json_t *list;
+    TD_CLEANUP(td_str_done) td_str list = {0};
     TD_TRY(td_mlflow_page(request, PAGE_DEFAULT, TD_MLFLOW_VERSIONS_PAGE_MAX, &page, err));
-    TD_TRY(td_mlflow_versions_json(request->db, request->project, &page, &list, err));
-    return td_answer_json(request, 200, list, err);
+    TD_TRY(td_mlflow_versions_text(request->db, request->project, &page, &list, err));
+    return td_answer_bytes(request, 200, "application/json", &list, err);
 }
 
 /* A whole address, because its clients would take mlflow-artifacts:/ for the tracking server's. A version without files

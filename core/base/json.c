@@ -2,11 +2,14 @@
  * json.c: strict reading and canonical writing of JSON on top of jansson.
  *
  * Canonical form is RFC 8785 for trees without reals: keys sorted by UTF-16 code units, shortest escapes, no white
- * space. SPDX-License-Identifier: Apache-2.0
+ * space. Answers are written the same way, reals as jansson has them: every request passes here, and jansson's own
+ * writer looks each key up again and hands over a character or two at a time.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/json.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,47 +59,69 @@ td_code td_json_parse(const char *text, size_t size, const char *name, json_t **
     return TD_OK;
 }
 
-static int append_dump(const char *buffer, size_t size, void *context)
+/* ---- writing ---- */
+
+#define WRITE_DEPTH_MAX (2 * TD_JSON_DEPTH_MAX) /* what was read, inside an answer of ours */
+#define MEMBERS_FEW 32                           /* of an object; more are sorted in memory of their own */
+
+typedef struct member {
+    const char *key;
+    const json_t *value;
+} member;
+
+static bool is_plain(unsigned char c)
 {
-    td_str_append(context, buffer, size);
-    return 0;
+    return c >= 0x20 && c != '"' && c != '\\';
 }
 
-td_code td_json_write(const json_t *json, td_str *out, td_err *err)
+static void add_escaped(td_str *out, unsigned char c)
 {
-    if (json_dump_callback(json, append_dump, out, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) != 0) {
-        return td_fail(err, TD_INTERNAL, "a JSON tree cannot be written");
+    static const char *const shorts[] = {
+        ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"};
+    if (c == '"' || c == '\\') {
+        td_str_append(out, (const char[]){'\\', (char)c}, 2);
+    } else if (c < TD_COUNT_OF(shorts) && shorts[c] != NULL) {
+        td_str_append(out, shorts[c], 2);
+    } else {
+        td_str_addf(out, "\\u%04x", c);
     }
-    return td_str_check(out, err);
 }
-
-/* ---- canonical form ---- */
 
 static void add_string(td_str *out, const char *text, size_t size)
 {
     td_str_add_char(out, '"');
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        static const char *const shorts[] = {
-            ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"};
-        if (c == '"' || c == '\\') {
-            char pair[2] = {'\\', (char)c};
-            td_str_append(out, pair, 2);
-        } else if (c < TD_COUNT_OF(shorts) && shorts[c] != NULL) {
-            td_str_add(out, shorts[c]);
-        } else if (c < 0x20) {
-            td_str_addf(out, "\\u%04x", c);
-        } else {
-            td_str_add_char(out, (char)c);
+    for (size_t i = 0; i < size;) {
+        size_t run = i;
+        while (run < size && is_plain((unsigned char)text[run])) {
+            run++;
         }
+        td_str_append(out, text + i, run - i);
+        if (run < size) {
+            add_escaped(out, (unsigned char)text[run++]);
+        }
+        i = run;
     }
     td_str_add_char(out, '"');
 }
 
-/* Order of UTF-16 code units: code points from U+E000 up to U+FFFF sort after the surrogates of those beyond. */
-static int compare_keys(const void *a, const void *b)
+static void add_integer(td_str *out, int64_t value)
 {
-    const unsigned char *x = *(const unsigned char *const *)a, *y = *(const unsigned char *const *)b;
+    char text[24];
+    int length = snprintf(text, sizeof text, "%" PRId64, value);
+    td_str_append(out, text, (size_t)length);
+}
+
+static void add_real(td_str *out, const json_t *real)
+{
+    char text[64];
+    td_str_append(out, text, json_dumpb(real, text, sizeof text, JSON_ENCODE_ANY));
+}
+
+/* Order of UTF-16 code units: code points from U+E000 up to U+FFFF sort after the surrogates of those beyond. */
+static int compare_members(const void *a, const void *b)
+{
+    const unsigned char *x = (const unsigned char *)((const member *)a)->key;
+    const unsigned char *y = (const unsigned char *)((const member *)b)->key;
     while (*x != '\0' && *x == *y) {
         x++;
         y++;
@@ -109,60 +134,75 @@ static int compare_keys(const void *a, const void *b)
     return left - right;
 }
 
-static td_code add_canonical(const json_t *json, td_str *out, int depth, td_err *err);
+static td_code add_value(const json_t *json, bool canonical, td_str *out, int depth, td_err *err);
 
-static td_code add_object(const json_t *json, td_str *out, int depth, td_err *err)
+static td_code add_members(const json_t *json, member *members, bool canonical, td_str *out, int depth, td_err *err)
 {
-    size_t count = json_object_size(json), index = 0;
-    const char **keys = calloc(count > 0 ? count : 1, sizeof *keys);
-    if (keys == NULL) {
-        return td_fail(err, TD_NOMEM, "no memory for %zu keys", count);
-    }
+    size_t count = 0;
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)json, key, value) {
-        keys[index++] = key;
+        members[count++] = (member){key, value};
     }
-    qsort(keys, count, sizeof *keys, compare_keys);
-    td_code code = TD_OK;
+    qsort(members, count, sizeof *members, compare_members);
     td_str_add_char(out, '{');
-    for (size_t i = 0; i < count && code == TD_OK; i++) {
-        td_str_add(out, i > 0 ? "," : "");
-        add_string(out, keys[i], strlen(keys[i]));
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            td_str_add_char(out, ',');
+        }
+        add_string(out, members[i].key, strlen(members[i].key));
         td_str_add_char(out, ':');
-        code = add_canonical(json_object_get(json, keys[i]), out, depth + 1, err);
+        TD_TRY(add_value(members[i].value, canonical, out, depth + 1, err));
     }
     td_str_add_char(out, '}');
-    free(keys);
+    return TD_OK;
+}
+
+static td_code add_object(const json_t *json, bool canonical, td_str *out, int depth, td_err *err)
+{
+    member few[MEMBERS_FEW];
+    size_t count = json_object_size(json);
+    if (count <= MEMBERS_FEW) {
+        return add_members(json, few, canonical, out, depth, err);
+    }
+    member *many = calloc(count, sizeof *many);
+    if (many == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory for %zu keys", count);
+    }
+    td_code code = add_members(json, many, canonical, out, depth, err);
+    free(many);
     return code;
 }
 
-static td_code add_array(const json_t *json, td_str *out, int depth, td_err *err)
+static td_code add_array(const json_t *json, bool canonical, td_str *out, int depth, td_err *err)
 {
     td_str_add_char(out, '[');
     for (size_t i = 0; i < json_array_size(json); i++) {
-        td_str_add(out, i > 0 ? "," : "");
-        TD_TRY(add_canonical(json_array_get(json, i), out, depth + 1, err));
+        if (i > 0) {
+            td_str_add_char(out, ',');
+        }
+        TD_TRY(add_value(json_array_get(json, i), canonical, out, depth + 1, err));
     }
     td_str_add_char(out, ']');
     return TD_OK;
 }
 
-static td_code add_canonical(const json_t *json, td_str *out, int depth, td_err *err)
+static td_code add_value(const json_t *json, bool canonical, td_str *out, int depth, td_err *err)
 {
-    if (depth > TD_JSON_DEPTH_MAX) {
-        return td_fail(err, TD_INVALID, "a JSON tree is deeper than %d levels", TD_JSON_DEPTH_MAX);
+    int most = canonical ? TD_JSON_DEPTH_MAX : WRITE_DEPTH_MAX;
+    if (depth > most) {
+        return td_fail(err, TD_INVALID, "a JSON tree is deeper than %d levels", most);
     }
     switch (json_typeof(json)) {
     case JSON_OBJECT:
-        return add_object(json, out, depth, err);
+        return add_object(json, canonical, out, depth, err);
     case JSON_ARRAY:
-        return add_array(json, out, depth, err);
+        return add_array(json, canonical, out, depth, err);
     case JSON_STRING:
         add_string(out, json_string_value(json), json_string_length(json));
         return TD_OK;
     case JSON_INTEGER:
-        td_str_addf(out, "%" PRId64, (int64_t)json_integer_value(json));
+        add_integer(out, json_integer_value(json));
         return TD_OK;
     case JSON_TRUE:
         td_str_add(out, "true");
@@ -176,12 +216,28 @@ static td_code add_canonical(const json_t *json, td_str *out, int depth, td_err 
     case JSON_REAL:
         break;
     }
-    return td_fail(err, TD_INVALID, "canonical JSON holds no reals; write them as strings");
+    if (canonical) {
+        return td_fail(err, TD_INVALID, "canonical JSON holds no reals; write them as strings");
+    }
+    add_real(out, json);
+    return TD_OK;
+}
+
+td_code td_json_write(const json_t *json, td_str *out, td_err *err)
+{
+    if (json == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory for JSON");
+    }
+    TD_TRY(add_value(json, false, out, 0, err));
+    return td_str_check(out, err);
 }
 
 td_code td_json_canonical(const json_t *json, td_str *out, td_err *err)
 {
-    TD_TRY(add_canonical(json, out, 0, err));
+    if (json == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory for JSON");
+    }
+    TD_TRY(add_value(json, true, out, 0, err));
     return td_str_check(out, err);
 }
 

@@ -28,10 +28,14 @@ void td_str_clear(td_str *str)
     }
 }
 
-/* Makes room for `more` bytes and the NUL; false (and sticky) if that is not to be had. */
-static bool reserve(td_str *str, size_t more)
+static size_t limit_of(const td_str *str)
 {
-    size_t limit = str->limit != 0 ? str->limit : TD_STR_LIMIT_DEFAULT;
+    return str->limit != 0 ? str->limit : TD_STR_LIMIT_DEFAULT;
+}
+
+static bool grow(td_str *str, size_t more)
+{
+    size_t limit = limit_of(str);
     if (str->failed != TD_OK) {
         return false;
     }
@@ -40,9 +44,6 @@ static bool reserve(td_str *str, size_t more)
         return false;
     }
     size_t need = str->size + more + 1;
-    if (need <= str->room) {
-        return true;
-    }
     size_t room = str->room < 64 ? 64 : str->room;
     while (room < need) {
         room *= 2;
@@ -55,6 +56,13 @@ static bool reserve(td_str *str, size_t more)
     str->data = data;
     str->room = room;
     return true;
+}
+
+/* Makes room for `more` bytes and the NUL; false (and sticky) if that is not to be had. Most often there is room. */
+static inline bool reserve(td_str *str, size_t more)
+{
+    size_t room = str->room - str->size, limit = limit_of(str);
+    return (str->failed == TD_OK && more < room && str->size + more <= limit) || grow(str, more);
 }
 
 void td_str_append(td_str *str, const void *data, size_t size)
@@ -75,7 +83,10 @@ void td_str_add(td_str *str, const char *text)
 
 void td_str_add_char(td_str *str, char c)
 {
-    td_str_append(str, &c, 1);
+    if (reserve(str, 1)) {
+        str->data[str->size++] = c;
+        str->data[str->size] = '\0';
+    }
 }
 
 void td_str_addf(td_str *str, const char *format, ...)
@@ -102,8 +113,7 @@ const char *td_str_text(const td_str *str)
 td_code td_str_check(const td_str *str, td_err *err)
 {
     if (str->failed == TD_LIMIT) {
-        size_t limit = str->limit != 0 ? str->limit : TD_STR_LIMIT_DEFAULT;
-        return td_fail(err, TD_LIMIT, "a text grew past its limit of %zu bytes", limit);
+        return td_fail(err, TD_LIMIT, "a text grew past its limit of %zu bytes", limit_of(str));
     }
     if (str->failed != TD_OK) {
         return td_fail(err, str->failed, "no memory for a text of %zu bytes", str->size);

@@ -17,6 +17,7 @@ struct td_stmt {
     sqlite3_stmt *handle;
     const char *literal;  /* the key of the cache; NULL for statements of td_db_prepare_text */
     struct td_stmt *next; /* in its bucket */
+    int last_column;      /* that was read: the next one is near */
     int bind_failed;      /* sticky SQLite code of a bind */
 };
 

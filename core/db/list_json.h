@@ -15,4 +15,9 @@ typedef td_code (*td_list_row)(td_stmt *stmt, void *context, json_t **out, td_er
 /* The page of an opened list whose own parameters are bound; NAME is the query's. A row that is NULL means NOMEM. */
 TD_MUST_USE td_code td_list_json(td_list *list, td_list_row row, void *context, json_t **out, td_err *err);
 
+/* The same page appended to `out` as text, its cursor under `cursor_name`. A row's tree is gone before the next one is
+ * made, so that a page of thousands takes the memory of its text. On failure `out` holds a part of it. */
+TD_MUST_USE td_code td_list_text(td_list *list, td_list_row row, void *context, const char *cursor_name, td_str *out,
+                                 td_err *err);
+
 #endif

@@ -168,16 +168,26 @@ void td_reset(td_stmt *stmt)
     }
 }
 
+static bool is_column(td_stmt *stmt, int index, int count, const char *name)
+{
+    return index >= 0 && index < count && strcmp(sqlite3_column_name(stmt->handle, index), name) == 0;
+}
+
+/* Columns are mostly read one after the other (or backwards: compilers evaluate arguments that way), so the neighbours
+ * of the one before come first. */
 static int column(td_stmt *stmt, const char *name)
 {
-    int count = sqlite3_column_count(stmt->handle);
-    for (int i = 0; i < count; i++) {
-        if (strcmp(sqlite3_column_name(stmt->handle, i), name) == 0) {
-            return i;
+    int count = sqlite3_column_count(stmt->handle), found = stmt->last_column + 1;
+    if (!is_column(stmt, found, count, name)) {
+        found = stmt->last_column - 1;
+    }
+    if (!is_column(stmt, found, count, name)) {
+        for (found = 0; found < count && !is_column(stmt, found, count, name); found++) {
         }
     }
-    assert(false && "a column that the statement lacks");
-    return -1;
+    assert(found < count && "a column that the statement lacks");
+    stmt->last_column = found;
+    return found;
 }
 
 int64_t td_column_int(td_stmt *stmt, const char *name)

@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -58,6 +59,40 @@ static void json__canonical_refuses_reals(void **state)
     TD_CLEANUP(td_json_done) json_t *json = json_pack("{s:f}", "x", 0.5);
     TD_CLEANUP(td_str_done) td_str out = {0};
     assert_int_equal(td_json_canonical(json, &out, NULL), TD_INVALID);
+}
+
+/* Few members and many go different ways; what was written says the same. */
+static void json__written_objects_are_sorted_and_read_back(void **state)
+{
+    (void)state;
+    for (int count = 0; count <= 100; count += 20) {
+        TD_CLEANUP(td_json_done) json_t *json = json_object(), *again = NULL;
+        TD_CLEANUP(td_str_done) td_str out = {0};
+        for (int i = count; i > 0; i--) {
+            char key[16];
+            snprintf(key, sizeof key, "k%03d\x7f\"", i);
+            assert_int_equal(json_object_set_new(json, key, json_pack("[f, i, s]", i / 3.0, i, "\t\x1f/\\")), 0);
+        }
+        assert_int_equal(td_json_write(json, &out, NULL), TD_OK);
+        assert_int_equal(parse(td_str_text(&out), &again, NULL), TD_OK);
+        assert_true(json_equal(json, again));
+        const char *first = strstr(td_str_text(&out), "k001"), *last = strstr(td_str_text(&out), "k020");
+        assert_true(count == 0 || first < last);
+    }
+}
+
+static void json__writes_no_tree_without_end(void **state)
+{
+    (void)state;
+    TD_CLEANUP(td_str_done) td_str out = {0};
+    TD_CLEANUP(td_json_done) json_t *deep = json_array();
+    for (int i = 0; i < 2 * TD_JSON_DEPTH_MAX; i++) {
+        deep = json_pack("[o]", deep);
+    }
+    assert_int_equal(td_json_write(deep, &out, NULL), TD_OK);
+    deep = json_pack("[o]", deep);
+    assert_int_equal(td_json_write(deep, &out, NULL), TD_INVALID);
+    assert_int_equal(td_json_write(NULL, &out, NULL), TD_NOMEM);
 }
 
 static void yaml__scalars_become_what_they_look_like(void **state)
@@ -143,6 +178,8 @@ int main(void)
         cmocka_unit_test(json__refuses_what_is_ambiguous),
         cmocka_unit_test(json__canonical_form_is_rfc8785),
         cmocka_unit_test(json__canonical_refuses_reals),
+        cmocka_unit_test(json__written_objects_are_sorted_and_read_back),
+        cmocka_unit_test(json__writes_no_tree_without_end),
         cmocka_unit_test(yaml__scalars_become_what_they_look_like),
         cmocka_unit_test(yaml__refuses_anchors_aliases_duplicates),
         cmocka_unit_test(yaml__written_text_reads_back),

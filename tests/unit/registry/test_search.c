@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "access/project.h"
+#include "registry/mlflow.h"
 #include "registry/search.h"
 #include "tests/unit/registry/fixture.h"
 
@@ -216,12 +217,39 @@ static void search__everything_that_is_named_can_be_asked(void **state)
     }
 }
 
+/* One model a page until there is no token: the text is JSON, and each model comes once. */
+static void search__mlflow_pages_are_whole_and_go_on(void **state)
+{
+    fixture *f = *state;
+    td_err err = {0};
+    char cursor[TD_CURSOR_LENGTH_MAX] = "", got[256] = "";
+    populate(f);
+    for (int page = 0; page == 0 || cursor[0] != '\0'; page++) {
+        TD_CLEANUP(td_str_done) td_str text = {0};
+        TD_CLEANUP(td_json_done) json_t *json = NULL;
+        td_page asked = {.limit = 1, .order = "name DESC", .cursor = cursor[0] != '\0' ? cursor : NULL};
+        must(td_mlflow_models_text(f->db, "default", &asked, &text, &err), &err);
+        must(td_json_parse(td_str_text(&text), text.size, "page", &json, &err), &err);
+        const json_t *models = json_object_get(json, "registered_models");
+        assert_int_equal(json_array_size(models), 1);
+        const char *name = td_json_text(json_array_get(models, 0), "name", "?");
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s ", name);
+        snprintf(cursor, sizeof cursor, "%s", td_json_text(json, "next_page_token", ""));
+        assert_in_range(page, 0, 1);
+    }
+    assert_string_equal(got, "valve pump ");
+    TD_CLEANUP(td_str_done) td_str none = {0};
+    must(td_mlflow_versions_text(f->db, "default", &(td_page){.filter = "name = 'nothing'"}, &none, &err), &err);
+    assert_string_equal(td_str_text(&none), "{\"model_versions\":[]}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(search__finds_versions_by_what_is_known_of_them),
         CASE(search__times_bound_versions),
         CASE(search__finds_models),
+        CASE(search__mlflow_pages_are_whole_and_go_on),
         CASE(search__pages_and_projects_hold),
         CASE(search__everything_that_is_named_can_be_asked),
     };

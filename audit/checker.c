@@ -11,23 +11,71 @@
 #include <string.h>
 
 /* An older checkpoint is the caller's own memory: it is believed, its signature is checked where there is a key. */
-static td_code read_older(td_checker *checker, const td_audit_verify_options *options, td_err *err)
+static td_code read_older(const char *text, const char *vkey, td_log_root *out, td_err *err)
 {
-    const char *text = options->older_checkpoint;
     char origin[TD_LOG_ORIGIN_MAX];
-    td_code code = options->vkey != NULL
-                       ? td_log_checkpoint_check(text, strlen(text), options->vkey, &checker->older, err)
-                       : td_checkpoint_parse(text, strlen(text), origin, &checker->older, err);
+    td_code code = vkey != NULL ? td_log_checkpoint_check(text, strlen(text), vkey, out, err)
+                                : td_checkpoint_parse(text, strlen(text), origin, out, err);
+    uint8_t empty[TD_DIGEST_SIZE];
+    td_sha256_of("", 0, empty);
+    if (code == TD_OK && out->size == 0 && memcmp(empty, out->hash, sizeof empty) != 0) {
+        code = td_fail(err, TD_CORRUPT, "it speaks of no records, but its root is not the empty tree's");
+    }
     return code == TD_OK ? TD_OK : td_wrap(err, "the older checkpoint");
+}
+
+/* By size, so that they are met in order. Two of one size and different roots: the log was split. */
+static td_code add_older(td_checker *checker, const td_log_root *root, td_err *err)
+{
+    size_t at = checker->older_count;
+    if (at == TD_AUDIT_OLDER_MAX) {
+        return td_fail(err, TD_LIMIT, "more than %d older checkpoints were given", TD_AUDIT_OLDER_MAX);
+    }
+    while (at > 0 && checker->older[at - 1].size > root->size) {
+        checker->older[at] = checker->older[at - 1];
+        at--;
+    }
+    if (at > 0 && checker->older[at - 1].size == root->size &&
+        memcmp(checker->older[at - 1].hash, root->hash, sizeof root->hash) != 0) {
+        return td_fail(err, TD_CORRUPT,
+                       "two older checkpoints of %lld records have different roots: the log showed two histories",
+                       (long long)root->size);
+    }
+    checker->older[at] = *root;
+    checker->older_count++;
+    return TD_OK;
+}
+
+/* An older checkpoint that fits proves all before it, so what was rewritten lies behind the last one that did. */
+static td_code check_older(td_checker *checker, td_err *err)
+{
+    uint8_t root[TD_DIGEST_SIZE];
+    for (; checker->older_at < checker->older_count; checker->older_at++) {
+        const td_log_root *older = &checker->older[checker->older_at];
+        if (checker->range.size != older->size) {
+            return TD_OK;
+        }
+        td_merkle_root(&checker->range, root);
+        if (memcmp(root, older->hash, sizeof root) != 0) {
+            int64_t proven = checker->older_at > 0 ? checker->older[checker->older_at - 1].size : 0;
+            return td_fail(err, TD_CORRUPT,
+                           "the first %lld records are not those of the older checkpoint: history was rewritten, in "
+                           "records %lld to %lld",
+                           (long long)older->size, (long long)proven, (long long)older->size - 1);
+        }
+    }
+    return TD_OK;
 }
 
 td_code td_checker_init(td_checker *checker, const td_audit_verify_options *options, td_err *err)
 {
     memset(checker, 0, sizeof *checker);
-    checker->older.size = -1;
-    if (options->older_checkpoint != NULL) {
-        TD_TRY(read_older(checker, options, err));
+    for (size_t i = 0; options->older != NULL && options->older[i] != NULL; i++) {
+        td_log_root root;
+        TD_TRY(read_older(options->older[i], options->vkey, &root, err));
+        TD_TRY(add_older(checker, &root, err));
     }
+    TD_TRY(check_older(checker, err)); /* one of no records is met at once */
     return td_rules_new(&checker->rules, err);
 }
 
@@ -43,21 +91,6 @@ static td_code name_record(const td_checker *checker, const char *body, size_t s
     return td_wrap(err, "%s", name);
 }
 
-static td_code check_older(const td_checker *checker, td_err *err)
-{
-    uint8_t root[TD_DIGEST_SIZE];
-    if (checker->range.size != checker->older.size) {
-        return TD_OK;
-    }
-    td_merkle_root(&checker->range, root);
-    if (memcmp(root, checker->older.hash, sizeof root) != 0) {
-        return td_fail(err, TD_CORRUPT,
-                       "the first %lld records are not those of the older checkpoint: history was rewritten",
-                       (long long)checker->older.size);
-    }
-    return TD_OK;
-}
-
 static td_code take_leaf(td_checker *checker, const char *body, size_t size, const uint8_t *leaf, td_err *err)
 {
     uint8_t hash[TD_DIGEST_SIZE];
@@ -66,6 +99,9 @@ static td_code take_leaf(td_checker *checker, const char *body, size_t size, con
         if (memcmp(hash, leaf, sizeof hash) != 0) {
             return td_fail(err, TD_CORRUPT, "its text was changed: it does not fit its leaf in the log");
         }
+    }
+    if (checker->key_hash != NULL && memcmp(leaf + TD_LEAF_KEY_HASH, checker->key_hash, TD_DIGEST_SIZE) != 0) {
+        return td_fail(err, TD_CORRUPT, "its leaf names another submitter's key than the log's");
     }
     if (checker->submitter != NULL) {
         TD_TRY(td_leaf_verify(leaf, checker->submitter, err));
@@ -79,6 +115,7 @@ static td_code take_body(td_checker *checker, const char *body, size_t size, td_
 {
     TD_CLEANUP(td_json_done) json_t *record = NULL;
     if (td_json_parse(body, size, "record", &record, err) != TD_OK) {
+        (void)td_fail(err, TD_CORRUPT, "it is not JSON, or has a key twice");
         return name_record(checker, NULL, 0, err);
     }
     if (td_json_int(record, "v", 0) != 1 || td_json_int(record, "seq", -1) != checker->next) {
@@ -126,16 +163,12 @@ td_code td_checker_root(const td_checker *checker, const td_log_root *root, td_e
 
 td_code td_checker_finish(td_checker *checker, td_err *err)
 {
-    if (checker->older.size > checker->range.size) {
-        return td_fail(err, TD_CORRUPT, "the log has %lld records, fewer than the %lld of the older checkpoint",
-                       (long long)checker->range.size, (long long)checker->older.size);
-    }
-    if (checker->older.size == 0 && checker->range.size >= 0) {
-        uint8_t empty[TD_DIGEST_SIZE];
-        td_sha256_of("", 0, empty);
-        if (memcmp(empty, checker->older.hash, sizeof empty) != 0) {
-            return td_fail(err, TD_CORRUPT, "the older checkpoint of no records has a wrong root");
-        }
+    if (checker->older_at < checker->older_count) {
+        return td_fail(err, TD_CORRUPT,
+                       "the log has %lld records, fewer than the %lld of the older checkpoint: record %lld and those "
+                       "behind it are missing",
+                       (long long)checker->range.size, (long long)checker->older[checker->older_count - 1].size,
+                       (long long)checker->range.size);
     }
     return td_rules_finish(checker->rules, err);
 }

@@ -23,7 +23,9 @@ typedef struct td_checker {
     td_merkle_range range;
     td_rules *rules;
     const uint8_t *submitter; /* verify signatures with it; NULL: do not */
-    td_log_root older;        /* size < 0: none */
+    const uint8_t *key_hash;  /* of the submitter that every leaf must name; NULL: not known */
+    td_log_root older[TD_AUDIT_OLDER_MAX]; /* by size */
+    size_t older_count, older_at;          /* those before older_at were met */
     td_merkle_visit visit;    /* told of the tree's nodes as they are recomputed, or NULL */
     void *visit_context;
     int64_t next; /* number of the next record */

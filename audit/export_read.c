@@ -101,7 +101,9 @@ static td_code read_format(td_export_reader *reader, td_err *err)
     TD_CLEANUP(td_str_done) td_str text = {0};
     TD_CLEANUP(td_json_done) json_t *json = NULL;
     TD_TRY(read_entry(reader, TD_EXPORT_FORMAT_FILE, HEAD_MAX, &text, err));
-    TD_TRY(td_json_parse(td_str_text(&text), text.size, "the export's " TD_EXPORT_FORMAT_FILE, &json, err));
+    if (td_json_parse(td_str_text(&text), text.size, TD_EXPORT_FORMAT_FILE, &json, err) != TD_OK) {
+        return td_fail(err, TD_CORRUPT, "the export's " TD_EXPORT_FORMAT_FILE " is not JSON, or has a key twice");
+    }
     const char *submitter = td_json_text(json, "submitter", "");
     const char *vkey = td_json_text(json, "vkey", "");
     if (strcmp(td_json_text(json, "format", ""), TD_EXPORT_FORMAT) != 0 || td_json_int(json, "v", 0) != 1) {

@@ -69,6 +69,9 @@ static td_code verify_whole(const source *from, const td_audit_verify_options *o
                        (long long)head->size, (long long)root.size);
     }
     TD_TRY(td_checker_init(&checker, options, err));
+    uint8_t key_hash[TD_DIGEST_SIZE];
+    td_sha256_of(head->submitter, sizeof head->submitter, key_hash);
+    checker.key_hash = key_hash;
     checker.submitter = options->signatures ? head->submitter : NULL;
     TD_TRY(take_all(reader, &checker, err));
     TD_TRY(check_root(from, &checker, &root, err));

@@ -13,6 +13,8 @@
 
 #include "audit/log.h"
 
+#define TD_AUDIT_OLDER_MAX 64 /* older checkpoints at a time */
+
 /* Takes the next bytes of the tar. Anything but TD_OK stops the export with that code. */
 typedef td_code (*td_audit_sink)(void *context, const void *data, size_t size, td_err *err);
 
@@ -30,7 +32,8 @@ TD_MUST_USE td_code td_audit_export(td_db *db, const td_audit_keys *keys, td_aud
 typedef struct td_audit_verify_options {
     const char *vkey; /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
                        * only: verdict.trusted stays false), or no signature check for a database */
-    const char *older_checkpoint; /* text of a checkpoint kept from earlier, or NULL: the log must extend it */
+    const char *const *older; /* texts of checkpoints kept from earlier, in any order; NULL ends them. The log must
+                               * extend each, and a rewritten record lies between two of them */
     bool signatures;              /* verify each leaf's own signature too (slow) */
     const uint8_t *submitter;     /* verify_db with `signatures`: the submitter's public key, 32 bytes */
 } td_audit_verify_options;

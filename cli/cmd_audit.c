@@ -105,6 +105,18 @@ static td_code run_proof(td_cli *cli, td_err *err)
     return TD_OK;
 }
 
+/* The record's bytes as they were hashed, and nothing else: what `audit verify --proof` takes. */
+static td_code run_show(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str record = {0};
+    int64_t seq;
+    TD_TRY(td_parse_int(cli->arguments[0], "the record's number", 0, INT64_MAX, &seq, err));
+    TD_TRY(td_cli_fetch(cli, td_cli_path(cli, "audit", "records", cli->arguments[0], NULL), TD_AUDIT_RECORD_MAX,
+                        &record, err));
+    (void)fwrite(record.data, 1, record.size, cli->out);
+    return TD_OK;
+}
+
 /* ---- verify ---- */
 
 /* --key takes the key's text, or a file that holds it. */
@@ -121,16 +133,18 @@ static td_code read_key(td_cli *cli, const char **out, td_err *err)
     return TD_OK;
 }
 
-static td_code read_older(td_cli *cli, const char **out, td_err *err)
+/* Every checkpoint that was kept; NULL ends them. */
+static td_code read_older(td_cli *cli, const char *out[TD_AUDIT_OLDER_MAX + 1], td_err *err)
 {
-    TD_CLEANUP(td_str_done) td_str text = {0};
-    const char *file = td_cli_value(cli, "older");
-    if (file == NULL) {
-        *out = NULL;
-        return TD_OK;
+    const char *file;
+    for (size_t i = 0; (file = td_cli_value_at(cli, "older", i)) != NULL; i++) {
+        TD_CLEANUP(td_str_done) td_str text = {0};
+        if (i == TD_AUDIT_OLDER_MAX) {
+            return td_fail(err, TD_LIMIT, "--older was given more than %d times", TD_AUDIT_OLDER_MAX);
+        }
+        TD_TRY(td_file_read(file, NOTE_MAX, &text, err));
+        out[i] = td_cli_text(cli, "%s", td_str_text(&text));
     }
-    TD_TRY(td_file_read(file, NOTE_MAX, &text, err));
-    *out = td_cli_text(cli, "%s", td_str_text(&text));
     return TD_OK;
 }
 
@@ -179,13 +193,47 @@ static td_code verify_database(const char *path, const td_audit_verify_options *
     return code;
 }
 
+static void print_proven(td_cli *cli, const json_t *answer)
+{
+    td_print_line(cli, "%sVerified%s: this is record %lld of the %lld under the checkpoint.",
+                  td_tint_code(cli, TD_TINT_GOOD), td_tint_code(cli, TD_TINT_NONE),
+                  (long long)td_json_int(answer, "index", -1), (long long)td_json_int(answer, "size", -1));
+}
+
+/* One record, its proof and the log's key: nothing else is needed. */
+static td_code verify_proof(td_cli *cli, const char *vkey, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str proof = {0};
+    TD_CLEANUP(td_str_done) td_str record = {0};
+    char root[TD_DIGEST_TEXT];
+    td_log_root under;
+    int64_t index;
+    if (cli->argument_count == 0 || vkey == NULL) {
+        return td_fail(err, TD_INVALID, "a proof is checked with the record's file and the log's key: "
+                                        "tidemark audit verify RECORD --proof FILE --key KEY");
+    }
+    TD_TRY(td_file_read(td_cli_value(cli, "proof"), 4 * NOTE_MAX, &proof, err));
+    TD_TRY(td_file_read(cli->arguments[0], TD_AUDIT_RECORD_MAX, &record, err));
+    TD_TRY(td_log_proof_check(proof.data, proof.size, record.data, record.size, vkey, &index, &under, err));
+    td_hex_encode(under.hash, TD_DIGEST_SIZE, root);
+    TD_CLEANUP(td_json_done)
+    json_t *answer = json_pack("{s:I, s:I, s:s}", "index", (json_int_t)index, "size", (json_int_t)under.size, "root", root);
+    TD_TRY(td_cli_need(answer, err));
+    td_cli_present(cli, answer, print_proven);
+    return TD_OK;
+}
+
 static td_code run_verify(td_cli *cli, td_err *err)
 {
     td_audit_verdict verdict;
-    td_audit_verify_options options = {.signatures = td_cli_has(cli, "signatures")};
+    const char *older[TD_AUDIT_OLDER_MAX + 1] = {NULL};
+    td_audit_verify_options options = {.signatures = td_cli_has(cli, "signatures"), .older = older};
     TD_TRY(td_crypto_setup(err));
     TD_TRY(read_key(cli, &options.vkey, err));
-    TD_TRY(read_older(cli, &options.older_checkpoint, err));
+    if (td_cli_has(cli, "proof")) {
+        return verify_proof(cli, options.vkey, err);
+    }
+    TD_TRY(read_older(cli, older, err));
     if (cli->argument_count == 0) {
         TD_TRY(verify_database(td_cli_text(cli, "%s/tidemark.db", cli->workspace), &options, &verdict, err));
     } else {
@@ -212,7 +260,8 @@ static const td_cli_option export_options[] = {
 };
 static const td_cli_option verify_options[] = {
     {"key", 0, "KEY", "the log's key as you know it: its text, or a file with it", false},
-    {"older", 0, "FILE", "a checkpoint kept from earlier: the log must be an extension of it", false},
+    {"older", 0, "FILE", "a checkpoint kept from earlier: the log must be an extension of it", true},
+    {"proof", 0, "FILE", "the argument is one record; FILE is what `audit proof` printed for it", false},
     {"signatures", 0, NULL, "check each leaf's own signature too (slow)", false},
     {0},
 };
@@ -232,6 +281,9 @@ const td_cli_command td_cli_audit_commands[] = {
      "tidemark audit export --out audit.tar", export_options, run_export},
     {"audit", "checkpoint", "", 0, 0, "Print the newest signed checkpoint: keep it elsewhere", NULL, NULL, NULL,
      run_checkpoint},
-    {"audit", "proof", "SEQ", 1, 1, "Print the proof that a record is in the log", NULL, NULL, NULL, run_proof},
+    {"audit", "show", "SEQ", 1, 1, "Print the bytes of one record as they were hashed", NULL,
+     "tidemark audit show 17 > record", NULL, run_show},
+    {"audit", "proof", "SEQ", 1, 1, "Print the proof that a record is in the log", NULL,
+     "tidemark audit proof 17 > proof; tidemark audit verify record --proof proof --key log.vkey", NULL, run_proof},
     {0},
 };

@@ -20,7 +20,7 @@ _tidemark() {
     run) verbs="show" ;;
     gate) verbs="set list show" ;;
     lineage) verbs="show impact" ;;
-    audit) verbs="list verify export checkpoint proof" ;;
+    audit) verbs="list verify export checkpoint show proof" ;;
     project) verbs="create list show describe archive restore" ;;
     user) verbs="add list show disable enable" ;;
     role) verbs="list grant revoke" ;;
@@ -96,9 +96,10 @@ _tidemark() {
     "lineage show") options=" --up --down --depth" ;;
     "lineage impact") options="" ;;
     "audit list") options=" --after --newest --object --actor --action --filter --order-by --limit --cursor" ;;
-    "audit verify") options=" --key --older --signatures" ;;
+    "audit verify") options=" --key --older --proof --signatures" ;;
     "audit export") options=" --out" ;;
     "audit checkpoint") options="" ;;
+    "audit show") options="" ;;
     "audit proof") options="" ;;
     "project create") options=" --description" ;;
     "project list") options=" --archived --filter --order-by --limit --cursor" ;;

@@ -1,9 +1,10 @@
 /*
- * make_log.c: makes a log of some size and writes for the test beside it: export, verifier key, an older checkpoint, a
- * proof with its record; or says what our own verifier thinks of an export that is given.
+ * make_log.c: makes a log of some size and writes for the tests beside it: export, keys, an older checkpoint, a proof with its
+ * record.
  *
- *   make_log make FOLDER RECORDS     log.tar, log.vkey, older, proof, record (number RECORDS / 3)
- *   make_log verify TAR VKEY-TEXT    exit 0 or the error's exit code
+ *   make_log FOLDER RECORDS    log.tar, log.vkey, log.pem, submitter.pem, older, proof, record (number RECORDS / 3)
+ *
+ * A log of four or more records tells of a version that is registered, submitted, approved and rolled out.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
@@ -38,10 +39,29 @@ static td_code write_all(fixture *f, const char *folder, int64_t shown, td_err *
     return put(folder, "record", &record, err);
 }
 
+static td_code put_key(const td_key *key, const char *folder, const char *name, td_err *err)
+{
+    char path[4096];
+    TD_TRY(td_path_join(path, folder, name, err));
+    return td_key_write(key, path, NULL, err);
+}
+
+static int64_t tell_story(fixture *f)
+{
+    (void)fixture_append(f, "ana", "register.version", "version", "pump/1");
+    (void)fixture_append(f, "ana", "submit.version", "version", "pump/1");
+    (void)fixture_append(f, "ben", "approve.version", "version", "pump/1");
+    (void)fixture_deploy(f, "create.rollout", "r-1", "pump/1");
+    return 4;
+}
+
 static td_code make(fixture *f, const char *folder, int64_t records, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str older = {0};
-    fixture_append_many(f, (int)records / 2);
+    TD_TRY(put_key(f->log_key, folder, "log.pem", err));
+    TD_TRY(put_key(f->submitter, folder, "submitter.pem", err));
+    int64_t told = records >= 8 ? tell_story(f) : 0;
+    fixture_append_many(f, (int)(records / 2 - told));
     fixture_seal(f);
     TD_TRY(td_log_checkpoint_read(f->db, &older, err));
     TD_TRY(put(folder, "older", &older, err));
@@ -65,14 +85,7 @@ static td_code run_make(const char *folder, const char *count, td_err *err)
 int main(int argc, char **argv)
 {
     td_err err = {.code = TD_OK};
-    td_audit_verdict verdict;
-    td_code code = TD_INVALID;
-    if (argc == 4 && strcmp(argv[1], "make") == 0) {
-        code = run_make(argv[2], argv[3], &err);
-    } else if (argc == 4 && strcmp(argv[1], "verify") == 0) {
-        td_audit_verify_options options = {.vkey = argv[3], .signatures = true};
-        code = td_audit_verify_export(argv[2], &options, &verdict, &err);
-    }
+    td_code code = argc == 3 ? run_make(argv[1], argv[2], &err) : td_fail(&err, TD_INVALID, "make_log FOLDER RECORDS");
     if (code != TD_OK) {
         fprintf(stderr, "make_log: %s\n", err.text);
     }

@@ -1,43 +1,52 @@
 #!/usr/bin/env python3
 """A second verifier of Tidemark's audit log: Python's standard library, no code shared with the first.
 
-    verify_log.py log.tar log.vkey [--older CHECKPOINT]       the export: checkpoint, leaves, tree, records
+    verify_log.py log.tar log.vkey [--older CHECKPOINT]...    the export: checkpoint, leaves, tree, records
     verify_log.py --proof PROOF RECORD log.vkey               one record by its proof
 
-Formats: docs/audit.md. Ed25519 after RFC 8032, sections 5.1 and 6 (slow, and for verifying only).
+Formats: docs/audit.md. Ed25519 by the package `cryptography` where it is installed, else after RFC 8032, sections 5.1
+and 6 (slow, and for verifying only).
 SPDX-License-Identifier: Apache-2.0
 """
 import argparse
 import base64
 import hashlib
 import json
+import pathlib
+import re
 import sys
 import tarfile
+
+try:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    Ed25519PublicKey = None
 
 P = 2**255 - 19
 Q = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
-ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
-CHUNK = 1024
-
+CHUNK, NOTE_MAX, SIGNATURES_MAX = 1024, 16384, 64
 
 class Bad(Exception):
     """The log, or what claims to be one, fails a check."""
 
+def need(truth, text):
+    if not truth:
+        raise Bad(text)
 
 def unbase64(text):
-    """Strict: no stray bits either."""
     data = base64.b64decode(text, validate=True)
-    if base64.b64encode(data).decode() != text:
-        raise Bad("base64 that is not canonical")
+    need(base64.b64encode(data).decode() == text, "base64 that is not canonical")
     return data
-
 
 def sha(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
-
-# --- Ed25519 ---
+def read_json(text):
+    def unique(pairs):
+        need(len(dict(pairs)) == len(pairs), "a key stands twice in JSON")
+        return dict(pairs)
+    return json.loads(text, object_pairs_hook=unique)
 
 def add(a, b):
     """Adds two points in extended coordinates."""
@@ -46,78 +55,62 @@ def add(a, b):
     e, f, g, h = v - u, z - w, z + w, v + u
     return e * f % P, g * h % P, f * g % P, e * h % P
 
-
 def multiply(scalar, point):
     total = (0, 1, 1, 0)
-    while scalar:
-        if scalar & 1:
-            total = add(total, point)
-        point, scalar = add(point, point), scalar >> 1
+    for bit in bin(scalar)[2:]:
+        total = add(total, total)
+        total = add(total, point) if bit == "1" else total
     return total
-
-
-def same_point(a, b):
-    return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
-
 
 def decompress(data):
     number = int.from_bytes(data, "little")
     sign, y = number >> 255, number & (2**255 - 1)
-    if y >= P:
-        return None
     x2 = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(x2, (P + 3) // 8, P)
     if (x * x - x2) % P:
-        x = x * ROOT_OF_MINUS_ONE % P
-    if (x * x - x2) % P or (x == 0 and sign):
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if y >= P or (x * x - x2) % P or (x == 0 and sign):
         return None
     x = P - x if x & 1 != sign else x
     return x, y, 1, x * y % P
 
-
 BASE = decompress((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
 
-
 def good_signature(public, message, signature):
-    a, r = decompress(public), decompress(signature[:32])
-    s = int.from_bytes(signature[32:], "little")
+    if Ed25519PublicKey:
+        try:
+            Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+            return True
+        except Exception:  # whatever is wrong with it, it is no signature
+            return False
+    a, r, s = decompress(public), decompress(signature[:32]), int.from_bytes(signature[32:], "little")
     if len(signature) != 64 or a is None or r is None or s >= Q:
         return False
     h = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % Q
-    return same_point(multiply(s, BASE), add(r, multiply(h, a)))
-
-
-# --- notes and checkpoints ---
-
-def read_vkey(text):
-    name, key_id, data = text.strip().split("+", 2)
-    raw = unbase64(data)
-    if raw[0] != 1 or sha(name.encode(), b"\n", raw)[:4].hex() != key_id:
-        raise Bad("the verifier key is damaged")
-    return name, raw[1:], raw
-
+    left, right = multiply(s, BASE), add(r, multiply(h, a))
+    return all((left[i] * right[2] - right[i] * left[2]) % P == 0 for i in (0, 1))
 
 def read_checkpoint(note, vkey):
     """(size, root) of a signed checkpoint."""
-    name, public, raw = read_vkey(vkey)
+    name, key_id, data = vkey.strip().split("+", 2)
+    raw = unbase64(data)
+    need(raw[0] == 1 and sha(name.encode(), b"\n", raw)[:4].hex() == key_id, "the verifier key is damaged")
+    need(len(note) <= NOTE_MAX and note.endswith("\n") and not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f]", note), "not a note")
     text, _, signatures = note.rpartition("\n\n")
-    text += "\n"
-    for line in signatures.splitlines():
+    text, lines, found = text + "\n", signatures[:-1].split("\n"), False
+    need(len(lines) <= SIGNATURES_MAX, "too many signatures")
+    for line in lines:
         dash, signer, data = line.split(" ")
         blob = unbase64(data)
-        if dash == "\u2014" and signer == name and blob[:4] == sha(name.encode(), b"\n", raw)[:4]:
-            if not good_signature(public, text.encode(), blob[4:]):
-                raise Bad("the checkpoint's signature does not verify")
-            break
-    else:
-        raise Bad("the checkpoint is not signed by the log")
+        need(dash == "\u2014" and signer and "+" not in signer and len(blob) > 4, "a malformed signature line")
+        if signer == name and blob[:4].hex() == key_id:
+            found = good_signature(raw[1:], text.encode(), blob[4:])
+            need(found, "the checkpoint's signature does not verify")
+    need(found, "the checkpoint is not signed by the log")
     origin, size, root = text.split("\n")[:3]
-    if origin != name:
-        raise Bad("the checkpoint is of another log")
+    need(origin == name, "the checkpoint is of another log")
+    need(re.fullmatch("0|[1-9][0-9]{0,18}", size) and len(unbase64(root)) == 32, "the checkpoint is malformed")
     return int(size), unbase64(root)
-
-
-# --- the tree ---
 
 class Tree:
     """The roots of the perfect subtrees that make up the tree so far, largest first."""
@@ -133,20 +126,16 @@ class Tree:
         self.size += 1
 
     def root(self):
-        if not self.parts:
-            return sha(b"")
-        node = self.parts[-1]
+        node = self.parts[-1] if self.parts else sha(b"")
         for part in reversed(self.parts[:-1]):
             node = sha(b"\x01", part, node)
         return node
-
 
 def root_by_path(leaf, index, size, path):
     """RFC 9162, 2.1.3.2."""
     node, at, last = sha(b"\x00", leaf), index, size - 1
     for sibling in path:
-        if last == 0:
-            raise Bad("the proof is too long")
+        need(last, "the proof is too long")
         if at & 1 or at == last:
             node = sha(b"\x01", sibling, node)
             while not at & 1 and at:
@@ -154,94 +143,108 @@ def root_by_path(leaf, index, size, path):
         else:
             node = sha(b"\x01", node, sibling)
         at, last = at >> 1, last >> 1
-    if last:
-        raise Bad("the proof is too short")
+    need(last == 0, "the proof is too short")
     return node
 
+class Rules:
+    """What the records say about each other: four eyes, approval before deployment, erasures accounted for."""
 
-# --- export and proof ---
+    def __init__(self):
+        self.made, self.approved, self.manifests, self.erased = {}, {}, set(), set()
+
+    def follow(self, record):
+        what, who, thing = record["action"], record["actor"]["id"], record["object"]
+        facts = record.get("after", {}).get("facts", {})
+        version = record.get("links", {}).get("version", facts.get("model_version"))
+        key = record["project"], thing["id"] if thing["type"] == "version" else version
+        if record["outcome"] != "done":
+            return
+        if what == "register.version":
+            need(key not in self.made, "the version is registered a second time")
+            parent = (record["project"], facts["parent"]) if "derived_by" in facts else None
+            self.made[key] = {who} | self.made.get(parent, set())
+        elif what == "update.version" and key in self.made:
+            self.made[key].add(who)
+        elif what == "approve.version":
+            need(key in self.made, "a version is approved that was never registered")
+            need(who not in self.made[key], "four-eyes is broken")
+            self.approved.setdefault(key, set()).add(who)
+            self.manifests.add(thing.get("digest"))
+        elif what == "create.rollout" and version:
+            need(self.approved.get(key), "it deploys what nobody had approved")
+        elif what == "issue.directive":
+            need(all(goal["manifest"] in self.manifests for goal in facts.get("goals", [])), "an order that nobody approved")
+        elif what == "erase.record":
+            self.erased.discard(thing["id"])
 
 def read_file(tar, name):
     member = tar.next()
-    if member is None or member.name != name or not member.isfile():
-        raise Bad(f"{name} is missing, or something else lies in its place")
+    need(member and member.name == name and member.isfile(), f"{name} is missing, or something else lies in its place")
     return tar.extractfile(member).read()
 
-
-def check_record(number, line, leaf, submitter):
-    if leaf[96:] != sha(submitter):
-        raise Bad(f"record {number}: its leaf names another submitter")
+def take(number, line, leaf, submitter, rules):
+    need(leaf[96:] == sha(submitter), "its leaf names another submitter")
     if line == b"erased":
+        rules.erased.add(str(number))
         return
-    if leaf[:32] != sha(sha(line)):
-        raise Bad(f"record {number}: its text was changed")
-    if json.loads(line)["seq"] != number:
-        raise Bad(f"record {number}: it calls itself otherwise")
-
+    need(leaf[:32] == sha(sha(line)), "its text was changed")
+    record = read_json(line)
+    need(record["v"] == 1 and record["seq"] == number, "it calls itself otherwise")
+    rules.follow(record)
 
 def verify_export(path, vkey, older):
-    tree, kept = Tree(), read_checkpoint(older, vkey) if older else None
+    tree, rules, kept = Tree(), Rules(), dict(read_checkpoint(note, vkey) for note in older)
     with tarfile.open(path, "r:") as tar:
-        head = json.loads(read_file(tar, "format.json"))
+        head = read_json(read_file(tar, "format.json"))
         size, root = read_checkpoint(read_file(tar, "checkpoint").decode(), vkey)
-        submitter = bytes.fromhex(head["submitter"])
+        need((head["format"], head["v"], head["size"], head["chunk"]) == ("tidemark-audit-export", 1, size, CHUNK), "not its head")
         for first in range(0, size, CHUNK):
             count = min(CHUNK, size - first)
             lines = read_file(tar, f"records/{first:012d}.jsonl").split(b"\n")
             leaves = read_file(tar, f"leaves/{first:012d}.bin")
-            if len(lines) != count + 1 or lines[-1] or len(leaves) != 128 * count:
-                raise Bad(f"the chunk at record {first} is not of {count} records")
-            for i in range(count):
+            need(len(lines) == count + 1 and not lines[-1] and len(leaves) == 128 * count, f"not {count} records from {first} on")
+            for i, line in enumerate(lines[:-1]):
                 leaf = leaves[128 * i:128 * i + 128]
-                check_record(first + i, lines[i], leaf, submitter)
+                try:
+                    take(first + i, line, leaf, bytes.fromhex(head["submitter"]), rules)
+                except (Bad, ValueError, KeyError, TypeError) as error:
+                    raise Bad(f"record {first + i}: {error}") from error
                 tree.append(leaf)
-                if kept and tree.size == kept[0] and tree.root() != kept[1]:
-                    raise Bad("the log is not an extension of the older checkpoint")
-        if tar.next() is not None:
-            raise Bad("the export has too many entries")
-    if tree.root() != root:
-        raise Bad("the leaves do not add up to the signed root")
-    if kept and kept[0] > size:
-        raise Bad("the log is shorter than the older checkpoint")
+                need(kept.get(tree.size, tree.root()) == tree.root(), f"the first {tree.size} are not those of the older checkpoint")
+        need(tar.next() is None, "the export has too many entries")
+    need(tree.root() == root, "the leaves do not add up to the signed root")
+    need(max(kept, default=0) <= size, "the log is shorter than the older checkpoint")
+    need(not rules.erased, f"nobody says who erased {sorted(rules.erased)}")
     return f"{size} records, root {root.hex()}"
-
 
 def verify_proof(proof, record, vkey):
     head, _, note = proof.partition("\n\n")
     version, extra, index, *path = head.split("\n")
-    if version != "c2sp.org/tlog-proof@v1" or not extra.startswith("extra ") or not index.startswith("index "):
-        raise Bad("not a tlog-proof")
-    size, root = read_checkpoint(note, vkey)
-    leaf = sha(sha(record)) + unbase64(extra[6:])
-    number = int(index[6:])
-    if number >= size or root_by_path(leaf, number, size, [unbase64(h) for h in path]) != root:
-        raise Bad("the proof does not show this record")
+    need(version == "c2sp.org/tlog-proof@v1" and extra.startswith("extra ") and index.startswith("index "), "not a tlog-proof")
+    need(re.fullmatch("0|[1-9][0-9]{0,18}", index[6:]) and len(path) <= 64, "not a tlog-proof")
+    (size, root), number, leaf = read_checkpoint(note, vkey), int(index[6:]), sha(sha(record)) + unbase64(extra[6:])
+    path = [unbase64(h) for h in path]
+    need(len(leaf) == 128 and number < size and all(len(h) == 32 for h in path), "not a tlog-proof")
+    need(root_by_path(leaf, number, size, path) == root, "the proof does not show this record")
     return f"record {number} of {size}"
-
-
-def read_text(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--proof", help="a tlog-proof of the record")
-    parser.add_argument("--older", help="a checkpoint kept from earlier")
+    parser.add_argument("--older", action="append", default=[], help="a checkpoint kept from earlier")
     parser.add_argument("file", help="the export, or the record")
     parser.add_argument("vkey", help="file with the log's verifier key")
     chosen = parser.parse_args()
-    vkey = read_text(chosen.vkey)
     try:
+        vkey = pathlib.Path(chosen.vkey).read_text("utf-8")
         if chosen.proof:
-            with open(chosen.file, "rb") as file:
-                said = verify_proof(read_text(chosen.proof), file.read(), vkey)
+            proof = pathlib.Path(chosen.proof).read_bytes().decode()
+            said = verify_proof(proof, pathlib.Path(chosen.file).read_bytes(), vkey)
         else:
-            said = verify_export(chosen.file, vkey, read_text(chosen.older) if chosen.older else None)
-    except (Bad, ValueError, KeyError, IndexError, TypeError, tarfile.TarError) as error:
+            said = verify_export(chosen.file, vkey, [pathlib.Path(name).read_bytes().decode() for name in chosen.older])
+    except (Bad, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, tarfile.TarError) as error:
         sys.exit(f"not verified: {error}")
     print(f"verified: {said}")
-
 
 if __name__ == "__main__":
     main()

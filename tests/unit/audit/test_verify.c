@@ -170,7 +170,7 @@ static void verify__tail_cut_off_in_step(void **state)
             "DELETE FROM audit_record WHERE seq >= 40; DELETE FROM log_node WHERE level = 4 AND position >= 2;");
     assert_int_equal(verify_db(f, &verdict, &err), TD_OK);
     td_audit_verify_options options = fixture_options(f);
-    options.older_checkpoint = td_str_text(&kept);
+    options.older = (const char *[]){td_str_text(&kept), NULL};
     expect(td_audit_verify_db(f->db, &options, &verdict, &err), &err, "fewer than the 50 of the older checkpoint");
     TD_CLEANUP(td_str_done) td_str note = {0};
     bool fresh = false;
@@ -263,10 +263,10 @@ static void verify__older_checkpoint_of_another_history(void **state)
     tell_story(f);
     fixture_export(f, &tar);
     td_audit_verify_options options = fixture_options(f);
-    options.older_checkpoint = td_str_text(&older);
+    options.older = (const char *[]){td_str_text(&older), NULL};
     assert_int_equal(td_audit_verify_memory(tar.data, tar.size, &options, &verdict, &err), TD_OK);
     td_str_add(&fork, "log\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n");
-    options = (td_audit_verify_options){.older_checkpoint = td_str_text(&fork)};
+    options = (td_audit_verify_options){.older = (const char *[]){td_str_text(&fork), NULL}};
     expect(td_audit_verify_memory(tar.data, tar.size, &options, &verdict, &err), &err, "history was rewritten");
 }
 

@@ -217,7 +217,8 @@ static td_code verify_proof(td_cli *cli, const char *vkey, td_err *err)
     TD_TRY(td_log_proof_check(proof.data, proof.size, record.data, record.size, vkey, &index, &under, err));
     td_hex_encode(under.hash, TD_DIGEST_SIZE, root);
     TD_CLEANUP(td_json_done)
-    json_t *answer = json_pack("{s:I, s:I, s:s}", "index", (json_int_t)index, "size", (json_int_t)under.size, "root", root);
+    json_t *answer =
+        json_pack("{s:I, s:I, s:s}", "index", (json_int_t)index, "size", (json_int_t)under.size, "root", root);
     TD_TRY(td_cli_need(answer, err));
     td_cli_present(cli, answer, print_proven);
     return TD_OK;

@@ -1,6 +1,6 @@
 /*
- * make_log.c: makes a log of some size and writes for the tests beside it: export, keys, an older checkpoint, a proof with its
- * record.
+ * make_log.c: makes a log of some size and writes for the tests beside it: export, keys, an older checkpoint, a proof
+ * with its record.
  *
  *   make_log FOLDER RECORDS    log.tar, log.vkey, log.pem, submitter.pem, older, proof, record (number RECORDS / 3)
  *

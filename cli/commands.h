@@ -17,6 +17,7 @@ TD_MUST_USE td_code td_cli_version_number(td_cli *cli, const char *text, const c
 extern const td_cli_command td_cli_init_commands[];
 extern const td_cli_command td_cli_status_commands[];
 extern const td_cli_command td_cli_doctor_commands[];
+extern const td_cli_command td_cli_backup_commands[];
 extern const td_cli_command td_cli_login_commands[];
 extern const td_cli_command td_cli_model_commands[];
 extern const td_cli_command td_cli_version_commands[];

@@ -81,6 +81,10 @@ typedef struct td_content_watch {
 TD_MUST_USE td_code td_content_verify_all(td_content *content, const td_content_watch *watch,
                                           td_content_report *report_out, td_err *err);
 
+/* Every object by name and size, shard by shard, without reading it. Anything but TD_OK ends the walk. */
+typedef td_code (*td_content_visit)(void *context, const uint8_t digest[TD_DIGEST_SIZE], uint64_t size, td_err *err);
+TD_MUST_USE td_code td_content_each(td_content *content, td_content_visit visit, void *context, td_err *err);
+
 /* "sha256:…" of a digest, and back ("sha256:" + 64 hexadecimal digits, or the digits alone). INVALID. */
 void td_digest_format(const uint8_t digest[TD_DIGEST_SIZE], char out[TD_DIGEST_LABEL_SIZE]);
 TD_MUST_USE td_code td_digest_parse(const char *text, uint8_t digest_out[TD_DIGEST_SIZE], td_err *err);

@@ -20,6 +20,8 @@ typedef struct walk {
     td_content *content;
     td_content_watch watch;
     td_content_report report;
+    td_content_visit visit; /* instead of verifying */
+    void *visit_context;
 } walk;
 
 /* Moves a damaged object away and says so. */
@@ -127,6 +129,9 @@ static td_code look_at(walk *w, const char *folder, const char *name, td_err *er
     }
     w->report.objects++;
     w->report.bytes += size;
+    if (w->visit != NULL) {
+        return w->visit(w->visit_context, digest, size, err);
+    }
     td_err problem;
     td_code code = td_content_verify(w->content, digest, &problem);
     if (code == TD_CORRUPT) {
@@ -183,6 +188,25 @@ static td_code tell_strangers(walk *w, td_err *err)
     return TD_OK;
 }
 
+static td_code walk_shards(walk *w, td_err *err)
+{
+    for (unsigned shard = w->watch.first; shard < TD_CONTENT_SHARDS; shard++) {
+        char name[3];
+        snprintf(name, sizeof name, "%02x", shard & 0xFFu);
+        if (w->watch.shard != NULL) {
+            w->watch.shard(w->watch.context, shard, &w->report);
+        }
+        TD_TRY(walk_folder(w, name, err));
+    }
+    return TD_OK;
+}
+
+td_code td_content_each(td_content *content, td_content_visit visit, void *context, td_err *err)
+{
+    walk w = {.content = content, .visit = visit, .visit_context = context};
+    return walk_shards(&w, err);
+}
+
 td_code td_content_verify_all(td_content *content, const td_content_watch *watch, td_content_report *report_out,
                               td_err *err)
 {
@@ -191,14 +215,7 @@ td_code td_content_verify_all(td_content *content, const td_content_watch *watch
         w.watch = *watch;
     }
     TD_TRY(tell_strangers(&w, err));
-    for (unsigned shard = w.watch.first; shard < TD_CONTENT_SHARDS; shard++) {
-        char name[3];
-        snprintf(name, sizeof name, "%02x", shard & 0xFFu);
-        if (w.watch.shard != NULL) {
-            w.watch.shard(w.watch.context, shard, &w.report);
-        }
-        TD_TRY(walk_folder(&w, name, err));
-    }
+    TD_TRY(walk_shards(&w, err));
     *report_out = w.report;
     return TD_OK;
 }

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BUSY_MS 5000 /* how long a connection waits for another's lock */
+
 td_code td_db__fail(td_db *db, int result, const char *what, td_err *err)
 {
     const char *text = sqlite3_errmsg(db->handle);
@@ -71,7 +73,7 @@ static void set_limits(sqlite3 *handle)
 
 static td_code set_pragmas(td_db *db, td_err *err)
 {
-    sqlite3_busy_timeout(db->handle, 5000);
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -239,7 +241,9 @@ int64_t td_db_changes(const td_db *db)
 td_code td_db_checkpoint(td_db *db, bool truncate, td_err *err)
 {
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+    (void)sqlite3_busy_timeout(db->handle, 0); /* a reader that takes its time must not hold up the writer */
     int result = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
+    (void)sqlite3_busy_timeout(db->handle, BUSY_MS);
     if (result == SQLITE_OK || result == SQLITE_BUSY || result == SQLITE_LOCKED) {
         return TD_OK; /* readers hold it up: next time */
     }

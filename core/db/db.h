@@ -96,6 +96,17 @@ void td_db_read_end(td_db *db);
 TD_MUST_USE td_code td_db_exec(td_db *db, const char *sql, td_err *err);
 /* WAL checkpoint; only the writing connection. truncate: also shrink the file. */
 TD_MUST_USE td_code td_db_checkpoint(td_db *db, bool truncate, td_err *err);
+/* How far a long piece of work is. */
+typedef struct td_db_progress {
+    void *context;
+    void (*tell)(void *context, uint64_t done, uint64_t total); /* pages */
+} td_db_progress;
+/* Copies one state of a database that others may be writing to (any connection, without an open read transaction) into
+ * the new file `path` (0600), durably and without a log beside it. The writer is never held up. `progress` may be NULL.
+ * On failure nothing is left. */
+TD_MUST_USE td_code td_db_copy(td_db *from, const char *path, const td_db_progress *progress, td_err *err);
+/* Reads everything: pages, indexes against tables, foreign keys. CORRUPT names the first damage. */
+TD_MUST_USE td_code td_db_check(td_db *db, td_err *err);
 /* Gives back the memory of cached pages, for a connection that rests; what is asked next is read from the file again.
  */
 void td_db_shrink(td_db *db);

@@ -229,6 +229,7 @@ DEMANDS = {
         POST /api/v1/users/{user}/enable
         PUT /api/v1/users/{user}/roles
         POST /api/v1/keysets
+        POST /api/v1/backups
     """,
 }
 # (method, path) -> permission; (method, path) -> word, for those that demand login

@@ -184,6 +184,111 @@ static void writer__closures_fail_alone(void **state)
     td_writer_stop(writer);
 }
 
+/* ---- copies ---- */
+
+typedef struct busy_copy {
+    td_db *writer;
+    int64_t written;
+} busy_copy;
+
+/* Somebody commits between any two steps of the copy. */
+static void commit_meanwhile(void *context, uint64_t done, uint64_t total)
+{
+    busy_copy *busy = context;
+    char key[32];
+    assert_true(done <= total);
+    snprintf(key, sizeof key, "meanwhile-%lld", (long long)busy->written++);
+    td_err err = {0};
+    TD_CLEANUP(td_txn_done) td_txn txn = {0};
+    assert_int_equal(td_txn_begin(busy->writer, &txn, &err), TD_OK);
+    assert_int_equal(insert(busy->writer, key, 1, &err), TD_OK);
+    assert_int_equal(td_txn_commit(&txn, &err), TD_OK);
+}
+
+static int64_t rows_in(const char *file)
+{
+    td_db *db = NULL;
+    td_stmt *stmt = NULL;
+    bool found = false;
+    assert_int_equal(td_db_open(file, TD_DB_READ, &td_clock_system, &db, NULL), TD_OK);
+    assert_int_equal(td_db_check(db, NULL), TD_OK);
+    assert_int_equal(td_db_prepare(db, "SELECT count(*) AS n FROM t", &stmt, NULL), TD_OK);
+    assert_int_equal(td_step(stmt, &found, NULL), TD_OK);
+    int64_t count = td_column_int(stmt, "n");
+    td_reset(stmt);
+    td_db_close(db);
+    return count;
+}
+
+static void fill(td_db *db, int64_t rows)
+{
+    TD_CLEANUP(td_txn_done) td_txn txn = {0};
+    assert_int_equal(td_txn_begin(db, &txn, NULL), TD_OK);
+    for (int64_t i = 0; i < rows; i++) {
+        char key[800];
+        snprintf(key, sizeof key, "%0700lld", (long long)i);
+        assert_int_equal(insert(db, key, 1, NULL), TD_OK);
+    }
+    assert_int_equal(td_txn_commit(&txn, NULL), TD_OK);
+}
+
+static void copy__is_one_state_though_others_commit(void **state)
+{
+    (void)state;
+    char file[96];
+    td_db *writer = open_writer(lists), *reader = NULL;
+    fill(writer, 10000); /* a few thousand pages: several steps */
+    snprintf(file, sizeof file, "%s/copy.db", folder);
+    busy_copy busy = {.writer = writer};
+    const td_db_progress progress = {&busy, commit_meanwhile};
+    td_err err = {0};
+    assert_int_equal(td_db_open(path, TD_DB_READ, &td_clock_system, &reader, &err), TD_OK);
+    assert_int_equal(td_db_copy(reader, file, &progress, &err), TD_OK);
+    assert_true(busy.written >= 2);
+    assert_int_equal(rows_in(file), 10000);
+    assert_int_equal(rows_in(path), 10000 + busy.written);
+    assert_int_not_equal(td_db_copy(reader, file, NULL, &err), TD_OK); /* nothing is overwritten */
+    td_db_close(reader);
+    td_db_close(writer);
+}
+
+static void checkpoint__does_not_wait_for_a_reader(void **state)
+{
+    (void)state;
+    td_db *writer = open_writer(lists), *reader = NULL;
+    td_err err = {0};
+    assert_int_equal(td_db_open(path, TD_DB_READ, &td_clock_system, &reader, &err), TD_OK);
+    assert_int_equal(td_db_read_begin(reader, &err), TD_OK);
+    assert_int_equal(td_db_exec(reader, "SELECT count(*) FROM t", &err), TD_OK);
+    fill(writer, 10);
+    int64_t began = td_clock_system.monotonic_ms(&td_clock_system);
+    assert_int_equal(td_db_checkpoint(writer, true, &err), TD_OK);
+    assert_true(td_clock_system.monotonic_ms(&td_clock_system) - began < 4000); /* SQLite would wait for 5 s */
+    td_db_read_end(reader);
+    td_db_close(reader);
+    td_db_close(writer);
+}
+
+static void check__finds_damage(void **state)
+{
+    (void)state;
+    td_db *writer = open_writer(lists), *reader = NULL;
+    td_err err = {0};
+    fill(writer, 1000);
+    assert_int_equal(td_db_checkpoint(writer, true, &err), TD_OK);
+    td_db_close(writer);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 60 * 4096, SEEK_SET), 0);
+    for (int i = 0; i < 4096; i++) {
+        (void)fputc(0x5A, file);
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(td_db_open(path, TD_DB_READ, &td_clock_system, &reader, &err), TD_OK);
+    assert_int_equal(td_db_check(reader, &err), TD_CORRUPT);
+    td_db_close(reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +298,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(db__constraint_codes, setup, teardown),
         cmocka_unit_test_setup_teardown(txn__rolls_back_when_left, setup, teardown),
         cmocka_unit_test_setup_teardown(writer__closures_fail_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(copy__is_one_state_though_others_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(checkpoint__does_not_wait_for_a_reader, setup, teardown),
+        cmocka_unit_test_setup_teardown(check__finds_damage, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,6 +203,23 @@ td_code td_cli_connect(td_cli *cli, const char *url, const char *ca, const char 
     return TD_OK;
 }
 
+td_code td_cli_connect_basic(td_cli *cli, const char *url, const char *ca, const char *user, const char *password,
+                             td_err *err)
+{
+    TD_CLEANUP(td_cli_wipe) td_str pair = {0};
+    TD_CLEANUP(td_cli_wipe) td_str encoded = {0};
+    if (*user == '\0' || strchr(user, ':') != NULL) {
+        return td_fail(err, TD_INVALID, "a user's name is not empty and has no colon");
+    }
+    TD_TRY(td_cli_connect(cli, url, ca, "", err));
+    td_str_addf(&pair, "%s:%s", user, password);
+    TD_TRY(td_str_check(&pair, err));
+    td_base64_add(&encoded, pair.data, pair.size);
+    TD_TRY(td_str_check(&encoded, err));
+    cli->http->header = td_cli_text(cli, "Authorization: Basic %s", td_str_text(&encoded));
+    return TD_OK;
+}
+
 const char *td_cli_server(const td_cli *cli)
 {
     return cli->http == NULL || cli->http->base == NULL ? "" : cli->http->base;

@@ -20,6 +20,9 @@ void td_http_close(td_http **http); /* TD_CLEANUP; NULL is fine */
 /* From now on speak to this server with this token (NULL: none; only then plain HTTP to another
  * machine is fine); ca NULL: the system's authorities. INVALID: the address. */
 TD_MUST_USE td_code td_cli_connect(td_cli *cli, const char *url, const char *ca, const char *token, td_err *err);
+/* The same with a user's name and password (RFC 7617). INVALID: a name with a colon. */
+TD_MUST_USE td_code td_cli_connect_basic(td_cli *cli, const char *url, const char *ca, const char *user,
+                                         const char *password, td_err *err);
 /* The server's address as it is used, without a slash at its end; "" before it is known. */
 const char *td_cli_server(const td_cli *cli);
 

@@ -8,7 +8,6 @@
 #include "cli/http_internal.h"
 #include "core/base/fs.h"
 
-#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,12 +39,36 @@ td_code td_import__send(td_import *im, const char *method, const char *path, jso
     return TD_OK;
 }
 
-static td_code ask(td_import *im, const char *path, const json_t *body, json_t **out, td_err *err)
+td_code td_import__theirs(const td_import *im, td_code code, td_err *err)
+{
+    if (code != TD_DENIED) {
+        return code == TD_OK ? TD_OK : td_wrap(err, "%s", im->uri);
+    }
+    if (!im->secret) {
+        return td_fail(err, TD_DENIED,
+                       "%s wants to know who asks: give --from-token-file FILE, or --from-user NAME with "
+                       "--from-password-file FILE",
+                       im->uri);
+    }
+    td_err why = *err;
+    return td_fail(err, TD_DENIED, "%s does not take the token or password that it was shown: %s", im->uri, why.text);
+}
+
+td_code td_import__ask(td_import *im, const char *path, const json_t *body, json_t **out, td_err *err)
 {
     td_cli__exchange x = {
         .method = body != NULL ? "POST" : "GET", .path = path, .timeout_ms = CALL_TIMEOUT_MS};
-    td_code code = td_cli__call(&im->from, &x, body, out, err);
-    return code == TD_OK ? TD_OK : td_wrap(err, "%s", im->uri);
+    return td_import__theirs(im, td_cli__call(&im->from, &x, body, out, err), err);
+}
+
+td_code td_import__digest(const json_t *item, char out[TD_DIGEST_TEXT], td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    uint8_t digest[TD_DIGEST_SIZE];
+    TD_TRY(td_json_write(item, &text, err));
+    td_sha256_of(text.data, text.size, digest);
+    td_hex_encode(digest, sizeof digest, out);
+    return TD_OK;
 }
 
 /* One page; *next_out is the token of the next one (new), or NULL. */
@@ -55,7 +78,7 @@ static td_code one_page(td_import *im, const char *path, json_t *body, const cha
     size_t i;
     const json_t *item;
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
-    TD_TRY(ask(im, path, body, &answer, err));
+    TD_TRY(td_import__ask(im, path, body, &answer, err));
     json_array_foreach (json_object_get(answer, key), i, item) {
         TD_TRY(each(im, item, context, err));
     }
@@ -143,12 +166,6 @@ json_t *td_import__pairs(td_import *im, const json_t *pairs, size_t most, const 
 
 /* ---- the command ---- */
 
-static td_code one_pass(td_import *im, td_err *err)
-{
-    TD_TRY(td_import__experiments(im, err));
-    return td_import__models(im, err);
-}
-
 static json_t *result_json(const td_import *im)
 {
     return json_pack("{s:s, s:I, s:{s:I, s:I}, s:I, s:I, s:I, s:I, s:{s:I, s:I}, s:I, s:O, s:I}", "from", im->uri,
@@ -184,51 +201,43 @@ static void print_result(td_cli *cli, const json_t *result)
     }
 }
 
-static void report(td_import *im)
+void td_import__report(td_import *im)
 {
     TD_CLEANUP(td_json_done) json_t *result = result_json(im);
     td_cli_present(im->cli, result, print_result);
     (void)fflush(im->cli->out);
 }
 
-static void begin_pass(td_import *im)
+td_code td_import__pass(td_import *im, td_err *err)
 {
     (void)json_array_clear(im->notes);
+    (void)json_object_clear(im->lacking);
     im->experiments = im->runs = im->runs_unchanged = im->logged_models = im->files = im->models = im->versions =
         im->versions_unchanged = im->aliases = im->notes_more = 0;
     im->bytes = 0;
+    TD_TRY(td_import__experiments(im, err));
+    return td_import__models(im, err);
 }
 
-/* Passes until a signal ends us. A server that is away for a while is waited for. */
-static td_code watch(td_import *im, int64_t every_ms, td_err *err)
-{
-    for (;;) {
-        begin_pass(im);
-        td_code code = one_pass(im, err);
-        if (code != TD_OK && code != TD_IO && code != TD_BUSY) {
-            return code;
-        }
-        if (code != TD_OK) {
-            td_import__note(im, "%s; trying again", err->text);
-        }
-        report(im);
-        td_arena_done(&im->from.arena); /* nothing of a pass outlives it */
-        td_arena_done(&im->cli->arena);
-        (void)poll(NULL, 0, (int)every_ms);
-    }
-}
-
+/* A bearer token, or a user's password: from a file that only its owner can read. */
 static td_code reach(td_import *im, td_err *err)
 {
-    TD_CLEANUP(td_cli_wipe) td_str token = {0};
-    const char *file = td_cli_value(im->cli, "from-token-file");
+    TD_CLEANUP(td_cli_wipe) td_str secret = {0};
+    const char *token = td_cli_value(im->cli, "from-token-file"), *user = td_cli_value(im->cli, "from-user");
+    const char *password = td_cli_value(im->cli, "from-password-file"), *file = token != NULL ? token : password;
+    const char *from = td_cli_value(im->cli, "from"), *ca = td_cli_value(im->cli, "from-ca");
+    if ((user != NULL) != (password != NULL) || (user != NULL && token != NULL)) {
+        return td_fail(err, TD_INVALID,
+                       "say who asks by --from-token-file FILE, or by --from-user NAME with --from-password-file FILE");
+    }
     if (file != NULL) {
         TD_TRY(td_cli_check_private(file, err));
-        TD_TRY(td_cli_secret(file, NULL, &token, err));
+        TD_TRY(td_cli_secret(file, NULL, &secret, err));
     }
+    im->secret = file != NULL;
     im->from = (td_cli){.project = "", .progress = false, .out = im->cli->out};
-    TD_TRY(td_cli_connect(&im->from, td_cli_value(im->cli, "from"), td_cli_value(im->cli, "from-ca"),
-                          file != NULL ? td_str_text(&token) : NULL, err));
+    TD_TRY(user != NULL ? td_cli_connect_basic(&im->from, from, ca, user, td_str_text(&secret), err)
+                        : td_cli_connect(&im->from, from, ca, token != NULL ? td_str_text(&secret) : NULL, err));
     if (snprintf(im->uri, sizeof im->uri, "%s", td_cli_server(&im->from)) >= (int)sizeof im->uri) {
         return td_fail(err, TD_INVALID, "--from: the address is too long");
     }
@@ -244,13 +253,11 @@ static td_code run_import(td_import *im, td_err *err)
     }
     TD_TRY(reach(im, err));
     if (td_cli_has(im->cli, "watch")) {
-        return watch(im, every_ms, err);
+        return td_import__watch(im, every_ms, err);
     }
-    td_code code = one_pass(im, err);
-    if (code == TD_OK) {
-        report(im);
-    }
-    return code;
+    TD_TRY(td_import__pass(im, err));
+    td_import__report(im);
+    return TD_OK;
 }
 
 static td_code run_mlflow(td_cli *cli, td_err *err)
@@ -259,17 +266,22 @@ static td_code run_mlflow(td_cli *cli, td_err *err)
     if (td_cli_value(cli, "from") == NULL) {
         return td_fail(err, TD_INVALID, "name the MLflow server: --from http://HOST:PORT");
     }
-    td_import im = {.cli = cli, .folder = folder, .notes = json_array()};
+    td_import im = {
+        .cli = cli, .folder = folder, .notes = json_array(), .whole = json_object(), .lacking = json_object()};
     if (mkdtemp(folder) == NULL) {
         return td_fail(err, TD_IO, "a temporary folder in /tmp cannot be made");
     }
-    td_code code = im.notes != NULL ? run_import(&im, err) : td_fail(err, TD_NOMEM, "no memory for an import");
+    bool made = im.notes != NULL && im.whole != NULL && im.lacking != NULL;
+    td_code code = made ? run_import(&im, err) : td_fail(err, TD_NOMEM, "no memory for an import");
     td_err ignored = {0};
     if (td_folder_remove(folder, &ignored) != TD_OK && code == TD_OK) {
         code = td_fail(err, ignored.code, "%s", ignored.text);
     }
     td_json_done(&im.notes);
     td_json_done(&im.logged);
+    td_json_done(&im.pending);
+    td_json_done(&im.whole);
+    td_json_done(&im.lacking);
     td_http_close(&im.from.http);
     td_arena_done(&im.from.arena);
     return code;
@@ -278,6 +290,8 @@ static td_code run_mlflow(td_cli *cli, td_err *err)
 static const td_cli_option options[] = {
     {"from", 0, "URL", "the MLflow server; needed", false},
     {"from-token-file", 0, "FILE", "file that holds its bearer token, if it wants one", false},
+    {"from-user", 0, "NAME", "its user, if it asks for a name and a password", false},
+    {"from-password-file", 0, "FILE", "file that holds that user's password", false},
     {"from-ca", 0, "FILE", "PEM of the authority that certifies it", false},
     {"watch", 0, NULL, "go on: look again and again for what is new", false},
     {"every", 0, "DURATION", "how long to wait between two looks (default 60s)", false},

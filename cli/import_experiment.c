@@ -16,6 +16,7 @@ typedef struct walk {
     const td_import_tree *tree;
     const char *folder; /* below the root; "" for itself */
     int depth;
+    const char *id;   /* of the run or logged model */
     int64_t *count;   /* files seen in the whole tree */
     const json_t *there; /* {"name": size} of this folder on our server */
 } walk;
@@ -27,7 +28,8 @@ static td_code copy_file(td_import *im, const walk *w, const char *path, td_err 
     char label[TD_DIGEST_LABEL_SIZE];
     const char *file = td_cli_text(im->cli, "%s/file", im->folder);
     (void)unlink(file);
-    TD_TRY(td_cli_download(&im->from, td_cli_query(&im->from, w->tree->get, w->tree->get_key, path), file, NULL, err));
+    const char *from = td_cli_query(&im->from, w->tree->get, w->tree->get_key, path);
+    TD_TRY(td_import__theirs(im, td_cli_download(&im->from, from, file, NULL, err), err));
     td_code code = td_cli_upload(im->cli, file, digest, &size, err);
     (void)unlink(file);
     TD_TRY(code);
@@ -41,25 +43,48 @@ static td_code copy_file(td_import *im, const walk *w, const char *path, td_err 
     return TD_OK;
 }
 
-static td_code copy_folder(td_import *im, const td_import_tree *tree, const char *folder, int depth, int64_t *count,
-                           td_err *err);
+static td_code copy_folder(td_import *im, const walk *above, const char *folder, int depth, td_err *err);
 
-/* Their path must lie in the folder that was asked for: a server that says otherwise is not followed. */
+/* A file that they cannot give (its storage lost it, say) does not stop the others. */
+static td_code settle(td_import *im, const walk *w, td_code code, const char *path, td_err *err)
+{
+    if (code == TD_OK) {
+        return TD_OK;
+    }
+    if (json_object_set_new(im->lacking, w->id, json_true()) != 0) {
+        return td_fail(err, TD_NOMEM, "no memory for an import");
+    }
+    code = code == TD_INTERNAL ? TD_NOT_FOUND : code;
+    return td_import__soften(im, code, td_cli_text(im->cli, "%s/%s", w->tree->root, path), err);
+}
+
+/* The one name below `folder` that `path` adds; NULL: it adds none, more than one, or one that leads elsewhere. */
+static const char *name_below(const char *folder, const char *path)
+{
+    size_t skip = strlen(folder);
+    if (skip > 0 && (strncmp(path, folder, skip) != 0 || path[skip] != '/')) {
+        return NULL;
+    }
+    const char *name = skip > 0 ? path + skip + 1 : path;
+    bool plain = *name != '\0' && strpbrk(name, "/\\") == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    return plain ? name : NULL;
+}
+
+/* A server that lists what does not lie in the folder that was asked for is not followed. */
 static td_code copy_entry(td_import *im, const json_t *item, void *context, td_err *err)
 {
     const walk *w = context;
-    const char *path = td_json_text(item, "path", "");
-    size_t skip = strlen(w->folder);
-    const char *name = skip > 0 ? path + skip + 1 : path;
-    if (skip > 0 && (strncmp(path, w->folder, skip) != 0 || path[skip] != '/')) {
-        td_import__note(im, "%.100s: listed in folder %.100s, to which it does not belong; left out", path, w->folder);
+    const char *path = td_json_text(item, "path", ""), *name = name_below(w->folder, path);
+    if (name == NULL) {
+        td_import__note(im, "%s: \"%.100s\" is listed in folder \"%.100s\", where it cannot lie; left out",
+                        w->tree->root, path, w->folder);
         return TD_OK;
     }
     if (++*w->count > TD_IMPORT_FILES_MAX) {
         return td_fail(err, TD_LIMIT, "%s has more than %d files", w->tree->root, TD_IMPORT_FILES_MAX);
     }
     if (json_is_true(json_object_get(item, "is_dir"))) {
-        return copy_folder(im, w->tree, path, w->depth + 1, w->count, err);
+        return copy_folder(im, w, path, w->depth + 1, err);
     }
     const json_t *size = json_object_get(w->there, name);
     int64_t theirs = td_json_int(item, "file_size", -1);
@@ -69,7 +94,7 @@ static td_code copy_entry(td_import *im, const json_t *item, void *context, td_e
     if (json_is_integer(size) && json_integer_value(size) == theirs) {
         return TD_OK;
     }
-    return td_import__soften(im, copy_file(im, w, path, err), td_cli_text(im->cli, "%s/%s", w->tree->root, path), err);
+    return settle(im, w, copy_file(im, w, path, err), path, err);
 }
 
 /* Names and sizes of a folder's files on our server. */
@@ -92,9 +117,9 @@ static td_code what_is_there(td_import *im, const td_import_tree *tree, const ch
     return TD_OK;
 }
 
-static td_code copy_folder(td_import *im, const td_import_tree *tree, const char *folder, int depth, int64_t *count,
-                           td_err *err)
+static td_code copy_folder(td_import *im, const walk *above, const char *folder, int depth, td_err *err)
 {
+    const td_import_tree *tree = above->tree;
     TD_CLEANUP(td_json_done) json_t *there = NULL;
     if (depth > TD_IMPORT_DEPTH_MAX) {
         td_import__note(im, "%s/%.100s: more than %d folders in each other; left out", tree->root, folder,
@@ -103,17 +128,18 @@ static td_code copy_folder(td_import *im, const td_import_tree *tree, const char
     }
     td_code code = what_is_there(im, tree, folder, &there, err);
     if (code != TD_OK) {
-        return td_import__soften(im, code, folder, err);
+        return settle(im, above, code, folder, err);
     }
-    walk w = {.tree = tree, .folder = folder, .depth = depth, .count = count, .there = there};
+    walk w = {.tree = tree, .folder = folder, .depth = depth, .id = above->id, .count = above->count, .there = there};
     const char *path = *folder != '\0' ? td_cli_query(&im->from, tree->list, tree->list_key, folder) : tree->list;
     return td_import__each(im, path, NULL, "files", copy_entry, &w, err);
 }
 
-td_code td_import__tree(td_import *im, const td_import_tree *tree, td_err *err)
+td_code td_import__tree(td_import *im, const td_import_tree *tree, const char *id, td_err *err)
 {
     int64_t count = 0;
-    return copy_folder(im, tree, "", 0, &count, err);
+    walk root = {.tree = tree, .id = id, .count = &count};
+    return copy_folder(im, &root, "", 0, err);
 }
 
 /* ---- experiments ---- */

@@ -32,7 +32,7 @@ static td_code copy_files(td_import *im, const char *id, const char *ours, td_er
         .get_key = "artifact_file_path",
         .root = td_cli_text(im->cli, "%s/models/%s/artifacts", ours, id),
     };
-    return td_import__tree(im, &tree, err);
+    return td_import__tree(im, &tree, id, err);
 }
 
 /* A name of theirs that goes into a path of theirs. */
@@ -58,6 +58,9 @@ static td_code fill_model(td_import *im, const json_t *item, const char *ours, t
         return TD_OK;
     }
     TD_TRY(copy_files(im, id, ours, err));
+    if (json_object_get(im->lacking, id) != NULL) { /* stays pending; looked at again next time */
+        return TD_OK;
+    }
     im->logged_models++;
     return td_import__send(im, "PATCH", td_cli_text(im->cli, "/api/2.0/mlflow/logged-models/%s", id),
                            json_pack("{s:s}", "status", status), NULL, err);

@@ -66,11 +66,18 @@ static td_code find_version(td_import *im, const char *model, const char *mark, 
 static td_code register_version(td_import *im, const of_model *m, const json_t *version, const char *mark,
                                 int64_t *number_out, td_err *err)
 {
+    const char *id;
+    json_t *held;
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
     const char *source = source_of(im, version), *description = td_json_text(version, "description", "");
     if (source == NULL) {
         return td_fail(err, TD_INVALID, "its files (%.80s) belong to no run and no logged model that was mirrored",
                        td_json_text(version, "source", ""));
+    }
+    json_object_foreach (im->lacking, id, held) {
+        if (strstr(source, id) != NULL) {
+            return td_fail(err, TD_NOT_FOUND, "it waits for files of %s that could not be taken", source);
+        }
     }
     TD_CLEANUP(td_json_done)
     json_t *body = json_pack("{s:s, s:s*, s:o}", "source", source, "description",
@@ -137,7 +144,7 @@ static td_code take_aliases(td_import *im, const of_model *m, td_err *err)
     const json_t *alias;
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
     const char *path = td_cli_query(&im->from, "/api/2.0/mlflow/registered-models/get", "name", m->name);
-    TD_TRY(td_cli_call(&im->from, "GET", path, NULL, &answer, err));
+    TD_TRY(td_import__ask(im, path, NULL, &answer, err));
     json_array_foreach (json_object_get(json_object_get(answer, "registered_model"), "aliases"), i, alias) {
         const char *name = td_json_text(alias, "alias", "");
         const char *what = td_cli_text(im->cli, "%s@%.100s", m->name, name);
@@ -192,6 +199,26 @@ static td_code take_model(td_import *im, const json_t *item, const char *name, t
     return take_aliases(im, &m, err);
 }
 
+/* The same list entry as in an earlier pass: its versions and aliases are not asked for again. */
+static td_code take_changed(td_import *im, const json_t *item, const char *name, td_err *err)
+{
+    char as[TD_DIGEST_TEXT];
+    const char *key = td_cli_text(im->cli, "models:/%s", name);
+    TD_TRY(td_import__digest(item, as, err));
+    const json_t *before = json_object_get(im->whole, key);
+    bool changed = json_object_size(im->lacking) > 0; /* some of its versions may wait */
+    if (!changed && strcmp(td_json_text(before, "as", ""), as) == 0) {
+        im->versions_unchanged += td_json_int(before, "versions", 0);
+        return TD_OK;
+    }
+    int64_t count = im->versions + im->versions_unchanged;
+    td_import__progress(im, "model", name);
+    TD_TRY(td_import__soften(im, take_model(im, item, name, err), td_cli_text(im->cli, "model %.128s", name), err));
+    count = im->versions + im->versions_unchanged - count;
+    json_t *now = json_pack("{s:s, s:I}", "as", as, "versions", (json_int_t)count);
+    return json_object_set_new(im->whole, key, now) == 0 ? TD_OK : td_fail(err, TD_NOMEM, "no memory for an import");
+}
+
 static td_code one_model(td_import *im, const json_t *item, void *context, td_err *err)
 {
     (void)context;
@@ -200,8 +227,7 @@ static td_code one_model(td_import *im, const json_t *item, void *context, td_er
         td_import__note(im, "model %.100s: no name that a model can have here; left out", name);
         return TD_OK;
     }
-    td_import__progress(im, "model", name);
-    return td_import__soften(im, take_model(im, item, name, err), td_cli_text(im->cli, "model %.128s", name), err);
+    return take_changed(im, item, name, err);
 }
 
 td_code td_import__models(td_import *im, td_err *err)

@@ -2,7 +2,8 @@
  * import_run.c: runs and what they logged, and logged models, under the ids that they had.
  *
  * An experiment is walked three times: its runs are made, then its logged models (which name runs), then what the runs
- * logged (which names logged models). A run gets its end last: until then it counts as unfinished here too.
+ * logged (which names logged models). A run gets its end last: until then it counts as unfinished here too. The third
+ * walk is left out where no run is new.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/import.h"
@@ -49,23 +50,50 @@ static const char *tag_value(const json_t *tags, const char *key)
     return "";
 }
 
+static bool is_over(const json_t *info)
+{
+    const char *status = td_json_text(info, "status", "");
+    return strcmp(status, "RUNNING") != 0 && strcmp(status, "SCHEDULED") != 0;
+}
+
+static const char *id_of(const json_t *item)
+{
+    return td_json_text(json_object_get(item, "info"), "run_id", "");
+}
+
+static td_code remember(td_import *im, const json_t *item, td_err *err)
+{
+    char as[TD_DIGEST_TEXT];
+    TD_TRY(td_import__digest(item, as, err));
+    return json_object_set_new(im->whole, id_of(item), json_string(as)) == 0
+               ? TD_OK
+               : td_fail(err, TD_NOMEM, "no memory for an import");
+}
+
+/* As it was in an earlier pass of ours. */
+static td_code is_unchanged(td_import *im, const json_t *item, bool *out, td_err *err)
+{
+    char as[TD_DIGEST_TEXT];
+    TD_TRY(td_import__digest(item, as, err));
+    *out = strcmp(td_json_text(im->whole, id_of(item), ""), as) == 0;
+    return TD_OK;
+}
+
 /* Whole, and in the state in which it was taken. A run that goes on is taken again. */
 static td_code is_here(td_import *im, const json_t *info, bool *out, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
-    const char *status = td_json_text(info, "status", "");
-    const char *path =
-        td_cli_query(im->cli, "/api/2.0/mlflow/runs/get", "run_id", td_json_text(info, "run_id", ""));
-    td_code code = td_import__send(im, "GET", path, NULL, &answer, err);
+    const char *status = td_json_text(info, "status", ""), *id = td_json_text(info, "run_id", "");
+    const char *path = td_cli_query(im->cli, "/api/2.0/mlflow/runs/get", "run_id", id);
     *out = false;
+    td_code code = td_import__send(im, "GET", path, NULL, &answer, err);
     if (code == TD_NOT_FOUND) {
         return TD_OK;
     }
     TD_TRY(code);
     const json_t *run = json_object_get(answer, "run");
     const json_t *tags = json_object_get(json_object_get(run, "data"), "tags");
-    *out = strcmp(status, "RUNNING") != 0 && strcmp(status, "SCHEDULED") != 0 &&
-           strcmp(tag_value(tags, TD_IMPORT_MARK), mark_of(im, info)) == 0 &&
+    *out = is_over(info) && strcmp(tag_value(tags, TD_IMPORT_MARK), mark_of(im, info)) == 0 &&
            strcmp(td_json_text(json_object_get(run, "info"), "status", ""), status) == 0;
     return TD_OK;
 }
@@ -78,9 +106,13 @@ static td_code make_run(td_import *im, const json_t *item, void *context, td_err
     const json_t *info = json_object_get(item, "info");
     const char *id = td_json_text(info, "run_id", "");
     bool here;
-    TD_TRY(is_here(im, info, &here, err));
+    TD_TRY(is_unchanged(im, item, &here, err));
+    if (!here) {
+        TD_TRY(is_here(im, info, &here, err));
+    }
     if (here) {
-        return TD_OK;
+        im->runs_unchanged++;
+        return remember(im, item, err);
     }
     const char *name = td_json_text(info, "run_name", "");
     const char *user = td_json_text(info, "user_id", "");
@@ -90,6 +122,9 @@ static td_code make_run(td_import *im, const json_t *item, void *context, td_err
                              (json_int_t)whole(info, "start_time"));
     TD_TRY(td_cli_need(body, err));
     td_code code = td_cli_call(im->cli, "PUT", td_cli_path(im->cli, "mirror", "runs", id, NULL), body, NULL, err);
+    if (code == TD_OK && json_object_set_new(im->pending, id, json_true()) != 0) {
+        return td_fail(err, TD_NOMEM, "no memory for an import");
+    }
     return td_import__soften(im, code, td_cli_text(im->cli, "run %.40s", id), err);
 }
 
@@ -204,19 +239,22 @@ static td_code copy_artifacts(td_import *im, const char *run, const char *experi
         .get_key = "path",
         .root = td_cli_text(im->cli, "%s/%s/artifacts", experiment, run),
     };
-    td_code code = td_import__tree(im, &tree, err);
+    td_code code = td_import__tree(im, &tree, run, err);
     return td_import__soften(im, code, td_cli_text(im->cli, "run %.40s, artifacts", run), err);
 }
 
-/* The mark, then status and end: with these it is whole. */
+/* The mark, then status and end: with these it is whole. One that lacks files is looked at again next time. */
 static td_code finish(td_import *im, const json_t *info, td_err *err)
 {
     const char *id = td_json_text(info, "run_id", ""), *status = td_json_text(info, "status", "");
+    if (json_object_get(im->lacking, id) != NULL) {
+        return TD_OK;
+    }
     TD_TRY(td_import__send(im, "POST", "/api/2.0/mlflow/runs/set-tag",
                            json_pack("{s:s, s:s, s:s}", "run_id", id, "key", TD_IMPORT_MARK, "value",
                                      mark_of(im, info)),
                            NULL, err));
-    if (strcmp(status, "RUNNING") == 0 || strcmp(status, "SCHEDULED") == 0) {
+    if (!is_over(info)) {
         return TD_OK;
     }
     return td_import__send(im, "POST", "/api/2.0/mlflow/runs/update",
@@ -230,10 +268,7 @@ static td_code fill_run(td_import *im, const json_t *item, void *context, td_err
     const of_experiment *e = context;
     const json_t *info = json_object_get(item, "info"), *data = json_object_get(item, "data");
     const char *id = td_json_text(info, "run_id", "");
-    bool here;
-    TD_TRY(is_here(im, info, &here, err));
-    if (here) {
-        im->runs_unchanged++;
+    if (json_object_get(im->pending, id) == NULL) { /* here already, or refused */
         return TD_OK;
     }
     td_import__progress(im, "run", id);
@@ -244,7 +279,10 @@ static td_code fill_run(td_import *im, const json_t *item, void *context, td_err
     TD_TRY(log_outputs(im, id, json_object_get(item, "outputs"), err));
     TD_TRY(copy_artifacts(im, id, e->ours, err));
     td_code code = finish(im, info, err);
-    im->runs += code == TD_OK;
+    if (code == TD_OK && json_object_get(im->lacking, id) == NULL) {
+        im->runs++;
+        code = remember(im, item, err);
+    }
     return td_import__soften(im, code, td_cli_text(im->cli, "run %.40s", id), err);
 }
 
@@ -261,9 +299,12 @@ td_code td_import__runs(td_import *im, const char *theirs, const char *ours, td_
 {
     of_experiment e = {.ours = ours};
     td_json_done(&im->logged);
+    td_json_done(&im->pending);
     im->logged = json_object();
+    im->pending = json_object();
     TD_TRY(td_cli_need(im->logged, err));
+    TD_TRY(td_cli_need(im->pending, err));
     TD_TRY(each_run(im, theirs, make_run, &e, err));
     TD_TRY(td_import__logged(im, theirs, ours, err));
-    return each_run(im, theirs, fill_run, &e, err);
+    return json_object_size(im->pending) > 0 ? each_run(im, theirs, fill_run, &e, err) : TD_OK;
 }

@@ -204,7 +204,12 @@ static void print_result(td_cli *cli, const json_t *result)
 void td_import__report(td_import *im)
 {
     TD_CLEANUP(td_json_done) json_t *result = result_json(im);
-    td_cli_present(im->cli, result, print_result);
+    TD_CLEANUP(td_str_done) td_str line = {0};
+    if (im->cli->json && td_cli_has(im->cli, "watch") && td_json_write(result, &line, NULL) == TD_OK) {
+        (void)fprintf(im->cli->out, "%s\n", td_str_text(&line)); /* a line a pass, for whoever reads along */
+    } else {
+        td_cli_present(im->cli, result, print_result);
+    }
     (void)fflush(im->cli->out);
 }
 

@@ -129,7 +129,7 @@ _tidemark() {
     "key sign-keyset") options=" --key --passphrase-file --out" ;;
     "key publish") options=" --user --reason" ;;
     "events "*) options=" --follow --after --until" ;;
-    "import mlflow") options=" --from --from-token-file --from-ca --watch --every" ;;
+    "import mlflow") options=" --from --from-token-file --from-user --from-password-file --from-ca --watch --every" ;;
     "completion "*) options="" ;;
     "help "*) options=" --man --all" ;;
   esac

@@ -100,7 +100,7 @@ class Import(case.MlflowTest):
         return ended == -9
 
     def records(self):
-        return self.server.call("GET", "/api/v1/audit/records?limit=1&order_by=seq+DESC").json["records"][0]["seq"]
+        return self.server.call("GET", "/api/v1/events?order=newest&limit=1").json["records"][0]["seq"]
 
     def test_all_of_it(self):
         kills = 0

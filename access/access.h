@@ -64,6 +64,7 @@ typedef enum td_permission {
     TD_MAY_EXPORT_AUDIT,    /* the whole log as a file */
     TD_MAY_MANAGE_USER,     /* users, tokens, roles, keys, projects */
     TD_MAY_READ_METRICS,    /* in `default`: numbers of the whole server */
+    TD_MAY_CLAIM,           /* add signed claims about a version */
     TD_PERMISSION_COUNT
 } td_permission;
 

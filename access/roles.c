@@ -18,10 +18,11 @@ static const struct role_row {
     [TD_ROLE_VIEWER] = {"viewer", MAY(TD_MAY_READ)},
     [TD_ROLE_DATA_SCIENTIST] = {"data-scientist", MAY(TD_MAY_READ) | MAY(TD_MAY_REGISTER) | MAY(TD_MAY_MANAGE_ALIAS) |
                                                       MAY(TD_MAY_SET_MONITOR) | MAY(TD_MAY_HANDLE_ALERT) |
-                                                      MAY(TD_MAY_START_RUN)},
-    [TD_ROLE_TRAINER] = {"trainer", MAY(TD_MAY_READ) | MAY(TD_MAY_REGISTER) | MAY(TD_MAY_WORK)},
+                                                      MAY(TD_MAY_START_RUN) | MAY(TD_MAY_CLAIM)},
+    [TD_ROLE_TRAINER] = {"trainer", MAY(TD_MAY_READ) | MAY(TD_MAY_REGISTER) | MAY(TD_MAY_WORK) | MAY(TD_MAY_CLAIM)},
     [TD_ROLE_APPROVER] = {"approver",
-                          MAY(TD_MAY_READ) | MAY(TD_MAY_APPROVE) | MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT)},
+                          MAY(TD_MAY_READ) | MAY(TD_MAY_APPROVE) | MAY(TD_MAY_DEFINE_GATE) | MAY(TD_MAY_READ_AUDIT) |
+                              MAY(TD_MAY_CLAIM)},
     [TD_ROLE_OPERATOR] = {"operator", MAY(TD_MAY_READ) | MAY(TD_MAY_ROLL_OUT) | MAY(TD_MAY_MANAGE_DEVICE) |
                                           MAY(TD_MAY_MANAGE_ALIAS) | MAY(TD_MAY_HANDLE_ALERT)},
     [TD_ROLE_AUDITOR] = {"auditor", MAY(TD_MAY_READ) | MAY(TD_MAY_READ_AUDIT) | MAY(TD_MAY_EXPORT_AUDIT) |
@@ -49,6 +50,7 @@ static const char *const permission_names[TD_PERMISSION_COUNT] = {
     [TD_MAY_EXPORT_AUDIT] = "export_audit",
     [TD_MAY_MANAGE_USER] = "manage_user",
     [TD_MAY_READ_METRICS] = "read_metrics",
+    [TD_MAY_CLAIM] = "claim",
 };
 
 const char *td_role_name(td_role role)

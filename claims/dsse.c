@@ -193,8 +193,8 @@ td_code td_dsse_write(const td_dsse *envelope, td_str *out, td_err *err)
     TD_TRY(td_str_check(&payload, err));
     TD_TRY(signatures_json(envelope, signatures, err));
     TD_CLEANUP(td_json_done)
-    json_t *json = json_pack("{s:s, s:s, s:O}", "payload", td_str_text(&payload), "payloadType",
-                             envelope->payload_type, "signatures", signatures);
+    json_t *json = json_pack("{s:s, s:s, s:O}", "payload", td_str_text(&payload), "payloadType", envelope->payload_type,
+                             "signatures", signatures);
     return json != NULL ? td_json_write(json, out, err) : td_fail(err, TD_NOMEM, "no memory to write an envelope");
 }
 

@@ -142,9 +142,9 @@ td_code td_approval_predicate(const td_approval_said *said, json_t **out, td_err
 {
     char time[32];
     td_format_time(said->time_ms, time);
-    json_t *json = json_pack("{s:{s:s}, s:s, s:s, s:s, s:s, s:s}", "approver", "name", said->approver, "meaning",
-                             said->meaning, "reason", said->reason, "time", time, "version", said->version, "project",
-                             said->project);
+    json_t *json =
+        json_pack("{s:{s:s}, s:s, s:s, s:s, s:s, s:s}", "approver", "name", said->approver, "meaning", said->meaning,
+                  "reason", said->reason, "time", time, "version", said->version, "project", said->project);
     if (json == NULL) {
         return td_fail(err, TD_NOMEM, "no memory for a statement");
     }

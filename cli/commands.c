@@ -17,6 +17,7 @@ const td_cli_command *const td_cli_commands[] = {
     td_cli_version_commands,
     td_cli_alias_commands,
     td_cli_bundle_commands,
+    td_cli_claim_commands,
     td_cli_device_commands,
     td_cli_rollout_commands,
     td_cli_monitor_commands,

@@ -9,6 +9,8 @@
 #include "cli/cli.h"
 #include "cli/http.h"
 #include "cli/output.h"
+#include "core/crypto/crypto.h"
+#include "registry/manifest.h"
 
 /* Any reference → model and number; asks the server where an alias points. INVALID, or what the server says. */
 TD_MUST_USE td_code td_cli_version_number(td_cli *cli, const char *text, const char **model_out, int64_t *number_out,
@@ -23,6 +25,7 @@ extern const td_cli_command td_cli_model_commands[];
 extern const td_cli_command td_cli_version_commands[];
 extern const td_cli_command td_cli_alias_commands[];
 extern const td_cli_command td_cli_bundle_commands[];
+extern const td_cli_command td_cli_claim_commands[];
 extern const td_cli_command td_cli_device_commands[];
 extern const td_cli_command td_cli_rollout_commands[];
 extern const td_cli_command td_cli_monitor_commands[];
@@ -41,6 +44,16 @@ extern const td_cli_command td_cli_help_commands[];
 TD_MUST_USE td_code td_cli_register(td_cli *cli, td_err *err); /* register.c */
 TD_MUST_USE td_code td_cli_derive(td_cli *cli, td_err *err);
 TD_MUST_USE td_code td_cli_approve(td_cli *cli, td_err *err);  /* approve.c */
+
+TD_MUST_USE td_code td_cli_claims_verify(td_cli *cli, td_err *err); /* claims.c */
+
+/* ---- signing (signing.c) ---- */
+
+/* The person's own P-256 key: --key, $TIDEMARK_KEY_FILE, that of --as, or the one that enrol-me made. */
+TD_MUST_USE td_code td_cli_person_key(td_cli *cli, td_key **out, td_err *err);
+/* Fetches the manifest of a version (its JSON as the API gives it) and checks that it is of that very version, with its
+ * files and content id. Text lives in the command's arena. CORRUPT: do not sign. */
+TD_MUST_USE td_code td_cli_manifest(td_cli *cli, const json_t *version, td_str *bytes, td_manifest *out, td_err *err);
 
 TD_MUST_USE td_code td_cli_diff(td_cli *cli, td_err *err);     /* diff.c */
 TD_MUST_USE td_code td_cli_inspect(td_cli *cli, td_err *err);  /* facts.c */

@@ -27,6 +27,7 @@ static const struct sentence {
     {"register.version", "{a} registered {o}", TD_TINT_STRONG},
     {"submit.version", "{a} submitted {o}: packed, and it waits for approval", TD_TINT_NONE},
     {"approve.version", "{a} approved {o} with his signature", TD_TINT_GOOD},
+    {"add.claim", "{a} added a signed claim to {o}", TD_TINT_NONE},
     {"reject.version", "{a} rejected {o}", TD_TINT_BAD},
     {"set.alias", "{a} set {o}", TD_TINT_NONE},
     {"create.enrolment_code", "{a} made enrolment codes", TD_TINT_FAINT},

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const td_route *const tables[] = {
-    td_routes_status, td_routes_content, td_routes_model, td_routes_version, td_routes_fleet,
+    td_routes_status, td_routes_content, td_routes_model, td_routes_version, td_routes_claim, td_routes_fleet,
     td_routes_rollout, td_routes_enrol, td_routes_monitor, td_routes_pipeline, td_routes_record,
     td_routes_access, td_routes_token, td_routes_key, td_routes_project, td_routes_metrics,
     td_routes_backup,

@@ -8,6 +8,7 @@
 
 #include "access/access.h"
 #include "audit/audit.h"
+#include "claims/claims.h"
 #include "core/base/fs.h"
 #include "fleet/device.h"
 #include "lineage/lineage.h"
@@ -32,6 +33,7 @@ const td_migration *const td_workspace__migrations[] = {
     td_audit_migrations,
     td_access_migrations,
     td_registry_migrations,
+    td_claims_migrations,
     td_lineage_migrations,
     td_tracking_migrations,
     td_monitor_migrations,

@@ -11,9 +11,9 @@ SPDX-License-Identifier: Apache-2.0
 
 MAY = {
     "viewer": {"read"},
-    "data-scientist": {"handle_alert", "manage_alias", "read", "register", "set_monitor", "start_run"},
-    "trainer": {"read", "register", "work"},
-    "approver": {"approve", "define_gate", "read", "read_audit"},
+    "data-scientist": {"claim", "handle_alert", "manage_alias", "read", "register", "set_monitor", "start_run"},
+    "trainer": {"claim", "read", "register", "work"},
+    "approver": {"approve", "claim", "define_gate", "read", "read_audit"},
     "operator": {"handle_alert", "manage_alias", "manage_device", "read", "roll_out"},
     "auditor": {"export_audit", "read", "read_audit", "read_metrics"},
     "admin": {"define_gate", "define_pipeline", "manage_user", "read", "read_audit", "read_metrics"},
@@ -51,6 +51,9 @@ DEMANDS = {
         GET /api/v1/models/{model}/versions/{version}/files/{name...}
         GET /api/v1/models/{model}/versions/{version}/bundle
         GET /api/v1/models/{model}/versions/{version}/compatibility
+        GET /api/v1/models/{model}/versions/{version}/claims
+        GET /api/v1/models/{model}/versions/{version}/claims/{digest}
+        GET /api/v1/claim-keys
         GET /api/v1/devices
         GET /api/v1/devices/{device}
         GET /api/v1/devices/{device}/runs
@@ -176,6 +179,9 @@ DEMANDS = {
         POST /api/v1/models/{model}/versions/{version}/approvals
         POST /api/v1/models/{model}/versions/{version}/reject
     """,
+    "claim": """
+        POST /api/v1/models/{model}/versions/{version}/claims
+    """,
     "manage_device": """
         POST /api/v1/enrolment-codes
         GET /api/v1/enrolment-codes
@@ -222,6 +228,8 @@ DEMANDS = {
         GET /api/v1/audit/export
     """,
     "manage_user": """
+        POST /api/v1/claim-keys
+        POST /api/v1/claim-keys/{name}/distrust
         GET /api/v1/users
         POST /api/v1/users
         POST /api/v1/projects

@@ -39,9 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (td_dsse_write(&first, &line, &err) != TD_OK || strchr(td_str_text(&line), '\n') != NULL) {
         __builtin_trap();
     }
-    if (line.size <= TD_DSSE_BYTES_MAX && (td_dsse_read(line.data, line.size, &arena, &second, &err) != TD_OK ||
-                                           td_dsse_write(&second, &again, &err) != TD_OK ||
-                                           strcmp(td_str_text(&line), td_str_text(&again)) != 0)) {
+    if (line.size <= TD_DSSE_BYTES_MAX &&
+        (td_dsse_read(line.data, line.size, &arena, &second, &err) != TD_OK ||
+         td_dsse_write(&second, &again, &err) != TD_OK || strcmp(td_str_text(&line), td_str_text(&again)) != 0)) {
         __builtin_trap();
     }
     read_statement(first.payload, first.payload_size);

@@ -13,6 +13,7 @@ _tidemark() {
     version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
+    claims) verbs="add list show export verify keys trust distrust" ;;
     device) verbs="list show enrol-code codes tag revoke" ;;
     rollout) verbs="create list show pause resume abort revert" ;;
     monitor) verbs="set show" ;;
@@ -69,6 +70,14 @@ _tidemark() {
     "bundle inspect") options="" ;;
     "bundle verify") options=" --root --keyset --approvals --log-key --publisher" ;;
     "bundle export") options=" --out" ;;
+    "claims add") options=" --predicate --type --key --passphrase-file" ;;
+    "claims list") options="" ;;
+    "claims show") options="" ;;
+    "claims export") options=" --out" ;;
+    "claims verify") options=" --key --manifest --content-id" ;;
+    "claims keys") options=" --out" ;;
+    "claims trust") options=" --key --reason" ;;
+    "claims distrust") options=" --reason" ;;
     "device list") options=" --where --filter --order-by --limit --cursor" ;;
     "device show") options="" ;;
     "device enrol-code") options=" --count --tag --uses --lifetime" ;;

@@ -23,7 +23,7 @@ static const struct {
     {"set_monitor", ".X......"}, {"handle_alert", ".X..X..."},  {"define_pipeline", "......X."},
     {"define_gate", "...X..X."}, {"start_run", ".X......"},     {"work", "..X....."},
     {"read_audit", "...X.XX."},  {"export_audit", ".....X.."},  {"manage_user", "......X."},
-    {"read_metrics", ".....XXX"},
+    {"read_metrics", ".....XXX"}, {"claim", ".XXX...."},
 };
 
 static void role__matrix_is_as_documented(void **state)

@@ -20,7 +20,7 @@
     "0c782bd54e269125a44f4433aff1432ce94e12bca73aa67ac80cea12608ddf74"
 #define VECTOR_SIGNATURE "A3JqsQGtVsJ2O2xqrI5IcnXip5GToJ3F+FnZ+O88SjtR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA=="
 #define VECTOR                                                                                                         \
-    "{\"payload\": \"aGVsbG8gd29ybGQ=\",\n \"payloadType\": \"http://example.com/HelloWorld\",\n" \
+    "{\"payload\": \"aGVsbG8gd29ybGQ=\",\n \"payloadType\": \"http://example.com/HelloWorld\",\n"                      \
     " \"signatures\": [{\"sig\": \"" VECTOR_SIGNATURE "\"}]}\n"
 
 static void must(td_code code, const td_err *err)
@@ -58,9 +58,9 @@ static void dsse__published_envelope(void **state)
     assert_int_equal(envelope.signature_count, 1);
     must(td_dsse_verify(&envelope, &key, &err), &err);
     must(td_dsse_write(&envelope, &line, &err), &err);
-    assert_string_equal(td_str_text(&line), "{\"payload\":\"aGVsbG8gd29ybGQ=\",\"payloadType\":\"http://example.com/"
-                                            "HelloWorld\",\"signatures\":[{\"keyid\":\"\",\"sig\":\"" VECTOR_SIGNATURE
-                                            "\"}]}");
+    assert_string_equal(td_str_text(&line),
+                        "{\"payload\":\"aGVsbG8gd29ybGQ=\",\"payloadType\":\"http://example.com/"
+                        "HelloWorld\",\"signatures\":[{\"keyid\":\"\",\"sig\":\"" VECTOR_SIGNATURE "\"}]}");
 }
 
 /* The specification: verifiers must accept either alphabet. */

@@ -1,0 +1,25 @@
+/*
+ * usecase_claim.h: claims about versions: taken in, made by the server itself, given out.
+ *
+ * Threads: as usecase.h.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TD_SERVER_USECASE_CLAIM_H
+#define TD_SERVER_USECASE_CLAIM_H
+
+#include "claims/claims.h"
+#include "registry/content.h"
+#include "server/usecase.h"
+
+/* What a claim about the version must name. CONFLICT: a draft. */
+TD_MUST_USE td_code td_claim_about(const td_case *work, const char *reference, td_about *out, td_err *err);
+/* The keys whose word counts in the project: people's, listed ones, the publisher's. In the arena. */
+TD_MUST_USE td_code td_claim_trusted(const td_case *work, td_claim_key **out, size_t *count_out, td_err *err);
+/* Puts the line into content: before the transaction that names it. */
+TD_MUST_USE td_code td_claim_store(const td_case *work, const td_claim *claim, td_err *err);
+/* Checks an envelope (JSON) and records it; answers the request, if there is one, with 201 and the claim. */
+TD_MUST_USE td_code td_claim_take(const td_case *work, const char *reference, const json_t *json, td_err *err);
+/* Appends claims.jsonl: one claim a line, in order of time. */
+TD_MUST_USE td_code td_claim_lines(const td_case *work, const td_version *version, td_str *out, td_err *err);
+
+#endif

@@ -2,7 +2,7 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status doctor store backup restore login logout whoami model version alias bundle device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status doctor store backup restore login logout whoami model version alias bundle claims device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
     return
   fi
   case "$noun" in

@@ -21,7 +21,7 @@ static td_code add_key(const json_t *json, const char *source, td_arena *arena, 
 {
     const char *pem = td_json_text(json, "public_key", "");
     out->source = source;
-    out->name = td_arena_text(arena, td_json_text(json, strcmp(source, "person") == 0 ? "user" : "name", ""));
+    out->name = td_arena_text(arena, td_json_text(json, "name", ""));
     if (out->name == NULL) {
         return no_memory(err);
     }
@@ -48,7 +48,7 @@ td_code td_claim_keys(td_db *db, const char *project, size_t room, td_arena *are
     TD_CLEANUP(td_json_done) json_t *people = NULL;
     TD_CLEANUP(td_json_done) json_t *listed = NULL;
     size_t count = 0;
-    TD_TRY(td_approver_keys_json(db, NULL, &people, err));
+    TD_TRY(td_claim_people_json(db, project, &people, err));
     TD_TRY(td_claim_keys_json(db, project, &listed, err));
     size_t most = json_array_size(people) + json_array_size(listed) + room;
     td_claim_key *keys = td_arena_alloc(arena, (most + 1) * sizeof *keys);
@@ -59,6 +59,43 @@ td_code td_claim_keys(td_db *db, const char *project, size_t room, td_arena *are
     TD_TRY(add_keys(listed, "listed", arena, keys, &count, err));
     *out = keys;
     *count_out = count;
+    return TD_OK;
+}
+
+/* ---- people ---- */
+
+static bool holds_role(td_db *db, const char *project, const char *user)
+{
+    td_err ignored;
+    td_actor actor = {.kind = TD_ACTOR_USER, .name = user, .authentication = "", .role = "", .request_id = ""};
+    bool service;
+    return td_user_find(db, user, &actor.user_id, &service, &ignored) == TD_OK &&
+           td_access_recheck(db, &actor, project, TD_MAY_READ, &ignored) == TD_OK;
+}
+
+static td_code person_json(const json_t *approver, json_t *list, td_err *err)
+{
+    json_t *removed = json_object_get(approver, "removed_at");
+    json_t *key = json_pack("{s:s, s:O, s:s, s:O, s:O, s:O, s:O?}", "source", "person", "name",
+                            json_object_get(approver, "user"), "kind", "p256", "key_id",
+                            json_object_get(approver, "key_id"), "public_key", json_object_get(approver, "public_key"),
+                            "added_at", json_object_get(approver, "added_at"), "removed_at", removed);
+    return json_array_append_new(list, key) == 0 ? TD_OK : no_memory(err);
+}
+
+td_code td_claim_people_json(td_db *db, const char *project, json_t **out, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *approvers = NULL;
+    TD_CLEANUP(td_json_done) json_t *list = json_array();
+    TD_TRY(td_approver_keys_json(db, NULL, &approvers, err));
+    for (size_t i = 0; i < json_array_size(approvers); i++) {
+        const json_t *one = json_array_get(approvers, i);
+        if (holds_role(db, project, td_json_text(one, "user", ""))) {
+            TD_TRY(person_json(one, list, err));
+        }
+    }
+    *out = list;
+    list = NULL;
     return TD_OK;
 }
 

@@ -245,7 +245,7 @@ td_code td_claim_find(td_db *db, const td_version *version, const char *digest, 
     }
     if (matches != 1) {
         return td_fail(err, matches == 0 ? TD_NOT_FOUND : TD_CONFLICT,
-                       "version %s has %s claim whose digest begins %.64s", version->label,
+                       "version %s has %s claim whose digest begins %.16s", version->label,
                        matches == 0 ? "no" : "more than one", hex);
     }
     memcpy(digest_out, found, TD_DIGEST_SIZE);

@@ -85,7 +85,8 @@ TD_MUST_USE td_code td_claim_digests(td_db *db, int64_t version_id, td_arena *ar
 
 /* ---- keys that count (claim_key_store.c) ---- */
 
-/* People's keys in the keyset and the project's listed ones, in the arena. `room` more entries are left free. */
+/* The keys of people in the keyset who hold a role in the project, and the project's listed ones, in the arena. `room`
+ * more entries are left free. */
 TD_MUST_USE td_code td_claim_keys(td_db *db, const char *project, size_t room, td_arena *arena, td_claim_key **out,
                                   size_t *count_out, td_err *err);
 /* Lists a key under a name. It takes TD_MAY_MANAGE_USER and a reason. CONFLICT: name or key is or was listed; LIMIT. */
@@ -94,7 +95,9 @@ TD_MUST_USE td_code td_claim_key_trust(td_db *db, const td_actor *actor, const c
 /* Its word counts no more; claims that it signed stay. NOT_FOUND; CONFLICT: removed already. */
 TD_MUST_USE td_code td_claim_key_distrust(td_db *db, const td_actor *actor, const char *project, const char *name,
                                           const char *reason, td_err *err);
-/* An array: {"source":"listed","name","kind","key_id","public_key" (PEM),"added_by","added_at","removed_at"}. */
+/* An array: {"source":"listed","name","kind","key_id","public_key" (PEM),"added_by","added_at","removed_at"}. Of people
+ * the same, without added_by; whoever holds no role in the project is not told of. */
+TD_MUST_USE td_code td_claim_people_json(td_db *db, const char *project, json_t **out, td_err *err);
 TD_MUST_USE td_code td_claim_keys_json(td_db *db, const char *project, json_t **out, td_err *err);
 
 #endif

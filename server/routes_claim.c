@@ -3,7 +3,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "registry/trust.h"
 #include "server/routes.h"
 #include "server/usecase_claim.h"
 
@@ -100,33 +99,17 @@ static td_code own_key(td_request *request, json_t **out, td_err *err)
     return *out != NULL ? TD_OK : td_fail(err, TD_NOMEM, "no memory for the keys of claims");
 }
 
-/* Approvers' keys of the keyset, in the shape of listed ones. */
-static td_code add_people(td_request *request, json_t *keys, td_err *err)
-{
-    TD_CLEANUP(td_json_done) json_t *people = NULL;
-    TD_TRY(td_approver_keys_json(request->db, NULL, &people, err));
-    for (size_t i = 0; i < json_array_size(people); i++) {
-        const json_t *one = json_array_get(people, i);
-        json_t *key = json_pack("{s:s, s:O, s:s, s:O, s:O, s:O, s:O?}", "source", "person", "name",
-                                json_object_get(one, "user"), "kind", "p256", "key_id", json_object_get(one, "key_id"),
-                                "public_key", json_object_get(one, "public_key"), "added_at",
-                                json_object_get(one, "added_at"), "removed_at", json_object_get(one, "removed_at"));
-        if (json_array_append_new(keys, key) != 0) {
-            return td_fail(err, TD_NOMEM, "no memory for the keys of claims");
-        }
-    }
-    return TD_OK;
-}
-
 static td_code list_keys(td_request *request, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *keys = json_array();
+    TD_CLEANUP(td_json_done) json_t *people = NULL;
     TD_CLEANUP(td_json_done) json_t *listed = NULL;
     json_t *own = NULL;
     TD_TRY(own_key(request, &own, err));
     (void)json_array_append_new(keys, own);
-    TD_TRY(add_people(request, keys, err));
+    TD_TRY(td_claim_people_json(request->db, request->project, &people, err));
     TD_TRY(td_claim_keys_json(request->db, request->project, &listed, err));
+    (void)json_array_extend(keys, people);
     (void)json_array_extend(keys, listed);
     return td_answer_json(request, 200, json_pack("{s:O}", "keys", keys), err);
 }

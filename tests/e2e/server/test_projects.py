@@ -7,6 +7,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 import base64
 import hashlib
+import json
 import re
 import sqlite3
 import unittest.mock
@@ -80,6 +81,18 @@ class Project:
                             {"key_id": key_id, "signature": signature, "reason": self.mark}, token=ben), 201)
         self.manifest = hashlib.sha256(manifest).hexdigest()
 
+    def claim(self):
+        key = harness.make_key(self.server.path(f"{self.mark}.pem"))
+        public = harness.openssl("pkey", "-in", key, "-pubout").decode()
+        self.must(self.call("POST", "/api/v1/claim-keys", {"name": self.mark, "public_key": public, "reason": self.mark}), 201)
+        statement = json.dumps({"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": self.manifest}}],
+                                "predicateType": "https://example.com/mark", "predicate": {"mark": self.mark}}).encode()
+        kind = b"application/vnd.in-toto+json"
+        signature = harness.openssl("dgst", "-sha256", "-sign", key, data=b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(statement), statement))
+        envelope = {"payload": base64.b64encode(statement).decode(), "payloadType": kind.decode(),
+                    "signatures": [{"sig": base64.b64encode(signature).decode()}]}
+        self.claimed = self.must(self.call("POST", "/api/v1/models/pump/versions/1/claims", {"envelope": envelope}), 201).json["digest"]
+
     def enrol(self):
         text = self.must(self.call("POST", "/api/v1/enrolment-codes", {"tags": {"mark": self.mark}}), 201).json["codes"][0]
         text = text.replace("-", "")
@@ -109,6 +122,7 @@ class Project:
     def fill(self):
         self.version()
         self.approve()
+        self.claim()
         self.enrol()
         self.pipeline()
         self.alert()
@@ -131,6 +145,8 @@ def fill_in(route, values):
         name = match.group(1)
         if name == "id" and "/alerts/" in route["path"]:
             return values["alert"]
+        if name == "digest" and "/claims/" in route["path"]:
+            return values["claim"]
         return values.get(name, NONE)
     path = re.sub(r"\{([a-z_.]+)\}", value, route["path"])
     if route["path"].startswith("/api/v1/lineage"):
@@ -156,7 +172,7 @@ class Isolation(harness.ServerTest):
         cls.marks = [MARK, cls.south.digest[7:], cls.south.manifest, cls.south.device, "sasha"]
 
     def values_of(self, project):
-        return dict(project.values(), alert=project.alert_id, node=project.node)
+        return dict(project.values(), alert=project.alert_id, node=project.node, claim=project.claimed)
 
     def marks_in(self, answer, asked=""):
         """Markers of south in the answer that were not in the question."""
@@ -185,14 +201,14 @@ class Isolation(harness.ServerTest):
 
     def test_a_foreign_thing_answers_as_one_that_does_not_exist(self):
         values = self.values_of(self.south)
-        nothing = dict(values, digest="sha256:" + "00" * 32, device=NONE, id="ro-99999", alert="al-99999", run="run-99999", seq="99999",
+        nothing = dict(values, digest="sha256:" + "00" * 32, claim="sha256:" + "00" * 32, device=NONE, id="ro-99999", alert="al-99999", run="run-99999", seq="99999",
                        user=NONE, token="99999", project=NONE, node="dataset:" + NONE)
-        differing = ("digest", "device", "id", "alert", "run", "seq", "user", "token", "project", "node")
+        differing = ("digest", "claim", "device", "id", "alert", "run", "seq", "user", "token", "project", "node")
 
         def told(answer, given):
             text = answer.json["detail"]
             for name in differing:
-                short = given[name][7:23] if name == "digest" else given[name].split(":")[-1]
+                short = given[name][7:23] if name in ("digest", "claim") else given[name].split(":")[-1]
                 text = re.sub(rf"\b{re.escape(short)}\b", "<it>", text)
             return answer.status, text
         for route in self.routes:

@@ -43,6 +43,7 @@ static const td_action actions[] = {
     {"erase.record", WITH_REASON, "A record's body was erased; its leaf stays."},
     {"create.backup", PLAIN, "A backup was made."},
     {"restore.backup", WITH_REASON, "The workspace was restored from a backup."},
+    {"resume.log", WITH_REASON, "The log went on under a new origin after its end was lost."},
     {"read.sensitive", PLAIN, "Sensitive data was read."},
     /* registry */
     {"create.model", PLAIN, "A model (a named line of versions) was created."},

@@ -72,9 +72,15 @@ td_code td_checker_init(td_checker *checker, const td_audit_verify_options *opti
     memset(checker, 0, sizeof *checker);
     for (size_t i = 0; options->older != NULL && options->older[i] != NULL; i++) {
         td_log_root root;
+        bool past = false;
+        TD_TRY(td_checker__past_add(checker, options->older[i], options->vkey, &past, err));
+        if (past) {
+            continue;
+        }
         TD_TRY(read_older(options->older[i], options->vkey, &root, err));
         TD_TRY(add_older(checker, &root, err));
     }
+    td_checker__past_meet(checker);
     TD_TRY(check_older(checker, err)); /* one of no records is met at once */
     return td_rules_new(&checker->rules, err);
 }
@@ -129,6 +135,9 @@ static td_code take_body(td_checker *checker, const char *body, size_t size, td_
     }
     snprintf(checker->verdict.last_time, sizeof checker->verdict.last_time, "%s", time);
     checker->verdict.records++;
+    if (td_checker__past_take(checker, record, err) != TD_OK) {
+        return name_record(checker, body, size, err);
+    }
     return td_rules_follow(checker->rules, checker->next, record, err);
 }
 
@@ -146,6 +155,7 @@ td_code td_checker_take(td_checker *checker, const char *body, size_t size, cons
         td_rules_erased(checker->rules, checker->next);
     }
     checker->next++;
+    td_checker__past_meet(checker);
     return leaf != NULL ? check_older(checker, err) : TD_OK;
 }
 
@@ -163,6 +173,7 @@ td_code td_checker_root(const td_checker *checker, const td_log_root *root, td_e
 
 td_code td_checker_finish(td_checker *checker, td_err *err)
 {
+    TD_TRY(td_checker__past_finish(checker, err));
     if (checker->older_at < checker->older_count) {
         return td_fail(err, TD_CORRUPT,
                        "the log has %lld records, fewer than the %lld of the older checkpoint: record %lld and those "

@@ -8,6 +8,7 @@
 #define TD_AUDIT_CHECKER_H
 
 #include "audit/internal.h"
+#include "audit/past.h"
 #include "audit/verify.h"
 
 typedef struct td_rules td_rules;
@@ -19,6 +20,14 @@ void td_rules_erased(td_rules *rules, int64_t seq);
 /* CORRUPT: a body is missing and no erase.record names it. */
 TD_MUST_USE td_code td_rules_finish(const td_rules *rules, td_err *err);
 
+/* An older checkpoint of an earlier origin. */
+typedef struct td_checker_past {
+    const char *note; /* borrowed */
+    td_log_root root;
+    bool fits;    /* the tree of its size had its root */
+    bool settled; /* a resume.log told its key */
+} td_checker_past;
+
 typedef struct td_checker {
     td_merkle_range range;
     td_rules *rules;
@@ -26,6 +35,8 @@ typedef struct td_checker {
     const uint8_t *key_hash;  /* of the submitter that every leaf must name; NULL: not known */
     td_log_root older[TD_AUDIT_OLDER_MAX]; /* by size */
     size_t older_count, older_at;          /* those before older_at were met */
+    td_checker_past past[TD_AUDIT_OLDER_MAX];
+    size_t past_count;
     td_merkle_visit visit;    /* told of the tree's nodes as they are recomputed, or NULL */
     void *visit_context;
     int64_t next; /* number of the next record */
@@ -40,5 +51,14 @@ TD_MUST_USE td_code td_checker_take(td_checker *checker, const char *body, size_
 /* The whole tree against a signed root. */
 TD_MUST_USE td_code td_checker_root(const td_checker *checker, const td_log_root *root, td_err *err);
 TD_MUST_USE td_code td_checker_finish(td_checker *checker, td_err *err);
+
+/* ---- checker_past.c ---- */
+
+/* *out: it is of another origin than vkey's (NULL: none is known) and was taken. */
+TD_MUST_USE td_code td_checker__past_add(td_checker *checker, const char *note, const char *vkey, bool *out,
+                                         td_err *err);
+void td_checker__past_meet(td_checker *checker); /* after each leaf */
+TD_MUST_USE td_code td_checker__past_take(td_checker *checker, const json_t *record, td_err *err);
+TD_MUST_USE td_code td_checker__past_finish(const td_checker *checker, td_err *err);
 
 #endif

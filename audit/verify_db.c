@@ -8,6 +8,7 @@
 #include "audit/checker.h"
 #include "audit/leaf.h"
 #include "audit/note.h"
+#include "audit/past.h"
 #include "audit/verify_store.h"
 
 #include <stdio.h>
@@ -47,12 +48,15 @@ static td_code check_checkpoint(db_check *job, td_err *err)
 {
     const td_checkpoint_row *row = &job->next;
     td_log_root signed_root;
-    char origin[TD_LOG_ORIGIN_MAX];
+    char origin[TD_LOG_ORIGIN_MAX], vkey[TD_LOG_VKEY_MAX];
     if (job->checker.range.size != row->size) {
         return TD_OK;
     }
+    if (job->options->vkey != NULL) { /* of a time before the log was resumed: the key that it had then */
+        TD_TRY(td_log__vkey_at(job->db, row->size, job->options->vkey, vkey, err));
+    }
     td_code code = job->options->vkey != NULL
-                       ? td_log_checkpoint_check(row->note, strlen(row->note), job->options->vkey, &signed_root, err)
+                       ? td_log_checkpoint_check(row->note, strlen(row->note), vkey, &signed_root, err)
                        : td_checkpoint_parse(row->note, strlen(row->note), origin, &signed_root, err);
     if (code != TD_OK) {
         return td_wrap(err, "the stored checkpoint of %lld records", (long long)row->size);

@@ -9,6 +9,7 @@ static void print_status(td_cli *cli, const json_t *status)
 {
     static const td_column_spec fields[] = {
         {"version", "tidemark", TD_CELL_TEXT},
+        {"read_only", "READ ONLY", TD_CELL_TEXT},
         {"workspace", "workspace", TD_CELL_TEXT},
         {"profile", "profile", TD_CELL_TEXT},
         {"profile_worth", "", TD_CELL_TEXT},

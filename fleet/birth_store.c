@@ -142,6 +142,7 @@ td_code td_fleet_birth(td_db *db, int64_t device_id, const tidemark_Birth *birth
         TD_TRY(put_slot(db, &device, &birth->slots[i], err));
     }
     TD_TRY(td_fleet__forgotten(db, &device, bounded(birth->directive_sequence), err));
+    TD_TRY(td_fleet__ahead(db, &device, bounded(birth->directive_sequence), err));
     TD_TRY(td_fleet__accepted(db, &device, bounded(birth->directive_sequence), err));
     for (pb_size_t i = 0; i < birth->slots_count; i++) {
         const tidemark_SlotState *slot = &birth->slots[i];

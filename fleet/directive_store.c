@@ -152,6 +152,27 @@ td_code td_fleet__accepted(td_db *db, const td_device_row *device, int64_t seque
     return td_fleet__part_accepted(db, device, sequence, err);
 }
 
+td_code td_fleet__ahead(td_db *db, const td_device_row *device, int64_t sequence, td_err *err)
+{
+    if (sequence <= device->directive_sequence || sequence > TD_DIRECTIVE_NUMBER_MAX) {
+        return TD_OK;
+    }
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE device SET directive_sequence = :sequence, directive_accepted = :sequence "
+                         "WHERE device_id = :device_id",
+                         &stmt, err));
+    td_bind_int(stmt, ":sequence", sequence);
+    td_bind_int(stmt, ":device_id", device->device_id);
+    TD_TRY(td_run(stmt, err));
+    TD_TRY(td_db_prepare(db,
+                         "UPDATE directive SET not_after_ms = 0 WHERE device_id = :device_id AND newest = 1 "
+                         "AND acknowledged_ms IS NULL",
+                         &stmt, err));
+    td_bind_int(stmt, ":device_id", device->device_id);
+    return td_run(stmt, err);
+}
+
 td_code td_fleet__forgotten(td_db *db, const td_device_row *device, int64_t sequence, td_err *err)
 {
     if (sequence >= device->directive_accepted) {

@@ -119,6 +119,11 @@ TD_MUST_USE td_code td_fleet__issue(td_db *db, int64_t device_id, const td_order
                                     const td_rollout_tick_options *options, int64_t *sequence_out, td_err *err);
 /* The device says that it has accepted directives up to this one. */
 TD_MUST_USE td_code td_fleet__accepted(td_db *db, const td_device_row *device, int64_t sequence, td_err *err);
+/* The device has accepted a number that was never issued as far as we know: our records are older than it (a restored
+ * backup). The next directive must have a greater one, or it would be refused as replayed; one that is under way is
+ * issued anew. A number beyond TD_DIRECTIVE_NUMBER_MAX is a lie, which harms none but its teller. */
+#define TD_DIRECTIVE_NUMBER_MAX (INT64_C(1) << 48)
+TD_MUST_USE td_code td_fleet__ahead(td_db *db, const td_device_row *device, int64_t sequence, td_err *err);
 /* The device was wiped: it says that it has accepted less than it once did, so its newest directive goes out again. */
 TD_MUST_USE td_code td_fleet__forgotten(td_db *db, const td_device_row *device, int64_t sequence, td_err *err);
 /* Issues anew what is about to expire unacknowledged, and what a device without a clock needs with its nonce in it. */

@@ -65,6 +65,8 @@ TD_MUST_USE td_code td_rollout_pause(td_db *db, const td_actor *actor, const cha
                                      const char *reason, td_err *err);
 TD_MUST_USE td_code td_rollout_resume(td_db *db, const td_actor *actor, const char *project, const char *id,
                                       td_err *err);
+/* All that are running, of every project, in the name of the system: records were lost, and a person must look. */
+TD_MUST_USE td_code td_rollout_pause_all(td_db *db, const char *reason, int64_t *count_out, td_err *err);
 /* Stops devices that are still at work (a new directive each, written by the next tick); what is installed stays. */
 TD_MUST_USE td_code td_rollout_abort(td_db *db, const td_actor *actor, const char *project, const char *id,
                                      const char *reason, td_err *err);

@@ -258,6 +258,10 @@ static td_code write_guarded(td_db *db, void *context, td_err *err)
 td_code td_request_write(td_request *request, td_write_fn fn, void *context, td_err *err)
 {
     guarded_write write = {request, fn, context};
+    if (request->server->read_only[0]) {
+        request->problem_status = 409;
+        request->problem_code = "read_only";
+    }
     return td_server_write(request->server, write_guarded, &write, err);
 }
 

@@ -13,7 +13,8 @@ td_code td_backup__each_reference(td_db *db, td_backup_visit visit, void *contex
                          "SELECT digest FROM version_file UNION SELECT bundle_digest FROM version "
                          "UNION SELECT envelope_digest FROM version UNION SELECT model_sig_digest FROM version "
                          "UNION SELECT digest FROM keyset UNION SELECT digest FROM project_content "
-                         "UNION SELECT digest FROM goal_content UNION SELECT digest FROM artifact",
+                         "UNION SELECT digest FROM goal_content UNION SELECT digest FROM artifact "
+                         "UNION SELECT digest FROM claim",
                          &stmt, err));
     TD_TRY(td_step(stmt, &row, err));
     while (row) {

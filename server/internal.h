@@ -52,6 +52,7 @@ typedef struct td_server {
     td_broker *broker;            /* NULL with an own broker */
     _Atomic(td_link *) link_slot; /* set a little after the server is ready; see td_server_link */
     td_sequencer *sequencer;
+    char read_only[240]; /* why nothing is written, and the way on; "" when all is well. Constant once it serves */
     td_scheduler *scheduler;
     struct td_traffic *traffic;
     pthread_mutex_t totals_lock; /* of what follows: server/routes_metrics.c */

@@ -101,6 +101,9 @@ static td_code get_status(td_request *request, td_err *err)
     if (!status) {
         return td_fail(err, TD_NOMEM, "no memory for the status");
     }
+    if (server->read_only[0]) {
+        (void)json_object_set_new(status, "read_only", json_string(server->read_only));
+    }
     TD_TRY(add_parts(request, status, err));
     return td_answer_json(request, 200, json_incref(status), err);
 }

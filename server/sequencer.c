@@ -8,10 +8,12 @@
  */
 #include "server/sequencer.h"
 
-#include "audit/log.h"
+#include "audit/past.h"
+#include "core/base/fs.h"
 #include "core/base/log.h"
 #include "server/workspace_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -153,21 +155,42 @@ void td_sequencer_wake(td_sequencer *sequencer)
     }
 }
 
+/* What the world may have seen signed decides, never the database. */
+static td_code judge(td_sequencer *sequencer, const char *state, td_err *err)
+{
+    char next[4096];
+    td_server *server = sequencer->server;
+    TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_NEXT, next, err));
+    if (td_path_exists(next)) {
+        return td_fail(err, TD_CONFLICT, "`tidemark log resume` was interrupted");
+    }
+    td_code code = td_log_signer_open(server->keys.log, state, false, &sequencer->signer, err);
+    if (code == TD_NOT_FOUND) {
+        return td_fail(err, TD_CONFLICT, "the memory of the log's signer is lost");
+    }
+    TD_TRY(code);
+    TD_TRY(sequence(sequencer, err)); /* what was signed may be here, but not in the tree yet */
+    td_log_root root = td_log_signer_root(sequencer->signer);
+    return td_log_extends(sequencer->db, &root, err);
+}
+
 static td_code open_parts(td_sequencer *sequencer, td_err *err)
 {
     char path[4096];
+    td_err why = {0};
     td_server *server = sequencer->server;
     TD_TRY(td_workspace_reader(server->workspace, &sequencer->db, err));
     TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_STATE, path, err));
-    TD_TRY(td_log_signer_open(server->keys.log, path, false, &sequencer->signer, err));
-    td_log_root root;
-    TD_TRY(td_log_root_read(sequencer->db, &root, err));
-    int64_t signed_size = td_log_signer_root(sequencer->signer).size;
-    if (root.size < signed_size) {
-        return td_fail(err, TD_CONFLICT,
-                       "the audit log holds %lld entries, but %lld were signed: this database is older than "
-                       "the log's signer (a restored backup?); see docs/audit.md, \"Restoring\"",
-                       (long long)root.size, (long long)signed_size);
+    td_code code = judge(sequencer, path, &why);
+    if (code != TD_OK && code != TD_CONFLICT && code != TD_CORRUPT) {
+        return td_fail(err, code, "%s", why.text);
+    }
+    if (code != TD_OK) {
+        snprintf(server->read_only, sizeof server->read_only,
+                 "read-only: %.90s. Restore a newer copy, or stop the server and accept the loss: tidemark log resume "
+                 "--accept-truncation --reason TEXT (docs/backup.md)",
+                 why.text);
+        memcpy(sequencer->trouble, server->read_only, sizeof sequencer->trouble);
     }
     return TD_OK;
 }

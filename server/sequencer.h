@@ -10,7 +10,8 @@
 
 #include "server/internal.h"
 
-/* CONFLICT: the log is behind what was signed (a restored backup); the server must not go on writing. */
+/* A log that is behind what was signed, or whose signer has lost its memory, makes the server read-only:
+ * server->read_only says why. */
 TD_MUST_USE td_code td_sequencer_new(td_server *server, td_sequencer **out, td_err *err);
 TD_MUST_USE td_code td_sequencer_start(td_sequencer *sequencer, td_err *err);
 /* Sequences and signs what is left, then joins the thread. NULL is fine. */

@@ -238,6 +238,33 @@ static td_code start_traffic(td_server *server, td_err *err)
                           &server->traffic, err);
 }
 
+/* Reads are answered; nobody writes, and devices keep what they have to say. */
+static void forbid_writes(td_server *server)
+{
+    td_err why = {0};
+    (void)td_fail(&why, TD_DENIED, "%s", server->read_only); /* handlers read CONFLICT as "it exists already" */
+    td_writer_forbid(server->writer, &why);
+    td_log_error("server", "%s", server->read_only);
+}
+
+static td_code start_writes(td_server *server, td_err *err)
+{
+    td_writer_on_commit(server->writer, on_commit, server); /* nobody writes yet */
+    TD_TRY(td_sequencer_start(server->sequencer, err));
+    return prepare_broker(server, err);
+}
+
+static td_code start_fleet(td_server *server, td_err *err)
+{
+    if (server->broker) {
+        TD_TRY(td_broker_start(server->broker, err));
+    }
+    td_link *link = NULL;
+    TD_TRY(td_link_start(server, server->broker ? td_broker_port(server->broker) : 0, &link, err));
+    atomic_store(&server->link_slot, link);
+    return td_scheduler_start(server->scheduler, err);
+}
+
 static td_code start(td_server *server, const td_server_options *options, td_err *err)
 {
     TD_TRY(td_router_check(&td_server_router, err));
@@ -250,24 +277,23 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     TD_TRY(td_scheduler_new(server, &server->scheduler, err));
     TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX,
                          &server->pool, err));
-    td_writer_on_commit(server->writer, on_commit, server); /* nobody writes yet */
-    TD_TRY(td_sequencer_start(server->sequencer, err));
-    TD_TRY(prepare_broker(server, err));
+    bool writes = server->read_only[0] == 0;
+    if (writes) {
+        TD_TRY(start_writes(server, err));
+    } else {
+        forbid_writes(server);
+    }
     TD_TRY(start_listeners(server, err));
-    record_life(server, "start.server");
-    server->recorded = true;
+    if (writes) {
+        record_life(server, "start.server");
+        server->recorded = true;
+    }
     if (!options->quiet) {
         printf("ready %s://%s:%d\n", scheme(server), td_listener_host(server->api), td_listener_port(server->api));
         (void)fflush(stdout);
     }
-    td_notify("READY=1\nSTATUS=running");
-    if (server->broker) {
-        TD_TRY(td_broker_start(server->broker, err));
-    }
-    td_link *link = NULL;
-    TD_TRY(td_link_start(server, server->broker ? td_broker_port(server->broker) : 0, &link, err));
-    atomic_store(&server->link_slot, link);
-    return td_scheduler_start(server->scheduler, err);
+    td_notify(writes ? "READY=1\nSTATUS=running" : "READY=1\nSTATUS=read-only");
+    return writes ? start_fleet(server, err) : TD_OK;
 }
 
 /* ---- stop ---- */
@@ -299,7 +325,7 @@ static void stop(td_server *server)
     td_link_stop(&link);
     td_scheduler_free(&server->scheduler); /* workers and the link kick it: after them */
     td_broker_stop(&server->broker);
-    if (server->denials && server->writer) {
+    if (server->denials && server->writer && !server->read_only[0]) {
         td_denials_flush(server->denials, server, td_now_ms(server->clock), true);
     }
     if (server->recorded) {

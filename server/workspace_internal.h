@@ -19,6 +19,7 @@ extern const td_migration *const td_workspace__migrations[];
 #define TD_FILE_PUBLISHER_PUBLIC "keys/publisher.pub.pem"
 #define TD_FILE_SUBMITTER "keys/submitter.pem"
 #define TD_FILE_LOG "keys/log.pem"
+#define TD_FILE_LOG_NEXT "keys/log.next.pem" /* while `log resume` is under way */
 #define TD_FILE_LOG_VKEY "keys/log.vkey"
 #define TD_FILE_LOG_STATE "keys/log.state"
 #define TD_FILE_CA_KEY "keys/ca.key.pem"

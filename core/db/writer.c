@@ -37,6 +37,7 @@ struct td_writer {
     pthread_cond_t answered;
     void (*on_commit)(void *context);
     void *on_commit_context;
+    td_err forbidden; /* code OK: not */
     int commits; /* since the last WAL checkpoint */
     atomic_uint_fast64_t committed, failed;
 };
@@ -205,9 +206,25 @@ void td_writer_stop(td_writer *writer)
     }
 }
 
+void td_writer_forbid(td_writer *writer, const td_err *why)
+{
+    writer->forbidden = *why;
+}
+
+static td_code refuse(const td_writer *writer, td_err *err)
+{
+    if (err != NULL) {
+        *err = writer->forbidden;
+    }
+    return writer->forbidden.code;
+}
+
 td_code td_writer_call(td_writer *writer, td_write_fn fn, void *context, td_err *err)
 {
     job work = {.fn = fn, .context = context};
+    if (writer->forbidden.code != TD_OK) {
+        return refuse(writer, err);
+    }
     if (!td_queue_try_push(writer->queue, &work)) {
         return td_fail(err, TD_BUSY, "the server has too much to write at the moment; try again");
     }
@@ -224,6 +241,9 @@ td_code td_writer_call(td_writer *writer, td_write_fn fn, void *context, td_err 
 
 td_code td_writer_post(td_writer *writer, td_write_fn fn, void *context, td_write_done_fn done, td_err *err)
 {
+    if (writer->forbidden.code != TD_OK) {
+        return refuse(writer, err);
+    }
     job *work = calloc(1, sizeof *work);
     if (work == NULL) {
         return td_fail(err, TD_NOMEM, "no memory for posted work");

@@ -29,6 +29,8 @@ TD_MUST_USE td_code td_writer_call(td_writer *writer, td_write_fn fn, void *cont
 /* Queues fn and returns; done (may be NULL) is told. BUSY: not queued, done is not called. */
 TD_MUST_USE td_code td_writer_post(td_writer *writer, td_write_fn fn, void *context, td_write_done_fn done,
                                    td_err *err);
+/* From now on every closure is refused with this error, unseen. Set before traffic. */
+void td_writer_forbid(td_writer *writer, const td_err *why);
 size_t td_writer_queued(td_writer *writer);
 
 typedef struct td_writer_counts {

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -176,6 +177,26 @@ class Making(BackupCase):
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.refuse(7, "another backup", "backup", "--to", self.place, "--workspace", self.server.workspace)
         self.backup()
+
+
+class References(unittest.TestCase):
+    def test_no_column_is_forgotten(self):
+        """The schemas say of a column when it names content; the check of a backup must follow each."""
+        top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../..")
+        with open(os.path.join(top, "server/backup_store.c"), encoding="utf-8") as file:
+            query = file.read()
+        found = 0
+        for path in glob.glob(os.path.join(top, "*/schema/*.sql")):
+            table = ""
+            with open(path, encoding="utf-8") as file:
+                for line in file:
+                    begins = re.match(r"CREATE TABLE (\w+)", line)
+                    table = begins.group(1) if begins else table
+                    column = re.match(r"\s+(\w+)\s+BLOB.*-- .*(in content|its content|of the content)\b", line)
+                    if column:
+                        found += 1
+                        self.assertIn(f"SELECT {column.group(1)} FROM {table}", query, path)
+        self.assertGreaterEqual(found, 8)
 
 
 class AtRest(BackupCase):

@@ -2,13 +2,14 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status doctor store backup restore login logout whoami model version alias bundle claims device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status doctor store backup restore log login logout whoami model version alias bundle claims device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
     return
   fi
   case "$noun" in
     profile) verbs="show raise" ;;
     store) verbs="verify" ;;
     backup) verbs="verify" ;;
+    log) verbs="resume" ;;
     model) verbs="register create change list show download diff inspect" ;;
     version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
@@ -41,6 +42,7 @@ _tidemark() {
     "backup verify") options=" --digest --key" ;;
     "backup "*) options=" --to --without-keys --trust-older" ;;
     "restore "*) options=" --reason --digest --key --keys --signer-state" ;;
+    "log resume") options=" --reason --accept-truncation --last --although-whole" ;;
     "login "*) options="" ;;
     "logout "*) options="" ;;
     "whoami "*) options="" ;;

@@ -144,6 +144,64 @@ static td_code run_verify(td_cli *cli, td_err *err)
     return TD_OK;
 }
 
+/* ---- backup list and prune ---- */
+
+static td_code need_place(const td_cli *cli, const char **out, td_err *err)
+{
+    *out = td_cli_value(cli, "to");
+    return *out ? TD_OK : td_fail(err, TD_INVALID, "--to DIR is missing: where backups are kept");
+}
+
+static void print_list(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec columns[] = {
+        {"name", "BACKUP", TD_CELL_TEXT},           {"made", "MADE", TD_CELL_TIME},
+        {"log.records", "RECORDS", TD_CELL_NUMBER}, {"content.objects", "FILES", TD_CELL_NUMBER},
+        {"content.bytes", "BYTES", TD_CELL_BYTES},  {"keys", "KEYS", TD_CELL_TEXT},
+        {"trouble", "TROUBLE", TD_CELL_TEXT},       {0},
+    };
+    td_print_table(cli, columns, td_json_list(answer, "backups"), "No backups.");
+}
+
+static td_code run_list(td_cli *cli, td_err *err)
+{
+    const char *place;
+    json_t *list = NULL;
+    TD_TRY(need_place(cli, &place, err));
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(td_backup_list(place, &list, err));
+    TD_CLEANUP(td_json_done) json_t *answer = json_pack("{s:o}", "backups", list);
+    TD_TRY(td_cli_need(answer, err));
+    td_cli_present(cli, answer, print_list);
+    return TD_OK;
+}
+
+static void print_pruned(td_cli *cli, const json_t *answer)
+{
+    char bytes[24];
+    const json_t *content = json_object_get(answer, "content");
+    td_format_bytes((uint64_t)td_json_int(content, "bytes", 0), bytes);
+    td_print_line(cli, "%zu backups were kept, %zu removed; %lld files (%s) that none of them needs went, too.",
+                  json_array_size(json_object_get(answer, "kept")), json_array_size(json_object_get(answer, "removed")),
+                  (long long)td_json_int(content, "objects", 0), bytes);
+}
+
+static td_code run_prune(td_cli *cli, td_err *err)
+{
+    const char *place;
+    int64_t keep;
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    TD_TRY(need_place(cli, &place, err));
+    if (!td_cli_has(cli, "keep")) {
+        return td_fail(err, TD_INVALID, "--keep N is missing: how many of the newest to keep");
+    }
+    TD_TRY(td_cli_int(cli, "keep", 1, 1000000, 1, &keep, err));
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(td_backup_prune(place, (size_t)keep, &answer, err));
+    td_cli_present(cli, answer, print_pruned);
+    return TD_OK;
+}
+
 /* ---- restore ---- */
 
 static void print_lacks(td_cli *cli, const json_t *lacks)
@@ -208,6 +266,15 @@ static const td_cli_option verify_options[] = {
     {"key", 0, "KEY", "the log's key as you know it: its text, or a file with it", false},
     {0},
 };
+static const td_cli_option list_options[] = {
+    {"to", 0, "DIR", "folder of backups", false},
+    {0},
+};
+static const td_cli_option prune_options[] = {
+    {"to", 0, "DIR", "folder of backups", false},
+    {"keep", 0, "N", "how many of the newest to keep", false},
+    {0},
+};
 static const td_cli_option restore_options[] = {
     {"reason", 0, "TEXT", "goes into the log", false},
     {"digest", 0, "DIGEST", "of backup.json, as it was told when the backup was made", false},
@@ -222,6 +289,11 @@ const td_cli_command td_cli_backup_commands[] = {
      "Files against backup.json, the database's pages, the log against its checkpoint, each object that records name, "
      "and every object's digest.",
      "tidemark backup verify /mnt/backup/20261126T063411Z --key log.vkey", verify_options, run_verify},
+    {"backup", "list", "", 0, 0, "List the finished backups in a folder, oldest first", NULL,
+     "tidemark backup list --to /mnt/backup", list_options, run_list},
+    {"backup", "prune", "", 0, 0, "Remove all but the newest backups, and content that only they needed",
+     "Nothing is removed when a backup in the folder cannot be read: what it needs is unknown then.",
+     "tidemark backup prune --to /mnt/backup --keep 14", prune_options, run_prune},
     {"backup", NULL, "", 0, 0, "Make a verified copy of the workspace beside the running server",
      "Made in DIR under a name that ends in .unfinished, and renamed once the copy was verified: pages, log, content. "
      "After an interruption the next run goes on with the content that is there. It holds the private keys unless "

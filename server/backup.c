@@ -67,17 +67,20 @@ static td_code find_places(backup_job *job, td_err *err)
 }
 
 /* One at a time: the unfinished ones that it finds are then nobody's. */
-static td_code take_lock(backup_job *job, td_err *err)
+td_code td_backup__lock(const char *place, int *fd_out, td_err *err)
 {
-    char path[PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s/.lock", job->to);
-    job->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (job->lock_fd < 0) {
+    char path[4096];
+    TD_TRY(td_path_join(path, place, ".lock", err));
+    TD_CLEANUP(td_close_fd) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
         return td_fail_errno(err, errno, "%s", path);
     }
-    return flock(job->lock_fd, LOCK_EX | LOCK_NB) == 0
-               ? TD_OK
-               : td_fail(err, TD_BUSY, "another backup is being made in %s; wait for it", job->to);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        return td_fail(err, TD_BUSY, "another backup is being made in %s; wait for it", place);
+    }
+    *fd_out = fd;
+    fd = -1;
+    return TD_OK;
 }
 
 static td_code remove_unfinished(const backup_job *job, td_err *err)
@@ -124,7 +127,7 @@ static td_code prepare(backup_job *job, td_err *err)
 {
     char path[4096];
     TD_TRY(find_places(job, err));
-    TD_TRY(take_lock(job, err));
+    TD_TRY(td_backup__lock(job->to, &job->lock_fd, err));
     TD_TRY(remove_unfinished(job, err));
     TD_TRY(make_folder(job, err));
     TD_TRY(td_path_join(path, job->workspace, "content", err));

@@ -59,6 +59,13 @@ typedef struct td_backup_check {
  * backup.json and "path", "digest", "trusted" (digest or key was given). CORRUPT. */
 TD_MUST_USE td_code td_backup_verify(const td_backup_check *check, json_t **out, td_err *err);
 
+/* Finished backups in a folder of backups, oldest first: backup.json without "files", with "path", "digest"; one that
+ * cannot be read has "trouble" instead. */
+TD_MUST_USE td_code td_backup_list(const char *place, json_t **out, td_err *err);
+/* Lets all but the newest `keep` go, then content that no other one lists. *out: "kept", "removed" [as listed],
+ * "content" {objects, bytes}. BUSY; CORRUPT: one cannot be read, so nothing was removed. */
+TD_MUST_USE td_code td_backup_prune(const char *place, size_t keep, json_t **out, td_err *err);
+
 typedef struct td_restore_options {
     td_backup_check check;
     const char *workspace;    /* is not there, or an empty folder */

@@ -129,23 +129,25 @@ static td_code read_line(const char *line, int number, uint8_t digest[TD_DIGEST_
     return td_fail(err, TD_CORRUPT, "%s:%d: a digest and a size are expected", TD_BACKUP_LIST, number);
 }
 
-td_code td_backup__list_each(const char *list_path, td_backup_visit visit, void *context, td_err *err)
+td_code td_backup__list_read(FILE *list, td_backup_visit visit, void *context, td_err *err)
 {
     char line[LINE_SIZE];
+    for (int number = 1; fgets(line, sizeof line, list); number++) {
+        uint8_t digest[TD_DIGEST_SIZE];
+        int64_t size = 0;
+        TD_TRY(read_line(line, number, digest, &size, err));
+        TD_TRY(visit(context, digest, (uint64_t)size, err));
+    }
+    return ferror(list) ? td_fail_errno(err, errno, "%s", TD_BACKUP_LIST) : TD_OK;
+}
+
+td_code td_backup__list_each(const char *list_path, td_backup_visit visit, void *context, td_err *err)
+{
     FILE *list = fopen(list_path, "re");
     if (!list) {
         return td_fail_errno(err, errno, "%s", list_path);
     }
-    td_code code = TD_OK;
-    for (int number = 1; code == TD_OK && fgets(line, sizeof line, list); number++) {
-        uint8_t digest[TD_DIGEST_SIZE];
-        int64_t size = 0;
-        code = read_line(line, number, digest, &size, err);
-        code = code == TD_OK ? visit(context, digest, (uint64_t)size, err) : code;
-    }
-    if (code == TD_OK && ferror(list)) {
-        code = td_fail_errno(err, errno, "%s", list_path);
-    }
+    td_code code = td_backup__list_read(list, visit, context, err);
     (void)fclose(list);
     return code;
 }

@@ -125,8 +125,7 @@ td_code td_backup__files(const char *workspace, const char *part, bool without_k
 
 /* ---- what backup.json lists ---- */
 
-/* Only names that we would have written: nothing leads out of the folder, nothing is the signer's memory. */
-static td_code check_name(const char *name, td_err *err)
+td_code td_backup__name_check(const char *name, td_err *err)
 {
     TD_TRY(td_check_file_name(name, strlen(name), err));
     bool ours = strcmp(name, TD_FILE_CONFIG) == 0 || strcmp(name, TD_BACKUP_DATABASE) == 0 ||
@@ -146,7 +145,7 @@ td_code td_backup__files_check(const char *folder, const json_t *head, td_err *e
         uint8_t digest[TD_DIGEST_SIZE];
         uint64_t size;
         char path[4096], hex[TD_DIGEST_TEXT];
-        TD_TRY(check_name(name, err));
+        TD_TRY(td_backup__name_check(name, err));
         TD_TRY(td_path_join(path, folder, name, err));
         TD_TRY(td_sha256_file(path, digest, &size, err));
         td_hex_encode(digest, sizeof digest, hex);

@@ -11,6 +11,8 @@
 #include "registry/content.h"
 #include "server/backup.h"
 
+#include <stdio.h>
+
 #define TD_BACKUP_FORMAT "tidemark-backup"
 #define TD_BACKUP_HEAD "backup.json"
 #define TD_BACKUP_DATABASE "tidemark.db"
@@ -30,6 +32,8 @@ TD_MUST_USE td_code td_backup__files(const char *workspace, const char *part, bo
 /* Adds {name, size, sha256, mode} of a file that is there. */
 TD_MUST_USE td_code td_backup__file_add(const char *folder, const char *name, unsigned mode, json_t *files,
                                         td_err *err);
+/* A name that we would have written: nothing leads out of the folder, nothing is the signer's memory. */
+TD_MUST_USE td_code td_backup__name_check(const char *name, td_err *err);
 /* Each file that `head` lists, against its digest. CORRUPT, INVALID: a name that is none of a backup's. */
 TD_MUST_USE td_code td_backup__files_check(const char *folder, const json_t *head, td_err *err);
 /* Copies those that belong into a workspace, with their modes. */
@@ -50,10 +54,16 @@ TD_MUST_USE td_code td_backup__content_copy(td_content *source, td_content *pool
                                             td_err *err);
 /* Of each object of a list. Anything but TD_OK ends the walk. */
 typedef td_code (*td_backup_visit)(void *context, const uint8_t digest[TD_DIGEST_SIZE], uint64_t size, td_err *err);
+TD_MUST_USE td_code td_backup__list_read(FILE *list, td_backup_visit visit, void *context, td_err *err);
 TD_MUST_USE td_code td_backup__list_each(const char *list_path, td_backup_visit visit, void *context, td_err *err);
 /* Copies one object from store to store, checking its digest. */
 TD_MUST_USE td_code td_backup__object_copy(const td_content *from, td_content *to,
                                            const uint8_t digest[TD_DIGEST_SIZE], td_err *err);
+
+/* ---- backup.c ---- */
+
+/* One at a time may change a folder of backups. The caller closes *fd_out. BUSY. */
+TD_MUST_USE td_code td_backup__lock(const char *place, int *fd_out, td_err *err);
 
 /* ---- routes_backup.c ---- */
 
@@ -66,6 +76,10 @@ TD_MUST_USE td_code td_backup__record(td_db *db, const td_actor *actor, const js
  * in `pool`. Appends the newest checkpoint to note_out; nothing when there is none yet. */
 TD_MUST_USE td_code td_backup__database_check(const char *path, const char *vkey, const td_content *pool,
                                               const td_clock *clock, json_t **log_out, td_str *note_out, td_err *err);
+/* backup.json: format, version, the files that must be there. CORRUPT. */
+TD_MUST_USE td_code td_backup__head_parse(const char *text, size_t size, const char *path, json_t **out, td_err *err);
+/* From its file; its digest is demanded (check->digest) and added. NOT_FOUND: no finished backup. */
+TD_MUST_USE td_code td_backup__head_read(const td_backup_check *check, json_t **out, td_err *err);
 /* Everything but the objects' bytes. */
 TD_MUST_USE td_code td_backup__check(const td_backup_check *check, json_t **head_out, td_err *err);
 /* The folder of content beside the backup. */

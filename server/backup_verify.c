@@ -96,7 +96,21 @@ static bool lists(const json_t *head, const char *name)
     return false;
 }
 
-static td_code read_head(const td_backup_check *check, json_t **out, td_err *err)
+td_code td_backup__head_parse(const char *text, size_t size, const char *path, json_t **out, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *head = NULL;
+    TD_TRY(td_json_parse(text, size, path, &head, err));
+    if (strcmp(td_json_text(head, "format", ""), TD_BACKUP_FORMAT) != 0 || td_json_int(head, "v", 0) != 1) {
+        return td_fail(err, TD_CORRUPT, "%s: format \"%s\", v 1, is expected", path, TD_BACKUP_FORMAT);
+    }
+    if (!lists(head, TD_BACKUP_DATABASE) || !lists(head, TD_BACKUP_LIST) || !lists(head, TD_FILE_CONFIG)) {
+        return td_fail(err, TD_CORRUPT, "%s does not list the database, the content and the configuration", path);
+    }
+    *out = json_incref(head);
+    return TD_OK;
+}
+
+td_code td_backup__head_read(const td_backup_check *check, json_t **out, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
     TD_CLEANUP(td_json_done) json_t *head = NULL;
@@ -118,13 +132,7 @@ static td_code read_head(const td_backup_check *check, json_t **out, td_err *err
                            path, label, check->digest);
         }
     }
-    TD_TRY(td_json_parse(td_str_text(&text), text.size, path, &head, err));
-    if (strcmp(td_json_text(head, "format", ""), TD_BACKUP_FORMAT) != 0 || td_json_int(head, "v", 0) != 1) {
-        return td_fail(err, TD_CORRUPT, "%s: format \"%s\", v 1, is expected", path, TD_BACKUP_FORMAT);
-    }
-    if (!lists(head, TD_BACKUP_DATABASE) || !lists(head, TD_BACKUP_LIST) || !lists(head, TD_FILE_CONFIG)) {
-        return td_fail(err, TD_CORRUPT, "%s does not list the database, the content and the configuration", path);
-    }
+    TD_TRY(td_backup__head_parse(td_str_text(&text), text.size, path, &head, err));
     (void)json_object_set_new(head, "digest", json_string(label));
     *out = json_incref(head);
     return TD_OK;
@@ -207,7 +215,7 @@ td_code td_backup__check(const td_backup_check *check, json_t **head_out, td_err
 {
     TD_CLEANUP(td_json_done) json_t *head = NULL;
     td_content *pool = NULL;
-    TD_TRY(read_head(check, &head, err));
+    TD_TRY(td_backup__head_read(check, &head, err));
     TD_TRY(td_backup__pool(check->backup, &pool, err));
     td_code code = check_parts(check, head, pool, err);
     td_content_close(pool);

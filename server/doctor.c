@@ -241,6 +241,26 @@ void td_doctor__store(const td_doctor *doctor)
     td_content_close(content);
 }
 
+/* A workspace that is younger than a week has time. */
+static void examine_backup(const td_doctor *doctor)
+{
+    int64_t newest = 0, first = 0;
+    td_err err = {0};
+    char text[32];
+    if (!doctor->db) {
+        return;
+    }
+    if (td_doctor__backup_ms(doctor->db, &newest, &first, &err) != TD_OK) {
+        td_doctor__say(doctor, "backup", TD_FINDING_BAD, "bring back a backup of the workspace", "%s", err.text);
+        return;
+    }
+    td_format_time(newest, text);
+    bool old = doctor->now_ms - (newest ? newest : first) > TD_DOCTOR_BACKUP_MS;
+    td_doctor__say(doctor, "backup", old ? TD_FINDING_WARNING : TD_FINDING_WELL,
+                   old ? "tidemark backup --to DIR, on another disk, and each night (docs/backup.md)" : "",
+                   "%s%s", newest ? "the newest is of " : "none was made yet", newest ? text : "");
+}
+
 void td_doctor_examine(const td_doctor_options *options, void (*tell)(void *context, const td_finding *finding),
                        void *context)
 {
@@ -256,6 +276,7 @@ void td_doctor_examine(const td_doctor_options *options, void (*tell)(void *cont
     examine_disk(&doctor);
     td_doctor__signer(&doctor);
     td_doctor__store(&doctor);
+    examine_backup(&doctor);
     td_db_close(doctor.db);
     td_config_free(&doctor.config);
 }

@@ -15,6 +15,7 @@
 
 #define TD_DOCTOR_FREE_MIN ((int64_t)1024 * 1024 * 1024) /* room on the disk below which writes are in danger */
 #define TD_DOCTOR_EXPIRY_MS ((int64_t)30 * 24 * 3600 * 1000)
+#define TD_DOCTOR_BACKUP_MS ((int64_t)7 * 24 * 3600 * 1000) /* how old the newest backup may be */
 #define TD_DOCTOR_AHEAD_MS ((int64_t)60000) /* how far the newest record may lie in the future */
 
 typedef enum td_finding_state { TD_FINDING_WELL, TD_FINDING_WARNING, TD_FINDING_BAD } td_finding_state;

@@ -35,6 +35,8 @@ void td_doctor__store(const td_doctor *doctor); /* doctor.c */
 
 /* Wall time of the newest record; 0: none. */
 TD_MUST_USE td_code td_doctor__newest_ms(td_db *db, int64_t *out, td_err *err);
+/* Wall times of the newest record that a backup was made, and of the first record of all; 0: none. */
+TD_MUST_USE td_code td_doctor__backup_ms(td_db *db, int64_t *newest_out, int64_t *first_out, td_err *err);
 /* Each file that versions name, once. */
 TD_MUST_USE td_code td_doctor__each_file(td_db *db,
                                          void (*visit)(void *context, const uint8_t digest[TD_DIGEST_SIZE],

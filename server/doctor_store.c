@@ -16,6 +16,20 @@ td_code td_doctor__newest_ms(td_db *db, int64_t *out, td_err *err)
     return TD_OK;
 }
 
+td_code td_doctor__backup_ms(td_db *db, int64_t *newest_out, int64_t *first_out, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db,
+                         "SELECT (SELECT at_ms FROM audit_record WHERE action = 'create.backup' ORDER BY seq DESC "
+                         "LIMIT 1) AS newest, (SELECT at_ms FROM audit_record ORDER BY seq LIMIT 1) AS first",
+                         &stmt, err));
+    TD_TRY(td_step_one(stmt, err, "no row"));
+    *newest_out = td_column_int(stmt, "newest");
+    *first_out = td_column_int(stmt, "first");
+    td_reset(stmt);
+    return TD_OK;
+}
+
 td_code td_doctor__each_file(td_db *db,
                              void (*visit)(void *context, const uint8_t digest[TD_DIGEST_SIZE], uint64_t size),
                              void *context, td_err *err)

@@ -199,6 +199,44 @@ class References(unittest.TestCase):
         self.assertGreaterEqual(found, 8)
 
 
+class Pruning(BackupCase):
+    def prune(self, keep):
+        done = tidemark("backup", "prune", "--to", self.place, "--keep", str(keep), "--json")
+        self.assertEqual(done.returncode, 0, done)
+        return json.loads(done.stdout)
+
+    def listed(self):
+        return json.loads(tidemark("backup", "list", "--to", self.place, "--json").stdout)["backups"]
+
+    def test_the_oldest_go_and_what_only_they_needed(self):
+        made = [self.backup() for _ in range(3)]
+        orphan = os.urandom(3000)
+        digest = hashlib.sha256(orphan).hexdigest()
+        store = os.path.join(self.place, "content", digest[:2])
+        os.makedirs(store, mode=0o700, exist_ok=True)
+        with open(os.path.join(store, digest), "wb") as file:
+            file.write(orphan)
+        self.assertEqual([one["name"] for one in self.listed()], [one["name"] for one in made])
+        self.assertEqual([one["digest"] for one in self.listed()], [one["digest"] for one in made])
+        answer = self.prune(2)
+        self.assertEqual([one["name"] for one in answer["removed"]], [made[0]["name"]])
+        self.assertEqual(answer["content"], {"objects": 1, "bytes": 3000})
+        self.assertEqual(self.names(), [one["name"] for one in made[1:]])
+        for one in made[1:]:
+            self.assertEqual(tidemark("backup", "verify", one["path"], "--digest", one["digest"]).returncode, 0)
+        self.assertEqual(self.prune(2)["removed"], [])
+
+    def test_one_that_cannot_be_read_stops_it(self):
+        made = [self.backup() for _ in range(3)]
+        with open(os.path.join(made[1]["path"], "backup.json"), "w", encoding="utf-8") as file:
+            file.write("{")
+        self.refuse(8, "nothing was removed", "backup", "prune", "--to", self.place, "--keep", "1")
+        self.assertEqual(self.names(), [one["name"] for one in made])
+        self.assertIn("trouble", self.listed()[1])
+        self.refuse(2, "--keep", "backup", "prune", "--to", self.place)
+        self.refuse(2, "keep", "backup", "prune", "--to", self.place, "--keep", "0")
+
+
 class AtRest(BackupCase):
     def test_without_a_server(self):
         """The record is then written by the command itself."""

@@ -14,7 +14,7 @@ import unittest
 
 import harness
 
-CHECKS = ["workspace", "configuration", "database", "server", "broker", "clock", "certificates", "disk", "signer", "store"]
+CHECKS = ["workspace", "configuration", "database", "server", "broker", "clock", "certificates", "disk", "signer", "store", "backup"]
 
 
 def tidemark(server, *arguments, environment=None):
@@ -115,6 +115,24 @@ class AtRest(DoctorCase):
             db.execute("UPDATE audit_record SET at_ms = at_ms + 86400000 * 400 WHERE seq = (SELECT max(seq) FROM audit_record)")
         db.close()
         self.bad("clock", "the newest record is of", "set-ntp")
+
+    def test_a_backup_that_is_old(self):
+        def newest():
+            return [one for one in self.examine() if one["check"] == "backup"][0]
+        self.assertEqual((newest()["state"], newest()["found"]), ("well", "none was made yet"))
+        db = sqlite3.connect(self.server.path("tidemark.db"))
+        for name, in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit_record'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("UPDATE audit_record SET at_ms = at_ms - 86400000 * 8")
+        db.commit()
+        db.close()
+        self.assertEqual((newest()["state"], newest()["found"]), ("warning", "none was made yet"))
+        db = sqlite3.connect(self.server.path("tidemark.db"))
+        db.execute("UPDATE audit_record SET action = 'create.backup' WHERE seq = 1")
+        db.commit()
+        db.close()
+        self.assertEqual(newest()["state"], "warning")
+        self.assertIn("tidemark backup --to", newest()["advice"])
 
     def certificate(self, begin, end):
         """A self-signed one over the CA's own key; `openssl ca` alone takes any dates."""

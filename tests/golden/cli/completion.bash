@@ -8,7 +8,7 @@ _tidemark() {
   case "$noun" in
     profile) verbs="show raise" ;;
     store) verbs="verify" ;;
-    backup) verbs="verify" ;;
+    backup) verbs="verify list prune" ;;
     log) verbs="resume" ;;
     model) verbs="register create change list show download diff inspect" ;;
     version) verbs="show list search check derive submit approve reject move change tag" ;;
@@ -40,6 +40,8 @@ _tidemark() {
     "doctor "*) options=" --free" ;;
     "store verify") options=" --from" ;;
     "backup verify") options=" --digest --key" ;;
+    "backup list") options=" --to" ;;
+    "backup prune") options=" --to --keep" ;;
     "backup "*) options=" --to --without-keys --trust-older" ;;
     "restore "*) options=" --reason --digest --key --keys --signer-state" ;;
     "log resume") options=" --reason --accept-truncation --last --although-whole" ;;

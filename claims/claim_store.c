@@ -200,6 +200,76 @@ td_code td_claims_json(td_db *db, int64_t version_id, json_t **out, td_err *err)
     return TD_OK;
 }
 
+/* ---- beside a version's own facts ---- */
+
+static td_code count_claims(td_db *db, int64_t version_id, json_t *version, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db, "SELECT count(*) AS claims FROM claim WHERE version_id = :version", &stmt, err));
+    td_bind_int(stmt, ":version", version_id);
+    TD_TRY(td_step_one(stmt, err, "no count of claims"));
+    int failed = json_object_set_new(version, "claim_count", json_integer(td_column_int(stmt, "claims")));
+    td_reset(stmt);
+    return failed == 0 ? TD_OK : no_memory(err);
+}
+
+static td_code add_meaning(td_db *db, int64_t version_id, json_t *approval, td_err *err)
+{
+    td_stmt *stmt;
+    bool row;
+    size_t size;
+    char label[TD_DIGEST_LABEL_SIZE];
+    TD_CLEANUP(td_json_done) json_t *summary = NULL;
+    TD_TRY(td_db_prepare(db,
+                         "SELECT digest, summary FROM claim WHERE version_id = :version AND predicate_type = :type AND "
+                         "signer = :signer AND signer_source = 'person' ORDER BY claim_id LIMIT 1",
+                         &stmt, err));
+    td_bind_int(stmt, ":version", version_id);
+    td_bind_text(stmt, ":type", TD_PREDICATE_APPROVAL);
+    td_bind_text(stmt, ":signer", td_json_text(approval, "user", ""));
+    TD_TRY(td_step(stmt, &row, err));
+    if (row) {
+        const char *text = td_column_text(stmt, "summary");
+        td_digest_format(td_column_blob(stmt, "digest", &size), label);
+        td_code code = td_json_parse(text, strlen(text), "summary", &summary, err);
+        td_reset(stmt);
+        TD_TRY(code);
+    }
+    json_t *meaning = row ? json_string(td_json_text(summary, "meaning", "")) : json_null();
+    bool failed = json_object_set_new(approval, "meaning", meaning) != 0 ||
+                  json_object_set_new(approval, "statement", row ? json_string(label) : json_null()) != 0;
+    return failed ? no_memory(err) : TD_OK;
+}
+
+static td_code find_version(td_db *db, const char *project, const json_t *version, int64_t *version_id_out, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(db,
+                         "SELECT v.version_id AS version_id FROM project p JOIN model m ON m.project_id = p.project_id "
+                         "JOIN version v ON v.model_id = m.model_id WHERE p.name = :project AND m.name = :model AND "
+                         "v.number = :number",
+                         &stmt, err));
+    td_bind_text(stmt, ":project", project);
+    td_bind_text(stmt, ":model", td_json_text(version, "model", ""));
+    td_bind_int(stmt, ":number", td_json_int(version, "version", 0));
+    TD_TRY(td_step_one(stmt, err, "no such version"));
+    *version_id_out = td_column_int(stmt, "version_id");
+    td_reset(stmt);
+    return TD_OK;
+}
+
+td_code td_claims_complete(td_db *db, const char *project, json_t *version, td_err *err)
+{
+    int64_t version_id;
+    const json_t *approvals = json_object_get(version, "approvals");
+    TD_TRY(find_version(db, project, version, &version_id, err));
+    TD_TRY(count_claims(db, version_id, version, err));
+    for (size_t i = 0; i < json_array_size(approvals); i++) {
+        TD_TRY(add_meaning(db, version_id, json_array_get(approvals, i), err));
+    }
+    return TD_OK;
+}
+
 td_code td_claim_digests(td_db *db, int64_t version_id, td_arena *arena, uint8_t (**out)[TD_DIGEST_SIZE],
                          size_t *count_out, td_err *err)
 {

@@ -76,6 +76,9 @@ TD_MUST_USE td_code td_claim_add(td_db *db, const td_actor *actor, const char *p
 /* An array: {"digest","kind","predicate_type","covers","signed_by":{"source","name","key_id"},"summary","size",
  * "added_by","added_at","audit_seq"}, oldest first. */
 TD_MUST_USE td_code td_claims_json(td_db *db, int64_t version_id, json_t **out, td_err *err);
+/* Adds to a version's JSON (td_version_json) "claim_count", and to each of its approvals "meaning" and "statement" (the
+ * claim's digest), null where none was made. */
+TD_MUST_USE td_code td_claims_complete(td_db *db, const char *project, json_t *version, td_err *err);
 /* The one whose digest begins so ("sha256:ab12", at least 4 digits). NOT_FOUND; CONFLICT: more than one. */
 TD_MUST_USE td_code td_claim_find(td_db *db, const td_version *version, const char *digest,
                                   uint8_t digest_out[TD_DIGEST_SIZE], td_err *err);

@@ -33,6 +33,7 @@ static void print_version(td_cli *cli, const json_t *version)
         {"content_id", "content id", TD_CELL_TEXT},
         {"bundle_size", "bundle", TD_CELL_BYTES},
         {"security_counter", "security counter", TD_CELL_NUMBER},
+        {"claim_count", "claims", TD_CELL_NUMBER},
         {0},
     };
     static const td_column_spec files[] = {{"name", "FILE", TD_CELL_TEXT},
@@ -43,6 +44,7 @@ static void print_version(td_cli *cli, const json_t *version)
     static const td_column_spec approvals[] = {{"user", "APPROVED BY", TD_CELL_TEXT},
                                                {"at", "AT", TD_CELL_TIME},
                                                {"key_id", "KEY", TD_CELL_DIGEST},
+                                               {"meaning", "MEANING", TD_CELL_TEXT},
                                                {"reason", "REASON", TD_CELL_TEXT},
                                                {0}};
     td_print_fields(cli, fields, version);
@@ -224,6 +226,7 @@ static const td_cli_option reason_options[] = {
 };
 static const td_cli_option approve_options[] = {
     {"reason", 0, "TEXT", "goes into the audit log; needed", false},
+    {"meaning", 0, "TEXT", "what your signature means: approval, review, responsibility, or your own words", false},
     {"key", 0, "FILE", "the private key (default: $TIDEMARK_KEY_FILE, the one of --as, or of `key enrol-me`)", false},
     TD_CLI_PASSPHRASE_OPTION,
     {"yes", 'y', NULL, "do not ask before signing", false},

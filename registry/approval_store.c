@@ -6,6 +6,7 @@
  * transaction.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "registry/content.h"
 #include "registry/registry_internal.h"
 #include "registry/version_move.h"
 
@@ -245,11 +246,15 @@ static td_code record(td_db *db, const td_actor *actor, const td_version *versio
 {
     char key[2 * TD_KEY_ID_SIZE + 1];
     char signature[2 * TD_SIGNATURE_SIZE + 1];
+    char statement[TD_DIGEST_LABEL_SIZE] = "";
     td_hex_encode(approval->key_id, TD_KEY_ID_SIZE, key);
     td_hex_encode(approval->signature, TD_SIGNATURE_SIZE, signature);
+    if (approval->statement_digest != NULL) {
+        td_digest_format(approval->statement_digest, statement);
+    }
     TD_CLEANUP(td_json_done)
-    json_t *after =
-        json_pack("{s:s, s:s, s:s}", "key_id", key, "signature", signature, "payload_type", TD_MANIFEST_TYPE);
+    json_t *after = json_pack("{s:s, s:s, s:s, s:s*}", "key_id", key, "signature", signature, "payload_type",
+                              TD_MANIFEST_TYPE, "statement", approval->statement_digest != NULL ? statement : NULL);
     TD_TRY(td_registry__json_ok(after, err));
     td_audit_entry entry = {.actor = actor,
                             .action = "approve.version",

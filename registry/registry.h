@@ -200,6 +200,7 @@ typedef struct td_approval {
     const char *reason;                   /* mandatory */
     const uint8_t *envelope_digest;  /* of what td_version_envelope gave and content now holds; NULL: not checked */
     const uint8_t *model_sig_digest; /* model.sig in content, or NULL */
+    const uint8_t *statement_digest; /* of the claim that says what the signature means, for the record; or NULL */
 } td_approval;
 
 /* The SignedMessage of the manifest with the approvals so far and, if given, one more: put it into content before the

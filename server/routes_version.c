@@ -4,18 +4,25 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "claims/claims.h"
 #include "server/routes.h"
 
 #include <string.h>
 
 #define PROOF_WAIT_MS 5000 /* for a checkpoint that covers the approval */
 
+static td_code show_version(td_request *request, int status, const char *reference, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *version = NULL;
+    TD_TRY(td_version_json(request->db, request->project, reference, &version, err));
+    TD_TRY(td_claims_complete(request->db, request->project, version, err));
+    return td_answer_json(request, status, json_incref(version), err);
+}
+
 static td_code answer_version(td_request *request, int status, const char *reference, td_err *err)
 {
-    json_t *version;
     TD_TRY(td_request_refresh(request, err));
-    TD_TRY(td_version_json(request->db, request->project, reference, &version, err));
-    return td_answer_json(request, status, version, err);
+    return show_version(request, status, reference, err);
 }
 
 typedef struct registering {
@@ -84,10 +91,8 @@ static td_code derive_version(td_request *request, td_err *err)
 static td_code get_version(td_request *request, td_err *err)
 {
     const char *reference;
-    json_t *version;
     TD_TRY(td_request_reference(request, &reference, err));
-    TD_TRY(td_version_json(request->db, request->project, reference, &version, err));
-    return td_answer_json(request, 200, version, err);
+    return show_version(request, 200, reference, err);
 }
 
 typedef struct version_write {
@@ -182,6 +187,7 @@ static td_code approve_version(td_request *request, td_err *err)
         {.name = "key_id", .type = TD_JSON_STRING, .required = true, .minimum = 32, .maximum = 32},
         {.name = "signature", .type = TD_JSON_STRING, .required = true, .minimum = 128, .maximum = 128},
         {.name = "reason", .type = TD_JSON_STRING, .required = true, .minimum = 1, .maximum = TD_REASON_BODY_MAX},
+        {.name = "statement", .type = TD_JSON_OBJECT},
         {.name = NULL},
     };
     TD_TRY(td_request_check(request, fields, err));
@@ -193,7 +199,7 @@ static td_code approve_version(td_request *request, td_err *err)
     TD_TRY(td_request_reference(request, &reference, err));
     td_case work = td_request_case(request);
     td_version_state state;
-    TD_TRY(td_approve(&work, reference, &approval, &state, err));
+    TD_TRY(td_approve(&work, reference, &approval, json_object_get(request->body, "statement"), &state, err));
     return answer_version(request, 201, reference, err);
 }
 

@@ -133,8 +133,10 @@ TD_MUST_USE td_code td_submit(const td_case *work, const char *reference, const 
 
 /* ---- approve (usecase_approve.c) ---- */
 
+/* `statement` (may be NULL; profile regulated demands it) is the envelope in which the approver says what his signature
+ * means: checked, and kept as a claim in the same transaction. */
 TD_MUST_USE td_code td_approve(const td_case *work, const char *reference, const td_approval *approval,
-                               td_version_state *state_out, td_err *err);
+                               const json_t *statement, td_version_state *state_out, td_err *err);
 /* One tar of the bundle with what proves it in attest/, in content. */
 TD_MUST_USE td_code td_export_version(const td_case *work, const td_version *version,
                                       uint8_t digest_out[TD_DIGEST_SIZE], uint64_t *size_out, td_err *err);

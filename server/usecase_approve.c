@@ -11,7 +11,7 @@
 #include "lineage/lineage.h"
 #include "registry/modelsig.h"
 #include "registry/trust.h"
-#include "server/usecase.h"
+#include "server/usecase_claim.h"
 #include "server/workspace_internal.h"
 
 #include <stdio.h>
@@ -23,6 +23,7 @@ typedef struct approval_write {
     const td_case *work;
     const td_version *version;
     td_approval approval;
+    const td_claim *statement; /* or NULL */
     td_version_state state;
 } approval_write;
 
@@ -44,19 +45,22 @@ static td_code write_approval(td_db *db, void *context, td_err *err)
     TD_TRY(td_version_approve(db, work->actor, work->project, label, &write->approval, &write->state, err));
     char name[TD_LINEAGE_NAME_MAX];
     snprintf(name, sizeof name, "%s#%s", label, work->actor->name);
+    if (write->statement != NULL) {
+        TD_TRY(td_claim_add(db, work->actor, work->project, label, write->statement, err));
+    }
     td_lineage_node approval = {"approval", name, write->approval.reason, NULL};
     return td_lineage_edge_add(db, work->project, &approval, TD_NODE("version", label), "approved", NULL, err);
 }
 
 static td_code try_once(const td_case *work, const td_version *version, const td_approval *approval,
-                        td_version_state *state_out, td_err *err)
+                        const td_claim *statement, td_version_state *state_out, td_err *err)
 {
     uint8_t envelope_digest[TD_DIGEST_SIZE], sig_digest[TD_DIGEST_SIZE];
     TD_CLEANUP(td_str_done) td_str envelope = {0};
     TD_TRY(td_version_envelope(work->db, work->project, version->label, approval, &envelope, err));
     TD_TRY(td_content_put_bytes(work->server->content, envelope.data, envelope.size, envelope_digest, err));
     TD_TRY(put_model_sig(work, version, sig_digest, err));
-    approval_write write = {.work = work, .version = version, .approval = *approval};
+    approval_write write = {.work = work, .version = version, .approval = *approval, .statement = statement};
     write.approval.envelope_digest = envelope_digest;
     write.approval.model_sig_digest = sig_digest;
     TD_TRY(td_case_write(work, write_approval, &write, err));
@@ -83,19 +87,62 @@ static td_code write_refusal(td_db *db, void *context, td_err *err)
     return td_audit_append(db, &entry, NULL, err);
 }
 
-td_code td_approve(const td_case *work, const char *reference, const td_approval *approval, td_version_state *state_out,
-                   td_err *err)
+/* Again when another approval came between. */
+static td_code try_often(const td_case *work, const td_version *version, const td_approval *approval,
+                         const td_claim *statement, td_version_state *state_out, td_err *err)
 {
-    td_version version;
-    TD_TRY(td_version_find(work->db, work->project, reference, work->arena, &version, err));
     td_code code = TD_BUSY;
     for (int i = 0; i < TRIES && code == TD_BUSY; i++) {
         if (i > 0) { /* see what the other approval wrote */
             td_db_read_end(work->db);
             TD_TRY(td_db_read_begin(work->db, err));
         }
-        code = try_once(work, &version, approval, state_out, err);
+        code = try_once(work, version, approval, statement, state_out, err);
     }
+    return code;
+}
+
+/* Profile regulated: a signature without a meaning is none (21 CFR 11.50). */
+static td_code demand_statement(const td_case *work, const char *label, const json_t *statement, td_err *err)
+{
+    if (statement != NULL || strcmp(work->server->profile, "regulated") != 0) {
+        return TD_OK;
+    }
+    if (work->request != NULL) {
+        work->request->problem_code = "statement_required";
+    }
+    return td_fail(
+        err, TD_INVALID,
+        "profile regulated: an approval says what the signature means: `tidemark version approve %s --reason "
+        "TEXT --meaning approval` (or review, responsibility, or your own words)",
+        label);
+}
+
+static td_code same_key(const td_approval *approval, const td_claim *claim, td_err *err)
+{
+    uint8_t key_id[TD_KEY_ID_SIZE];
+    td_public_key_id(&claim->signer->key, key_id);
+    return memcmp(key_id, approval->key_id, sizeof key_id) == 0
+               ? TD_OK
+               : td_fail(err, TD_CORRUPT,
+                         "the statement is signed by another key than the manifest; sign both with one");
+}
+
+td_code td_approve(const td_case *work, const char *reference, const td_approval *approval, const json_t *statement,
+                   td_version_state *state_out, td_err *err)
+{
+    TD_CLEANUP(td_claim_done) td_claim claim = {.signer = NULL};
+    td_version version;
+    td_approval full = *approval;
+    TD_TRY(td_version_find(work->db, work->project, reference, work->arena, &version, err));
+    TD_TRY(demand_statement(work, version.label, statement, err));
+    if (statement != NULL) {
+        TD_TRY(td_claim_approval(work, &version, approval->reason, statement, &claim, err));
+        TD_TRY(same_key(approval, &claim, err));
+        TD_TRY(td_claim_store(work, &claim, err));
+        full.statement_digest = claim.digest;
+    }
+    td_code code = try_often(work, &version, &full, statement != NULL ? &claim : NULL, state_out, err);
     if (code == TD_DENIED) {
         char why[240];
         snprintf(why, sizeof why, "%s", err->text);

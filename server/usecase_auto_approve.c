@@ -73,5 +73,5 @@ td_code td_auto_approve(const td_case *work, const char *reference, const char *
     td_actor actor = {service ? TD_ACTOR_SERVICE : TD_ACTOR_USER, user_id, user, "gate", "", run};
     td_case as_approver = *work;
     as_approver.actor = &actor;
-    return td_approve(&as_approver, reference, &approval, &state, err);
+    return td_approve(&as_approver, reference, &approval, NULL, &state, err);
 }

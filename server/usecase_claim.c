@@ -35,6 +35,37 @@ td_code td_claim_trusted(const td_case *work, td_claim_key **out, size_t *count_
     return TD_OK;
 }
 
+/* What envelope and keys are read into must outlive the claim. */
+static td_code open_claim(const td_case *work, const td_about *about, const json_t *json, td_claim *out, td_err *err)
+{
+    td_dsse envelope;
+    td_claim_key *keys;
+    size_t count;
+    TD_TRY(td_dsse_read_json(json, work->arena, &envelope, err));
+    TD_TRY(td_claim_trusted(work, &keys, &count, err));
+    return td_claim_open(&envelope, keys, count, about, out, err);
+}
+
+td_code td_claim_approval(const td_case *work, const td_version *version, const char *reason, const json_t *json,
+                          td_claim *out, td_err *err)
+{
+    td_claim claim = {.signer = NULL};
+    td_about about;
+    const td_approval_said want = {.approver = work->actor->name,
+                                   .reason = reason,
+                                   .version = version->label,
+                                   .project = work->project,
+                                   .time_ms = td_now_ms(work->server->clock)};
+    TD_TRY(td_claim_about(work, version->label, &about, err));
+    TD_TRY(open_claim(work, &about, json, &claim, err));
+    if (td_claim_check_approval(&claim, &want, err) != TD_OK) {
+        td_claim_done(&claim);
+        return err->code;
+    }
+    *out = claim;
+    return TD_OK;
+}
+
 /* ---- taking in ---- */
 
 typedef struct claim_write {
@@ -71,13 +102,8 @@ td_code td_claim_take(const td_case *work, const char *reference, const json_t *
 {
     TD_CLEANUP(td_claim_done) td_claim claim = {.signer = NULL};
     td_about about;
-    td_dsse envelope;
-    td_claim_key *keys;
-    size_t count;
     TD_TRY(td_claim_about(work, reference, &about, err));
-    TD_TRY(td_dsse_read_json(json, work->arena, &envelope, err));
-    TD_TRY(td_claim_trusted(work, &keys, &count, err));
-    TD_TRY(td_claim_open(&envelope, keys, count, &about, &claim, err));
+    TD_TRY(open_claim(work, &about, json, &claim, err));
     TD_TRY(td_claim_store(work, &claim, err));
     claim_write write = {work, about.label, &claim};
     return td_case_write(work, write_claim, &write, err);

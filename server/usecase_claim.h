@@ -15,6 +15,10 @@
 TD_MUST_USE td_code td_claim_about(const td_case *work, const char *reference, td_about *out, td_err *err);
 /* The keys whose word counts in the project: people's, listed ones, the publisher's. In the arena. */
 TD_MUST_USE td_code td_claim_trusted(const td_case *work, td_claim_key **out, size_t *count_out, td_err *err);
+/* Checks an approver's statement about his approval of the version; CORRUPT names what differs. The claim borrows from
+ * the case's arena. */
+TD_MUST_USE td_code td_claim_approval(const td_case *work, const td_version *version, const char *reason,
+                                      const json_t *json, td_claim *out, td_err *err);
 /* Puts the line into content: before the transaction that names it. */
 TD_MUST_USE td_code td_claim_store(const td_case *work, const td_claim *claim, td_err *err);
 /* Checks an envelope (JSON) and records it; answers the request, if there is one, with 201 and the claim. */

@@ -53,7 +53,7 @@ const char *td_profile_worth(const char *profile)
                "suffices.";
     }
     if (strcmp(profile, "regulated") == 0) {
-        return "profile regulated: two approvers with keys of their own, root offline.";
+        return "profile regulated: two approvers with keys of their own, who sign what they mean; root offline.";
     }
     return NULL;
 }

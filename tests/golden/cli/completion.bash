@@ -62,7 +62,7 @@ _tidemark() {
     "version check") options=" --device --to" ;;
     "version derive") options=" --by --file --golden --without --description --hardware --runtime --ram --reason --strict" ;;
     "version submit") options=" --reason" ;;
-    "version approve") options=" --reason --key --passphrase-file --yes" ;;
+    "version approve") options=" --reason --meaning --key --passphrase-file --yes" ;;
     "version reject") options=" --reason" ;;
     "version move") options=" --reason" ;;
     "version change") options=" --description --tag --metric --param" ;;

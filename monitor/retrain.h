@@ -64,6 +64,10 @@ TD_MUST_USE td_code td_retrain_consider(td_db *db, const td_actor *actor, int64_
                                         char run_out[24], const char **reason_out, td_err *err);
 
 TD_MUST_USE td_code td_run_json(td_db *db, const char *project, const char *run, json_t **out, td_err *err);
+/* The run that made a version, as td_run_json, with "pipeline_digest" (hexadecimal) of the revision that it pinned;
+ * *out is NULL when none did. */
+TD_MUST_USE td_code td_run_of_version_json(td_db *db, const char *project, const char *model, int64_t version,
+                                           json_t **out, td_err *err);
 /* {"runs":[…],"next_cursor"?} of one pipeline, newest first, or as the page says. INVALID, LIMIT. */
 TD_MUST_USE td_code td_run_list_json(td_db *db, const char *project, const char *pipeline, const td_page *page,
                                      json_t **out, td_err *err);

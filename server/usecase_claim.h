@@ -23,6 +23,22 @@ TD_MUST_USE td_code td_claim_approval(const td_case *work, const td_version *ver
 TD_MUST_USE td_code td_claim_store(const td_case *work, const td_claim *claim, td_err *err);
 /* Checks an envelope (JSON) and records it; answers the request, if there is one, with 201 and the claim. */
 TD_MUST_USE td_code td_claim_take(const td_case *work, const char *reference, const json_t *json, td_err *err);
+/* ---- what the server says itself (claim_own.c) ---- */
+
+#define TD_OWN_CLAIMS_MAX 2
+typedef struct td_own_claims {
+    td_claim claims[TD_OWN_CLAIMS_MAX];
+    size_t count;
+} td_own_claims;
+void td_own_claims_done(td_own_claims *own); /* TD_CLEANUP */
+/* For a version that a pipeline of this server made: its provenance and, if a gate judged it, the verdict, signed by
+ * the publisher about the packed manifest; lines are in content then. For any other version none. */
+TD_MUST_USE td_code td_own_claims_make(const td_case *work, const td_version *version, const td_str *manifest,
+                                       td_own_claims *out, td_err *err);
+/* In the transaction that freezes the version, after it was frozen. */
+TD_MUST_USE td_code td_own_claims_add(td_db *db, const td_case *work, const char *label, const td_own_claims *own,
+                                      td_err *err);
+
 /* Appends claims.jsonl: one claim a line, in order of time. */
 TD_MUST_USE td_code td_claim_lines(const td_case *work, const td_version *version, td_str *out, td_err *err);
 

@@ -9,7 +9,7 @@
 #include "lineage/lineage.h"
 #include "monitor/baseline.h"
 #include "monitor/windows.h"
-#include "server/usecase.h"
+#include "server/usecase_claim.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,12 +24,14 @@ typedef struct pending_submission {
     td_packed packed;
     td_str baseline; /* bytes, or empty */
     bool has_baseline;
+    td_own_claims own; /* what the server says of it, if a pipeline made it */
 } pending_submission;
 
 static void submission_done(pending_submission *submission)
 {
     td_str_done(&submission->manifest);
     td_str_done(&submission->baseline);
+    td_own_claims_done(&submission->own);
 }
 
 static td_code put_text(const td_case *work, const td_str *text, const char *name, td_version_file *out, td_err *err)
@@ -94,8 +96,9 @@ static td_code pack(pending_submission *submission, td_err *err)
                             err));
     TD_TRY(make_card(submission, &extras[0], err));
     TD_TRY(make_lineage(work, &submission->version, &extras[1], err));
-    return td_bundle_pack(work->db, work->server->content, &submission->version, extras, 2, &submission->manifest,
-                          &submission->packed, err);
+    TD_TRY(td_bundle_pack(work->db, work->server->content, &submission->version, extras, 2, &submission->manifest,
+                          &submission->packed, err));
+    return td_own_claims_make(work, &submission->version, &submission->manifest, &submission->own, err);
 }
 
 static td_code write_submission(td_db *db, void *context, td_err *err)
@@ -105,6 +108,7 @@ static td_code write_submission(td_db *db, void *context, td_err *err)
     const td_version *version = &submission->version;
     TD_TRY(td_version_submit(db, work->actor, work->project, version->label, &submission->packed, submission->reason,
                              err));
+    TD_TRY(td_own_claims_add(db, work, version->label, &submission->own, err));
     uint8_t manifest_digest[TD_DIGEST_SIZE];
     td_sha256_of(submission->manifest.data, submission->manifest.size, manifest_digest);
     if (submission->has_baseline) {

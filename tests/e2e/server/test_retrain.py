@@ -59,6 +59,25 @@ class Retraining(harness.ServerTest):
         self.assertEqual(len(mine), 1, records)
         self.assertIn(run["run"], json.dumps(mine[0]))
         self.assertIn("by the gate of", mine[0]["reason"])
+        self.said_of("good/2", run)
+
+    def said_of(self, version, run):
+        """What the server claims of what its own pipeline made, signed by its publisher."""
+        path = f"/api/v1/models/{version.replace('/', '/versions/')}/claims"
+        claims = self.server.call("GET", path).json["claims"]
+        self.assertEqual([(one["kind"], one["signed_by"]["source"], one["covers"], one["added_by"]) for one in claims],
+                         [("provenance", "publisher", "version", "system"), ("test-result", "publisher", "version", "system")])
+        provenance, tested = (self.server.call("GET", f"{path}/{one['digest'][7:]}").json["statement"]["predicate"] for one in claims)
+        definition, details = provenance["buildDefinition"], provenance["runDetails"]
+        self.assertEqual(definition["externalParameters"]["pipeline"], run["pipeline"])
+        self.assertEqual(details["metadata"]["invocationId"], run["run"])
+        needs = {one["name"]: one.get("digest") for one in definition["resolvedDependencies"]}
+        pipeline = self.server.call("GET", f"/api/v1/pipelines/{run['pipeline']}").json
+        self.assertEqual("sha256:" + needs[f"{run['pipeline']} revision 1"]["sha256"], pipeline["digest"])
+        self.assertIn("good/1", needs)
+        self.assertIn("train/model", [one["name"] for one in details["byproducts"]])
+        self.assertEqual((tested["result"], len(tested["passedTests"]), tested["failedTests"]), ("PASSED", 1, []))
+        self.assertEqual("sha256:" + tested["configuration"][0]["digest"]["sha256"], run["verdict"]["digest"])
 
     def test_failed_gate_registers_nothing(self):
         self.prepare("bad", 0.5)

@@ -9,6 +9,7 @@
 
 #include "claims/claims.h"
 #include "core/base/fs.h"
+#include "registry/bundle.h"
 #include "registry/content.h"
 
 #define KEYS_MAX 64
@@ -80,6 +81,25 @@ static td_code read_about(td_cli *cli, td_about *about, const td_about **out, td
     return TD_OK;
 }
 
+/* An export brings claims and manifest along; anything else is claims.jsonl itself. */
+static td_code read_lines(td_cli *cli, const char *file, td_str *text, td_about *about, const td_about **out,
+                          td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str manifest = {0};
+    size_t length = strlen(file);
+    if (length < 4 || strcmp(file + length - 4, ".tar") != 0) {
+        return td_file_read(file, TD_CLAIMS_BYTES_MAX, text, err);
+    }
+    TD_TRY(td_bundle_attest_read(file, "claims.jsonl", &manifest, text, err));
+    if (*out == NULL) {
+        void *copy = td_arena_copy(&cli->arena, manifest.data, manifest.size);
+        TD_TRY(copy != NULL ? TD_OK : td_fail(err, TD_NOMEM, "no memory for the manifest"));
+        TD_TRY(td_about_read(copy, manifest.size, &cli->arena, about, err));
+        *out = about;
+    }
+    return TD_OK;
+}
+
 static void print_lines(td_cli *cli, const json_t *answer)
 {
     static const td_column_spec columns[] = {
@@ -111,7 +131,7 @@ td_code td_cli_claims_verify(td_cli *cli, td_err *err)
         return td_fail(err, TD_INVALID, "say whose signatures count: --key FILE (public keys, PEM)");
     }
     TD_TRY(read_about(cli, &about, &check.about, err));
-    TD_TRY(td_file_read(file, TD_CLAIMS_BYTES_MAX, &text, err));
+    TD_TRY(read_lines(cli, file, &text, &about, &check.about, err));
     TD_TRY(td_claims_verify(td_str_text(&text), text.size, &check, &bad, &lines, err));
     TD_CLEANUP(td_json_done)
     json_t *answer = json_pack("{s:s, s:I, s:I, s:O}", "file", file, "good", (json_int_t)(json_array_size(lines) - bad),

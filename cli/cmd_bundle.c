@@ -103,6 +103,7 @@ static void print_verdict(td_cli *cli, const json_t *report)
         {"model_sig", "model.sig", TD_CELL_TEXT},
         {"log_proof", "in the log", TD_CELL_TEXT},
         {"keyset_version", "keyset", TD_CELL_NUMBER},
+        {"claims_unchecked", "claims, not checked here", TD_CELL_NUMBER},
         {0},
     };
     td_print_line(cli, "%sVerified%s: manifest and every file are as the approvers signed them.",

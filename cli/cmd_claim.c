@@ -285,6 +285,7 @@ const td_cli_command td_cli_claim_commands[] = {
     {"claims", "export", "VERSION", 1, 1, "Download a version's claims.jsonl", NULL,
      "tidemark claims export pump/3 --out pump-3.claims.jsonl", export_options, run_export},
     {"claims", "verify", "FILE", 1, 1, "Verify a claims.jsonl; no server is asked",
+     "FILE is a claims.jsonl, or an export of a version (.tar) that carries one. "
      "Each line must be signed by one of the keys that you bring and be well formed; with a manifest or content id, "
      "each must be about that version. A bad line is named with what is wrong. That none is missing, the audit log "
      "says.",

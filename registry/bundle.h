@@ -8,6 +8,7 @@
  *     attest/approvals.pb   the approvers' SignedMessage over manifest.pb
  *     attest/keyset.pb      the keyset (SignedMessage by root) whose approver keys signed
  *     attest/model.sig      OpenSSF Model Signing over model/
+ *     attest/claims.jsonl   what is said of the version, signed (claims/claims.h)
  *     attest/…              what else the caller hands in (log proof, checkpoint)
  *     bundle.tar.zst
  *
@@ -63,12 +64,17 @@ typedef struct td_bundle_trust {
 
 /* Verifies a bundle or an export, offline and streaming: keyset → approvals → manifest → every byte. report_out (may be
  * NULL) tells what was checked: {"model","version","content_id","approvals":[…],"files","bytes","model_sig":…,
- * "log_proof":…}. Each thing that can be wrong has its own message: CORRUPT for content, signature, form; INVALID when
- * no trust is given; NOT_FOUND: no such file. */
+ * "log_proof":…,"claims_unchecked":lines of claims.jsonl}. Each thing that can be wrong has its own message: CORRUPT
+ * for content, signature, form; INVALID when no trust is given; NOT_FOUND: no such file. */
 TD_MUST_USE td_code td_bundle_verify(const char *path, const td_bundle_trust *trust, json_t **report_out, td_err *err);
 /* What a bundle or export says, its digests checked but no signature: {"manifest", "attest":[…], "lineage"?,
  * "approvals":[…]}. */
 TD_MUST_USE td_code td_bundle_inspect_json(const char *path, json_t **out, td_err *err);
+
+/* Appends an export's manifest and one of its attestations ("claims.jsonl"); digests are checked, no signature.
+ * NOT_FOUND: it has none of that name. */
+TD_MUST_USE td_code td_bundle_attest_read(const char *path, const char *name, td_str *manifest_out, td_str *attest_out,
+                                          td_err *err);
 
 typedef struct td_attest {
     const char *name; /* without "attest/": "approval.proof" */

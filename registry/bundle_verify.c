@@ -177,6 +177,15 @@ static td_code approvals_json(const td_signed_message *message, const td_keyset 
     return TD_OK;
 }
 
+static int64_t count_lines(const td_str *text)
+{
+    int64_t lines = 0;
+    for (size_t i = 0; text != NULL && i < text->size; i++) {
+        lines += text->data[i] == '\n';
+    }
+    return lines;
+}
+
 static td_code report(const verification *v, const td_bundle__contents *contents, const char *model_sig,
                       const char *log_proof, json_t **out, td_err *err)
 {
@@ -187,11 +196,12 @@ static td_code report(const verification *v, const td_bundle__contents *contents
     td_digest_format(digest, label);
     TD_TRY(approvals_json(&v->approvals, &v->keyset, &approvals, err));
     json_t *json = json_pack(
-        "{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s, s:s}", "model", contents->manifest.model, "version",
+        "{s:s, s:I, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:s, s:s, s:I}", "model", contents->manifest.model, "version",
         (json_int_t)contents->manifest.version, "project", contents->manifest.project, "content_id", label, "approvals",
         approvals, "approver_threshold", (json_int_t)v->keyset.approver_threshold, "keyset_version",
         (json_int_t)v->keyset.version, "files", (json_int_t)contents->files, "bytes", (json_int_t)contents->bytes,
-        "model_sig", model_sig, "log_proof", log_proof);
+        "model_sig", model_sig, "log_proof", log_proof, "claims_unchecked",
+        (json_int_t)count_lines(td_bundle__attest(contents, "claims.jsonl")));
     if (json == NULL) {
         return no_memory(err);
     }
@@ -263,6 +273,20 @@ static td_code add_meta(const td_bundle__contents *contents, json_t *json, td_er
         failed |= card != NULL ? json_object_set_new(json, "card", card) : 0; /* NULL: no UTF-8, hence no card */
     }
     return failed == 0 ? TD_OK : no_memory(err);
+}
+
+td_code td_bundle_attest_read(const char *path, const char *name, td_str *manifest_out, td_str *attest_out, td_err *err)
+{
+    TD_CLEANUP(td_bundle__contents_free) td_bundle__contents *contents = NULL;
+    TD_TRY(td_bundle__read(path, trust_nobody, NULL, &contents, err));
+    const td_str *found = td_bundle__attest(contents, name);
+    if (found == NULL) {
+        return td_fail(err, TD_NOT_FOUND, "%s holds no attest/%s", path, name);
+    }
+    td_str_append(manifest_out, contents->manifest_bytes.data, contents->manifest_bytes.size);
+    td_str_append(attest_out, found->data, found->size);
+    TD_TRY(td_str_check(manifest_out, err));
+    return td_str_check(attest_out, err);
 }
 
 td_code td_bundle_inspect_json(const char *path, json_t **out, td_err *err)

@@ -156,8 +156,8 @@ td_code td_approve(const td_case *work, const char *reference, const td_approval
 /* ---- export ---- */
 
 typedef struct attest_list {
-    td_attest rows[6];
-    td_str texts[6];
+    td_attest rows[7];
+    td_str texts[7];
     size_t count;
 } attest_list;
 
@@ -208,6 +208,15 @@ static td_code add_proof(const td_case *work, attest_list *attests, int64_t seq,
     return TD_OK;
 }
 
+static td_code add_claims(const td_case *work, const td_version *version, attest_list *attests, td_err *err)
+{
+    TD_TRY(td_claim_lines(work, version, next_text(attests), err));
+    if (next_text(attests)->size > 0) {
+        add(attests, "claims.jsonl");
+    }
+    return TD_OK;
+}
+
 static td_code gather(const td_case *work, const td_version *version, attest_list *attests, td_err *err)
 {
     TD_TRY(add_keyset(work, attests, err));
@@ -221,6 +230,7 @@ static td_code gather(const td_case *work, const td_version *version, attest_lis
         TD_TRY(td_file_read(path, 4096, next_text(attests), err));
         add(attests, "publisher.pub.pem");
     }
+    TD_TRY(add_claims(work, version, attests, err));
     return version->approval_seq >= 0 ? add_proof(work, attests, version->approval_seq, err) : TD_OK;
 }
 

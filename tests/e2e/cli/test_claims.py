@@ -124,6 +124,22 @@ class Claims(Case):
         self.refused(8, "bad.jsonl:2: the claim is signed by none", "claims", "verify", bad, "--key", public)
         self.well("claims", "verify", self.write("empty.jsonl", ""), "--key", public)
 
+    def test_they_travel_with_the_export(self):
+        version = f"exported/{self.register('exported')['version']}"
+        self.well("version", "submit", version, as_="ana")
+        predicate = self.write("t.json", json.dumps({"result": "WARNED", "configuration": []}))
+        export, keys = self.path("exported.tar"), self.path("all.pem")
+        self.well("claims", "add", version, "--type", "test-result", "--predicate", predicate, as_="ben")
+        self.well("version", "approve", version, "--reason", "fine", "--meaning", "approval", as_="ben")
+        self.well("bundle", "export", version, "--out", export, as_="ana")
+        self.well("claims", "keys", "--out", keys, as_="ana")
+        report = self.well("claims", "verify", export, "--key", keys, "--json").json
+        self.assertEqual([(one["kind"], one["covers"]) for one in report["lines"]], [("test-result", "version"), ("approval", "version")])
+        self.assertIn("attest/", self.well("bundle", "inspect", export).out)
+        keyset = self.server.path("keys/keyset.bin")
+        self.assertEqual(self.well("bundle", "verify", export, "--keyset", keyset, "--json").json["claims_unchecked"], 2)
+        self.refused(8, "exported.tar:1: the claim is signed by none", "claims", "verify", export, "--key", self.new_key("nobody")[1])
+
     def test_what_was_typed_wrong(self):
         draft = f"fan/{self.register('fan')['version']}"
         predicate = self.write("p.json", "{}")

@@ -12,6 +12,7 @@
 #include "server/internal.h"
 #include "server/mlflow.h"
 #include "server/metrics.h"
+#include "server/routes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,7 +311,8 @@ static bool check_permission(td_call *call)
 bool td_call_authorize(td_call *call, td_db *db)
 {
     td_request *request = &call->request;
-    if (request->logged_in || request->route->access == TD_ROUTE_PUBLIC || td_metrics_open(call)) {
+    if (request->logged_in || request->route->access == TD_ROUTE_PUBLIC || td_metrics_open(call) ||
+        td_log_open(request, td_listener_kind(call->listener))) {
         return true;
     }
     if (!log_in(call, db) || !check_token_rate(call) || !check_permission(call)) {

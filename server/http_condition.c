@@ -7,7 +7,7 @@
 #include "server/http_condition.h"
 
 #include "core/crypto/crypto.h"
-#include "server/router.h"
+#include "server/routes.h"
 
 #include <string.h>
 
@@ -64,10 +64,16 @@ static bool is_json_get(const td_route *route, const td_answer *answer)
            strcmp(answer->content_type, "application/json") == 0 && answer->body.size <= TAGGED_BYTES_MAX;
 }
 
+/* The log's files are for caches, which ask again by tag. */
+static bool is_log_file(const td_route *route, const td_answer *answer)
+{
+    return strncmp(route->pattern, TD_LOG_PREFIX, strlen(TD_LOG_PREFIX)) == 0 && answer->status == 200;
+}
+
 void td_condition_answer(td_request *request)
 {
     td_answer *answer = &request->answer;
-    if (!is_json_get(request->route, answer)) {
+    if (!is_json_get(request->route, answer) && !is_log_file(request->route, answer)) {
         return;
     }
     char tag[TD_ETAG_SIZE];

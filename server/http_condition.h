@@ -1,10 +1,11 @@
 /*
  * http_condition.h: entity tags, and changes that hold only for the state that their caller saw (RFC 9110 §13).
  *
- * Every answer of JSON to a GET below /api/v1 carries a strong ETag, which is a hash of its bytes. If-Match on a change
- * speaks of the object at the request's path or, where there is none (…/pause, …/roles), of the nearest one above it:
- * what a GET of it would answer. td_request_write compares once more inside the writer's transaction, by running that
- * GET there, so that of two changes with one tag exactly one is made. No handler knows of it.
+ * Every answer of JSON to a GET below /api/v1, and each file of the log, carries a strong ETag, which is a hash of its
+ * bytes. If-Match on a change speaks of the object at the request's path or, where there is none (…/pause, …/roles), of
+ * the nearest one above it: what a GET of it would answer. td_request_write compares once more inside the writer's
+ * transaction, by running that GET there, so that of two changes with one tag exactly one is made. No handler knows of
+ * it.
  * Threads: td_condition_check runs on the writer's thread, the rest on a worker's.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -70,14 +70,19 @@ static range_kind parse_range(const char *header, uint64_t size, uint64_t *first
     return RANGE_GOOD;
 }
 
-static const char *etag_of(const td_answer *answer)
+static const char *header_of(const td_answer *answer, const char *name)
 {
     for (size_t i = 0; i < answer->header_count; i++) {
-        if (strcmp(answer->headers[i].name, "ETag") == 0) {
+        if (strcmp(answer->headers[i].name, name) == 0) {
             return answer->headers[i].value;
         }
     }
     return NULL;
+}
+
+static const char *etag_of(const td_answer *answer)
+{
+    return header_of(answer, "ETag");
 }
 
 /* A part of something else than what the client began with is worth nothing to it (RFC 9110 §13.1.5). */
@@ -209,7 +214,9 @@ enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection)
     MHD_add_response_header(response, "X-Request-Id", call->request.id);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (!header_of(answer, "Cache-Control")) {
+        MHD_add_response_header(response, "Cache-Control", "no-store");
+    }
     for (size_t i = 0; i < answer->header_count; i++) {
         MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value);
     }

@@ -24,6 +24,8 @@ const td_setting td_settings[] = {
      "such lines in a second; what is left out is counted"},
     {"metrics.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
      "let programs on this machine read /metrics without a token, unless a proxy forwards them"},
+    {"audit.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
+     "let anybody who reaches the API read the log's checkpoint and tiles (/log/…, hashes alone) without a token"},
     {"http.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false,
      "address of the API; on loopback it speaks plain HTTP unless http.tls says otherwise"},
     {"http.port", TD_SETTING_INTEGER, "7070", 0, 65535, NULL, false,

@@ -101,6 +101,8 @@ DEMANDS = {
         GET /api/v1/routes anybody
         GET /api/v1/me anybody
         GET /api/v1/roles anybody
+        GET /log/checkpoint anybody
+        GET /log/tile/{tile...} anybody
         GET /api/v1/users/{user} manage_user
         GET /api/v1/users/{user}/tokens manage_user
         POST /api/v1/users/{user}/tokens manage_user

@@ -24,7 +24,7 @@ class Matrix(harness.ServerTest):
     def walk(self, token):
         """(route, answer) of every route, with values that name nothing."""
         for route in self.routes:
-            values = {"{user}": "ana", "{token}": "999999", "{project}": "none"}
+            values = {"{user}": "ana", "{token}": "999999", "{project}": "none", "{tile...}": "0/000.p/1"}
             path = re.sub(r"\{[a-z_.]+\}", lambda match: values.get(match.group(), "1"), route["path"])
             headers = {"Authorization": "Bearer " + token} if token else {}
             if route["path"].endswith("/stream"):

@@ -1,10 +1,12 @@
 /*
- * claim_own.c: what the server says of versions that its own pipelines made: where they come from, how the gate judged.
+ * claim_own.c: what the server says of versions: what they are made of, and of those that its own pipelines made, where
+ * they come from and how the gate judged.
  *
- * Only what the server itself saw: pipeline, gate and inputs by digest, the run, its times, the verdict. Nothing is
- * claimed of a version that somebody trained elsewhere. The publisher's key signs.
+ * Only what the server itself saw: files, pipeline, gate and inputs by digest, the run, its times, the verdict. Nothing
+ * is claimed of how somebody trained a version elsewhere. The publisher's key signs.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "core/base/log.h"
 #include "lineage/lineage.h"
 #include "monitor/retrain.h"
 #include "server/usecase_claim.h"
@@ -181,20 +183,34 @@ static td_code make(const td_case *work, const td_about *about, const char *type
     return td_claim_store(work, out, err);
 }
 
-static td_code make_both(const td_case *work, const td_version *version, const td_about *about, const json_t *run,
+/* What is too large to be said in one envelope stays unsaid: it must not keep a version from being submitted. */
+static td_code make_next(const td_case *work, const td_about *about, const char *type, const json_t *predicate,
                          td_own_claims *out, td_err *err)
 {
+    td_code code = make(work, about, type, predicate, &out->claims[out->count], err);
+    if (code == TD_LIMIT) {
+        td_log_warn("claims", "%s: no claim of type %s: %s", about->label, type, err->text);
+        return TD_OK;
+    }
+    TD_TRY(code);
+    out->count++;
+    return TD_OK;
+}
+
+static td_code say_of_run(const td_case *work, const td_version *version, const td_about *about, td_own_claims *out,
+                          td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *run = NULL;
     TD_CLEANUP(td_json_done) json_t *origin = NULL;
     TD_CLEANUP(td_json_done) json_t *result = NULL;
+    TD_TRY(td_run_of_version_json(work->db, work->project, version->model, version->number, &run, err));
+    if (run == NULL) {
+        return TD_OK;
+    }
     TD_TRY(provenance(work, version, run, &origin, err));
     TD_TRY(test_result(run, &result, err));
-    TD_TRY(make(work, about, TD_PREDICATE_PROVENANCE, origin, &out->claims[out->count], err));
-    out->count++;
-    if (result != NULL) {
-        TD_TRY(make(work, about, TD_PREDICATE_TEST_RESULT, result, &out->claims[out->count], err));
-        out->count++;
-    }
-    return TD_OK;
+    TD_TRY(make_next(work, about, TD_PREDICATE_PROVENANCE, origin, out, err));
+    return result != NULL ? make_next(work, about, TD_PREDICATE_TEST_RESULT, result, out, err) : TD_OK;
 }
 
 void td_own_claims_done(td_own_claims *own)
@@ -208,18 +224,18 @@ void td_own_claims_done(td_own_claims *own)
 td_code td_own_claims_make(const td_case *work, const td_version *version, const td_str *manifest, td_own_claims *out,
                            td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *run = NULL;
+    TD_CLEANUP(td_json_done) json_t *json = NULL;
+    TD_CLEANUP(td_json_done) json_t *bom = NULL;
     td_about *about = td_arena_alloc(work->arena, sizeof *about);
     void *bytes = td_arena_copy(work->arena, manifest->data, manifest->size);
     if (about == NULL || bytes == NULL) {
         return no_memory(err);
     }
-    TD_TRY(td_run_of_version_json(work->db, work->project, version->model, version->number, &run, err));
-    if (run == NULL) {
-        return TD_OK;
-    }
     TD_TRY(td_about_read(bytes, manifest->size, work->arena, about, err));
-    return make_both(work, version, about, run, out, err);
+    TD_TRY(say_of_run(work, version, about, out, err));
+    TD_TRY(td_version_json(work->db, work->project, version->label, &json, err));
+    TD_TRY(td_bom_json(json, about, &bom, err));
+    return make_next(work, about, TD_PREDICATE_BOM, bom, out, err);
 }
 
 td_code td_own_claims_add(td_db *db, const td_case *work, const char *label, const td_own_claims *own, td_err *err)

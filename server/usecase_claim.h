@@ -25,16 +25,19 @@ TD_MUST_USE td_code td_claim_store(const td_case *work, const td_claim *claim, t
 TD_MUST_USE td_code td_claim_take(const td_case *work, const char *reference, const json_t *json, td_err *err);
 /* ---- what the server says itself (claim_own.c) ---- */
 
-#define TD_OWN_CLAIMS_MAX 2
+#define TD_OWN_CLAIMS_MAX 3
 typedef struct td_own_claims {
     td_claim claims[TD_OWN_CLAIMS_MAX];
     size_t count;
 } td_own_claims;
 void td_own_claims_done(td_own_claims *own); /* TD_CLEANUP */
-/* For a version that a pipeline of this server made: its provenance and, if a gate judged it, the verdict, signed by
- * the publisher about the packed manifest; lines are in content then. For any other version none. */
+/* The bill of materials; for a version that a pipeline of this server made also its provenance and, if a gate judged
+ * it, the verdict. Signed by the publisher about the packed manifest; the lines are in content then. */
 TD_MUST_USE td_code td_own_claims_make(const td_case *work, const td_version *version, const td_str *manifest,
                                        td_own_claims *out, td_err *err);
+/* A version's bill of materials (bom.c) from its JSON (td_version_json): CycloneDX 1.6, the same bytes for the same
+ * version; *out is owned by the caller. */
+TD_MUST_USE td_code td_bom_json(const json_t *version, const td_about *about, json_t **out, td_err *err);
 /* In the transaction that freezes the version, after it was frozen. */
 TD_MUST_USE td_code td_own_claims_add(td_db *db, const td_case *work, const char *label, const td_own_claims *own,
                                       td_err *err);

@@ -134,10 +134,10 @@ class Claims(Case):
         self.well("bundle", "export", version, "--out", export, as_="ana")
         self.well("claims", "keys", "--out", keys, as_="ana")
         report = self.well("claims", "verify", export, "--key", keys, "--json").json
-        self.assertEqual([(one["kind"], one["covers"]) for one in report["lines"]], [("test-result", "version"), ("approval", "version")])
+        self.assertEqual([(one["kind"], one["covers"]) for one in report["lines"]], [("bom", "version"), ("test-result", "version"), ("approval", "version")])
         self.assertIn("attest/", self.well("bundle", "inspect", export).out)
         keyset = self.server.path("keys/keyset.bin")
-        self.assertEqual(self.well("bundle", "verify", export, "--keyset", keyset, "--json").json["claims_unchecked"], 2)
+        self.assertEqual(self.well("bundle", "verify", export, "--keyset", keyset, "--json").json["claims_unchecked"], 3)
         self.refused(8, "exported.tar:1: the claim is signed by none", "claims", "verify", export, "--key", self.new_key("nobody")[1])
 
     def test_what_was_typed_wrong(self):

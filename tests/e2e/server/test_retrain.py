@@ -66,8 +66,8 @@ class Retraining(harness.ServerTest):
         path = f"/api/v1/models/{version.replace('/', '/versions/')}/claims"
         claims = self.server.call("GET", path).json["claims"]
         self.assertEqual([(one["kind"], one["signed_by"]["source"], one["covers"], one["added_by"]) for one in claims],
-                         [("provenance", "publisher", "version", "system"), ("test-result", "publisher", "version", "system")])
-        provenance, tested = (self.server.call("GET", f"{path}/{one['digest'][7:]}").json["statement"]["predicate"] for one in claims)
+                         [(kind, "publisher", "version", "system") for kind in ("provenance", "test-result", "bom")])
+        provenance, tested, bom = (self.server.call("GET", f"{path}/{one['digest'][7:]}").json["statement"]["predicate"] for one in claims)
         definition, details = provenance["buildDefinition"], provenance["runDetails"]
         self.assertEqual(definition["externalParameters"]["pipeline"], run["pipeline"])
         self.assertEqual(details["metadata"]["invocationId"], run["run"])
@@ -78,6 +78,7 @@ class Retraining(harness.ServerTest):
         self.assertIn("train/model", [one["name"] for one in details["byproducts"]])
         self.assertEqual((tested["result"], len(tested["passedTests"]), tested["failedTests"]), ("PASSED", 1, []))
         self.assertEqual("sha256:" + tested["configuration"][0]["digest"]["sha256"], run["verdict"]["digest"])
+        self.assertEqual((bom["specVersion"], bom["metadata"]["component"]["bom-ref"]), ("1.6", version))
 
     def test_failed_gate_registers_nothing(self):
         self.prepare("bad", 0.5)

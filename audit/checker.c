@@ -70,6 +70,8 @@ static td_code check_older(td_checker *checker, td_err *err)
 td_code td_checker_init(td_checker *checker, const td_audit_verify_options *options, td_err *err)
 {
     memset(checker, 0, sizeof *checker);
+    checker->seen = options->seen;
+    checker->seen_context = options->seen_context;
     for (size_t i = 0; options->older != NULL && options->older[i] != NULL; i++) {
         td_log_root root;
         bool past = false;
@@ -138,7 +140,11 @@ static td_code take_body(td_checker *checker, const char *body, size_t size, td_
     if (td_checker__past_take(checker, record, err) != TD_OK) {
         return name_record(checker, body, size, err);
     }
-    return td_rules_follow(checker->rules, checker->next, record, err);
+    TD_TRY(td_rules_follow(checker->rules, checker->next, record, err));
+    if (checker->seen != NULL) {
+        checker->seen(checker->seen_context, checker->next, record);
+    }
+    return TD_OK;
 }
 
 td_code td_checker_take(td_checker *checker, const char *body, size_t size, const uint8_t *leaf, td_err *err)

@@ -39,6 +39,8 @@ typedef struct td_checker {
     size_t past_count;
     td_merkle_visit visit;    /* told of the tree's nodes as they are recomputed, or NULL */
     void *visit_context;
+    td_audit_seen seen; /* or NULL */
+    void *seen_context;
     int64_t next; /* number of the next record */
     td_audit_verdict verdict;
 } td_checker;

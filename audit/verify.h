@@ -29,6 +29,9 @@ typedef struct td_audit_keys {
 TD_MUST_USE td_code td_audit_export(td_db *db, const td_audit_keys *keys, td_audit_sink sink, void *context,
                                     td_err *err);
 
+/* Told of each record's body as it passes. What it collects counts only when the verification as a whole says OK. */
+typedef void (*td_audit_seen)(void *context, int64_t seq, const json_t *record);
+
 typedef struct td_audit_verify_options {
     const char *vkey; /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
                        * only: verdict.trusted stays false), or no signature check for a database */
@@ -36,6 +39,8 @@ typedef struct td_audit_verify_options {
                                * extend each, and a rewritten record lies between two of them */
     bool signatures;              /* verify each leaf's own signature too (slow) */
     const uint8_t *submitter;     /* verify_db with `signatures`: the submitter's public key, 32 bytes */
+    td_audit_seen seen;           /* or NULL */
+    void *seen_context;
 } td_audit_verify_options;
 
 typedef struct td_audit_verdict {

@@ -66,6 +66,23 @@ typedef struct td_claim_check {
 TD_MUST_USE td_code td_claims_verify(const char *text, size_t size, const td_claim_check *check, size_t *bad_out,
                                      json_t **out, td_err *err);
 
+/* ---- none is missing (of_log.c) ---- */
+
+typedef struct td_claims_log {
+    struct {
+        int64_t seq;
+        uint8_t digest[TD_DIGEST_SIZE]; /* of the claim's line */
+    } rows[TD_CLAIMS_MAX];
+    size_t count;
+} td_claims_log;
+/* Verifies an export of the audit log (audit/verify.h; vkey NULL: only against itself) and takes the claims out of it
+ * that are on record for the version of this content id. CORRUPT, NOT_FOUND, LIMIT. */
+TD_MUST_USE td_code td_claims_of_log(const char *path, const char *vkey, const uint8_t content_id[TD_DIGEST_SIZE],
+                                     td_claims_log *out, td_err *err);
+/* Holds what td_claims_verify told, all of it good, against the log. CORRUPT names the record that has no line, or the
+ * line that has no record. */
+TD_MUST_USE td_code td_claims_match_log(const json_t *lines, const td_claims_log *log, td_err *err);
+
 /* ---- the store ---- */
 
 /* Records a claim whose line is in content already, under its digest. A person's or listed key must still count.

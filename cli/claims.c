@@ -114,6 +114,34 @@ static void print_lines(td_cli *cli, const json_t *answer)
     td_print_table(cli, columns, td_json_list(answer, "lines"), "No claims.");
 }
 
+/* With --audit: none is missing, and each is on record. */
+static td_code check_log(td_cli *cli, const td_about *about, const json_t *lines, td_err *err)
+{
+    const char *file = td_cli_value(cli, "audit"), *key = td_cli_value(cli, "log-key"), *vkey = NULL;
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    td_claims_log log;
+    if (file == NULL) {
+        return TD_OK;
+    }
+    if (about == NULL) {
+        return td_fail(err, TD_INVALID,
+                       "say of which version the log is asked: --manifest FILE or --content-id DIGEST");
+    }
+    if (key != NULL) {
+        TD_TRY(td_file_read(key, KEY_FILE_MAX, &text, err));
+        vkey = td_cli_text(cli, "%.*s", (int)strcspn(td_str_text(&text), "\r\n"), td_str_text(&text));
+    }
+    TD_TRY(td_claims_of_log(file, vkey, about->content_id, &log, err));
+    if (td_claims_match_log(lines, &log, err) != TD_OK) {
+        return td_wrap(err, "%s", cli->arguments[0]);
+    }
+    if (!cli->json) {
+        td_print_line(cli, "The log has these %zu and no others on record%s.", log.count,
+                      vkey == NULL ? " (its own key was believed; --log-key FILE names the one you know)" : "");
+    }
+    return TD_OK;
+}
+
 td_code td_cli_claims_verify(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
@@ -145,5 +173,5 @@ td_code td_cli_claims_verify(td_cli *cli, td_err *err)
                            td_json_text(line, "problem", ""));
         }
     }
-    return TD_OK;
+    return check_log(cli, check.about, lines, err);
 }

@@ -255,6 +255,8 @@ static const td_cli_option verify_options[] = {
     {"key", 0, "FILE", "public keys that you trust, PEM", true},
     {"manifest", 0, "FILE", "the version's manifest: claims must be about it", false},
     {"content-id", 0, "DIGEST", "the same by the version's content id alone", false},
+    {"audit", 0, "FILE", "an export of the audit log: says that none is missing", false},
+    {"log-key", 0, "FILE", "the audit log's key (log.vkey), for --audit", false},
     {0},
 };
 static const td_cli_option keys_options[] = {
@@ -287,8 +289,8 @@ const td_cli_command td_cli_claim_commands[] = {
     {"claims", "verify", "FILE", 1, 1, "Verify a claims.jsonl; no server is asked",
      "FILE is a claims.jsonl, or an export of a version (.tar) that carries one. "
      "Each line must be signed by one of the keys that you bring and be well formed; with a manifest or content id, "
-     "each must be about that version. A bad line is named with what is wrong. That none is missing, the audit log "
-     "says.",
+     "each must be about that version. A bad line is named with what is wrong. That none is missing, an export of "
+     "the audit log shows (--audit).",
      "tidemark claims verify claims.jsonl --key keys.pem --content-id sha256:…", verify_options, td_cli_claims_verify},
     {"claims", "keys", "", 0, 0, "List the keys whose claims count", NULL, "tidemark claims keys --out keys.pem",
      keys_options, run_keys},

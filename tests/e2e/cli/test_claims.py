@@ -7,7 +7,7 @@ import hashlib
 import json
 import subprocess
 
-from case import Case
+from case import Case, wait_for
 
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 STATEMENT = "application/vnd.in-toto+json"
@@ -139,6 +139,31 @@ class Claims(Case):
         keyset = self.server.path("keys/keyset.bin")
         self.assertEqual(self.well("bundle", "verify", export, "--keyset", keyset, "--json").json["claims_unchecked"], 3)
         self.refused(8, "exported.tar:1: the claim is signed by none", "claims", "verify", export, "--key", self.new_key("nobody")[1])
+
+    def test_the_log_knows_which_are_missing(self):
+        version = f"whole/{self.register('whole')['version']}"
+        self.well("version", "submit", version, as_="ana")
+        for result in ("PASSED", "FAILED"):
+            predicate = self.write("t.json", json.dumps({"result": result, "configuration": []}))
+            self.well("claims", "add", version, "--type", "test-result", "--predicate", predicate, as_="ben")
+        lines, keys, audit = self.path("whole.jsonl"), self.path("whole.pem"), self.path("audit.tar")
+        self.well("claims", "export", version, "--out", lines, as_="ana")
+        self.well("claims", "keys", "--out", keys, as_="ana")
+        content_id = self.well("version", "show", version, "--json", as_="ana").json["content_id"]
+        about = ("--key", keys, "--content-id", content_id, "--audit", audit, "--log-key", self.server.path("keys/log.vkey"))
+        seq = self.well("claims", "list", version, "--json", as_="ana").json["claims"][-1]["audit_seq"]
+        wait_for("a checkpoint that covers it", lambda: self.type("audit", "proof", str(seq), as_="ben").code == 0)
+        self.well("audit", "export", "--out", audit, as_="ben")
+        self.assertIn("these 3 and no others", self.well("claims", "verify", lines, *about).out)
+        with open(lines, encoding="utf-8") as file:
+            all_of_them = file.readlines()
+        fewer = self.write("fewer.jsonl", "".join(all_of_them[:2]))
+        self.refused(8, f"fewer.jsonl: a claim is missing: record {seq} of the log", "claims", "verify", fewer, *about)
+        made = self.write("made.json", json.dumps(self.envelope(content_id[7:], self.ben)))
+        with open(made, encoding="utf-8") as file:
+            more = self.write("more.jsonl", "".join(all_of_them) + file.read() + "\n")
+        self.refused(8, "line 4 is a claim that the log has no record of", "claims", "verify", more, *about)
+        self.refused(2, "--content-id DIGEST", "claims", "verify", lines, "--key", keys, "--audit", audit)
 
     def test_what_was_typed_wrong(self):
         draft = f"fan/{self.register('fan')['version']}"

@@ -78,7 +78,7 @@ _tidemark() {
     "claims list") options="" ;;
     "claims show") options="" ;;
     "claims export") options=" --out" ;;
-    "claims verify") options=" --key --manifest --content-id" ;;
+    "claims verify") options=" --key --manifest --content-id --audit --log-key" ;;
     "claims keys") options=" --out" ;;
     "claims trust") options=" --key --reason" ;;
     "claims distrust") options=" --reason" ;;

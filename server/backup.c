@@ -13,12 +13,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+void td_backup__account(char out[TD_BACKUP_BY_MAX])
+{
+    struct passwd entry, *found = NULL;
+    char room[4096];
+    const char *sudo = getenv("SUDO_USER");
+    const char *name = getpwuid_r(getuid(), &entry, room, sizeof room, &found) == 0 && found ? found->pw_name : "?";
+    snprintf(out, TD_BACKUP_BY_MAX, "%.40s (uid %ld)%s%.40s", name, (long)getuid(), sudo ? ", sudo by " : "",
+             sudo ? sudo : "");
+}
 
 typedef struct backup_job {
     const td_backup_options *options;

@@ -62,6 +62,10 @@ TD_MUST_USE td_code td_backup__object_copy(const td_content *from, td_content *t
 
 /* ---- backup.c ---- */
 
+#define TD_BACKUP_BY_MAX 128
+/* Who runs this command, for the record: "root (uid 0), sudo by ana". */
+void td_backup__account(char out[TD_BACKUP_BY_MAX]);
+
 /* One at a time may change a folder of backups. The caller closes *fd_out. BUSY. */
 TD_MUST_USE td_code td_backup__lock(const char *place, int *fd_out, td_err *err);
 

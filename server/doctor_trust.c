@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "audit/log.h"
+#include "audit/past.h"
 #include "core/base/fs.h"
 #include "core/crypto/x509.h"
 #include "server/doctor_internal.h"
@@ -115,18 +115,15 @@ static td_code check_signer(const td_doctor *doctor, int64_t *size_out, td_err *
     td_doctor__path(doctor, TD_FILE_LOG, path);
     TD_TRY(td_key_read(path, NULL, &key, err));
     TD_TRY(check_vkey(doctor, key, err));
-    td_doctor__path(doctor, TD_FILE_LOG_STATE, path);
+    if (doctor->config) {
+        TD_TRY(td_workspace__signer_state(doctor->options->workspace, doctor->config, path, err));
+    } else {
+        td_doctor__path(doctor, TD_FILE_LOG_STATE, path);
+    }
     TD_TRY(td_log_signer_open(key, path, false, &signer, err));
-    *size_out = td_log_signer_root(signer).size;
-    if (!doctor->db) {
-        return TD_OK;
-    }
-    TD_TRY(td_log_root_read(doctor->db, &root, err));
-    if (root.size < *size_out) {
-        return td_fail(err, TD_CONFLICT, "the log holds %lld entries, but %lld were signed (a restored backup?)",
-                       (long long)root.size, (long long)*size_out);
-    }
-    return TD_OK;
+    root = td_log_signer_root(signer);
+    *size_out = root.size;
+    return doctor->db ? td_log_extends(doctor->db, &root, err) : TD_OK;
 }
 
 void td_doctor__signer(const td_doctor *doctor)

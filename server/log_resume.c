@@ -12,18 +12,16 @@
 #include "server/workspace_internal.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define RETIRED "keys/retired"
-#define BY_MAX 128
 
 typedef struct resume_job {
     const td_log_resume_options *options;
     const char *folder; /* the workspace's absolute path */
+    char state[4096];   /* the signer's memory */
     td_db *db;
     td_key *key, *next;
     td_str vkey, next_vkey; /* of the old key and of the new one */
@@ -55,25 +53,14 @@ static void id_of(const char *vkey, char out[9])
     snprintf(out, 9, "%.8s", plus ? plus + 1 : "unknown");
 }
 
-static void account(char out[BY_MAX])
-{
-    struct passwd entry, *found = NULL;
-    char room[4096];
-    const char *sudo = getenv("SUDO_USER");
-    const char *name = getpwuid_r(getuid(), &entry, room, sizeof room, &found) == 0 && found ? found->pw_name : "?";
-    snprintf(out, BY_MAX, "%.40s (uid %ld)%s%.40s", name, (long)getuid(), sudo ? ", sudo by " : "", sudo ? sudo : "");
-}
-
 /* ---- what is known ---- */
 
 /* What the signer remembers; a memory that is lost or damaged is nobody's knowledge. */
 static td_code ask_signer(resume_job *job, td_err *err)
 {
-    char path[4096];
     td_err why = {0};
     TD_CLEANUP(td_log_signer_close) td_log_signer *signer = NULL;
-    TD_TRY(td_path_join(path, job->folder, TD_FILE_LOG_STATE, err));
-    td_code code = td_log_signer_open(job->key, path, false, &signer, &why);
+    td_code code = td_log_signer_open(job->key, job->state, false, &signer, &why);
     if (code == TD_OK) {
         job->last = td_log_signer_root(signer);
         job->known_by = "signer";
@@ -172,10 +159,10 @@ static td_code make_key(resume_job *job, td_err *err)
 
 static td_code write_records(resume_job *job, td_err *err)
 {
-    char by[BY_MAX];
+    char by[TD_BACKUP_BY_MAX];
     TD_CLEANUP(td_txn_done) td_txn txn = {0};
     const char *last = job->options->last;
-    account(by);
+    td_backup__account(by);
     td_log_resume resume = {.old_vkey = td_str_text(&job->vkey),
                             .new_vkey = td_str_text(&job->next_vkey),
                             .last = job->last,
@@ -193,46 +180,42 @@ static td_code write_records(resume_job *job, td_err *err)
 /* ---- the swap ---- */
 
 /* A copy called "<stem>-<id of the old key>.<what>". */
-static td_code keep_old(const resume_job *job, const char *from_name, const char *stem, const char *what,
-                        const char *id, td_err *err)
+static td_code keep_old(const resume_job *job, const char *from, const char *stem, const char *what, const char *id,
+                        td_err *err)
 {
-    char from[4096], to[4096], name[64];
+    char to[4096], name[64];
     unsigned mode = strcmp(what, "vkey") == 0 ? 0644 : 0600;
     snprintf(name, sizeof name, "%s-%s.%s", stem, id, what);
-    TD_TRY(td_path_join(from, job->folder, from_name, err));
     TD_TRY(td_path_join(to, job->folder, name, err));
     return td_path_exists(from) && !td_path_exists(to) ? td_backup__file_copy(from, to, mode, err) : TD_OK;
 }
 
-static td_code remove_file(const resume_job *job, const char *name, td_err *err)
+static td_code remove_file(const char *path, td_err *err)
 {
-    char path[4096];
-    TD_TRY(td_path_join(path, job->folder, name, err));
     return unlink(path) == 0 || errno == ENOENT ? TD_OK : td_fail_errno(err, errno, "%s", path);
 }
 
 /* Each step may have been made already; log.next.pem goes last, and says until then that the swap is under way. */
 static td_code swap(const resume_job *job, const char *old_vkey, td_err *err)
 {
-    char next[4096], path[4096], id[9];
+    char next[4096], key[4096], vkey[4096], id[9];
     TD_CLEANUP(td_str_done) td_str text = {0};
     TD_CLEANUP(td_log_signer_close) td_log_signer *signer = NULL;
     id_of(old_vkey, id);
-    if (strcmp(td_str_text(&job->vkey), old_vkey) == 0) { /* the old key is in its place still */
-        TD_TRY(keep_old(job, TD_FILE_LOG_VKEY, "keys/log", "vkey", id, err));
-        TD_TRY(keep_old(job, TD_FILE_LOG, RETIRED "/log", "pem", id, err));
-        TD_TRY(keep_old(job, TD_FILE_LOG_STATE, RETIRED "/log", "state", id, err));
-    }
     TD_TRY(td_path_join(next, job->folder, TD_FILE_LOG_NEXT, err));
-    TD_TRY(td_path_join(path, job->folder, TD_FILE_LOG, err));
-    TD_TRY(td_backup__file_copy(next, path, 0600, err));
+    TD_TRY(td_path_join(key, job->folder, TD_FILE_LOG, err));
+    TD_TRY(td_path_join(vkey, job->folder, TD_FILE_LOG_VKEY, err));
+    if (strcmp(td_str_text(&job->vkey), old_vkey) == 0) { /* the old key is in its place still */
+        TD_TRY(keep_old(job, vkey, "keys/log", "vkey", id, err));
+        TD_TRY(keep_old(job, key, RETIRED "/log", "pem", id, err));
+        TD_TRY(keep_old(job, job->state, RETIRED "/log", "state", id, err));
+    }
+    TD_TRY(td_backup__file_copy(next, key, 0600, err));
     td_str_addf(&text, "%s\n", td_str_text(&job->next_vkey));
-    TD_TRY(td_path_join(path, job->folder, TD_FILE_LOG_VKEY, err));
-    TD_TRY(td_file_replace(path, td_str_text(&text), text.size, 0644, err));
-    TD_TRY(remove_file(job, TD_FILE_LOG_STATE, err));
-    TD_TRY(td_path_join(path, job->folder, TD_FILE_LOG_STATE, err));
-    TD_TRY(td_log_signer_open(job->next, path, true, &signer, err));
-    return remove_file(job, TD_FILE_LOG_NEXT, err);
+    TD_TRY(td_file_replace(vkey, td_str_text(&text), text.size, 0644, err));
+    TD_TRY(remove_file(job->state, err));
+    TD_TRY(td_log_signer_open(job->next, job->state, true, &signer, err));
+    return remove_file(next, err);
 }
 
 /* An earlier attempt committed its record, and was killed before or in the swap: the record says the rest. */
@@ -253,7 +236,11 @@ static td_code was_committed(resume_job *job, bool *out, td_err *err)
 static td_code open_job(resume_job *job, td_err *err)
 {
     char path[4096];
+    TD_CLEANUP(td_config_free) td_config *config = NULL;
     TD_CLEANUP(td_key_free) td_key *submitter = NULL;
+    TD_TRY(td_path_join(path, job->folder, TD_FILE_CONFIG, err));
+    TD_TRY(td_config_read(path, NULL, &config, err));
+    TD_TRY(td_workspace__signer_state(job->folder, config, job->state, err));
     TD_TRY(td_path_join(path, job->folder, TD_FILE_LOG, err));
     TD_TRY(td_key_read(path, NULL, &job->key, err));
     TD_TRY(td_path_join(path, job->folder, TD_FILE_SUBMITTER, err));

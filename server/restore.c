@@ -152,16 +152,37 @@ static td_code find_keys(restore_job *job, td_err *err)
     return TD_OK;
 }
 
+/* A memory that the configuration puts elsewhere is read where it is, and never written: the configuration came with
+ * the backup. */
+static td_code place_memory(const restore_job *job, char state_out[4096], td_err *err)
+{
+    char path[4096], own[4096];
+    TD_CLEANUP(td_config_free) td_config *config = NULL;
+    TD_TRY(td_path_join(path, job->part, TD_FILE_CONFIG, err));
+    TD_TRY(td_config_read(path, NULL, &config, err));
+    TD_TRY(td_workspace__signer_state(job->part, config, state_out, err));
+    TD_TRY(td_path_join(own, job->part, TD_FILE_LOG_STATE, err));
+    if (!job->options->signer_state) {
+        return TD_OK;
+    }
+    if (strcmp(own, state_out) != 0) {
+        return td_fail(err, TD_CONFLICT,
+                       "the configuration in the backup keeps the signer's memory in %s: put it there yourself, and "
+                       "leave --signer-state out",
+                       state_out);
+    }
+    return td_backup__file_copy(job->options->signer_state, own, 0600, err);
+}
+
 /* The memory must be that of this log's key; what it remembers is compared when the server starts. */
 static td_code take_memory(restore_job *job, td_err *err)
 {
     char state[4096], path[4096];
     job->log = "no memory";
-    if (!job->options->signer_state) {
+    TD_TRY(place_memory(job, state, err));
+    if (!td_path_exists(state)) {
         return TD_OK;
     }
-    TD_TRY(td_path_join(state, job->part, TD_FILE_LOG_STATE, err));
-    TD_TRY(td_backup__file_copy(job->options->signer_state, state, 0600, err));
     TD_CLEANUP(td_key_free) td_key *key = NULL;
     TD_CLEANUP(td_log_signer_close) td_log_signer *signer = NULL;
     TD_TRY(td_path_join(path, job->part, TD_FILE_LOG, err));
@@ -178,13 +199,16 @@ static td_code append_record(td_db *db, const restore_job *job, td_err *err)
 {
     TD_CLEANUP(td_txn_done) td_txn txn = {0};
     uint8_t digest[TD_DIGEST_SIZE];
+    char by[TD_BACKUP_BY_MAX];
     const json_t *head = job->head;
+    td_backup__account(by);
     TD_TRY(td_digest_parse(td_json_text(head, "digest", ""), digest, err));
     TD_CLEANUP(td_json_done)
-    json_t *after = json_pack("{s:s, s:s, s:s, s:I, s:b}", "made", td_json_text(head, "made", ""), "host",
-                              td_json_text(head, "host", ""), "program", td_json_text(head, "program", ""), "records",
-                              (json_int_t)td_json_int(json_object_get(head, "log"), "records", 0), "keys",
-                              td_json_bool(head, "keys", false));
+    json_t *after =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "by", by, "made", td_json_text(head, "made", ""), "host",
+                  td_json_text(head, "host", ""), "program", td_json_text(head, "program", ""), "records",
+                  (json_int_t)td_json_int(json_object_get(head, "log"), "records", 0), "keys",
+                  td_json_bool(head, "keys", false));
     td_audit_entry entry = {.actor = &td_actor_system,
                             .action = "restore.backup",
                             .object_type = "backup",

@@ -180,7 +180,7 @@ static td_code open_parts(td_sequencer *sequencer, td_err *err)
     td_err why = {0};
     td_server *server = sequencer->server;
     TD_TRY(td_workspace_reader(server->workspace, &sequencer->db, err));
-    TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_STATE, path, err));
+    TD_TRY(td_workspace__signer_state(server->path, server->config, path, err));
     td_code code = judge(sequencer, path, &why);
     if (code != TD_OK && code != TD_CONFLICT && code != TD_CORRUPT) {
         return td_fail(err, code, "%s", why.text);

@@ -22,6 +22,8 @@ const td_setting td_settings[] = {
      "a line for each request: off, errors (status 400 and above) or all; never its query, body or token"},
     {"log.access_per_second", TD_SETTING_INTEGER, "100", 1, 100000, NULL, false,
      "such lines in a second; what is left out is counted"},
+    {"audit.signer_state", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "file of the log signer's memory, best on a disk that is not set back with this one; empty: keys/log.state"},
     {"metrics.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
      "let programs on this machine read /metrics without a token, unless a proxy forwards them"},
     {"audit.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -61,6 +62,19 @@ const char *td_profile_worth(const char *profile)
 td_code td_workspace_file(const char *workspace, const char *name, char out[4096], td_err *err)
 {
     return td_path_join(out, workspace, name, err);
+}
+
+td_code td_workspace__signer_state(const char *workspace, const td_config *config, char out[4096], td_err *err)
+{
+    const char *told = td_config_text(config, "audit.signer_state");
+    if (*told && *told != '/') {
+        return td_fail(err, TD_INVALID, "audit.signer_state must be an absolute path, not \"%.80s\"", told);
+    }
+    if (*told) {
+        snprintf(out, 4096, "%s", told);
+        return TD_OK;
+    }
+    return td_workspace_file(workspace, TD_FILE_LOG_STATE, out, err);
 }
 
 static td_code find_workspace(const char *path, char absolute[PATH_MAX], td_err *err)

@@ -33,6 +33,9 @@ extern const td_migration *const td_workspace__migrations[];
 #define TD_CERTIFICATE_END_MS INT64_C(253402300799000) /* 9999-12-31T23:59:59Z */
 #define TD_MQTT_IDENTITY "_server"                     /* outside the grammar of devices */
 
+/* Where the log's signer keeps its memory: as configured, or in keys/. */
+TD_MUST_USE td_code td_workspace__signer_state(const char *workspace, const td_config *config, char out[4096],
+                                               td_err *err);
 /* Loads the keys that a server needs. */
 TD_MUST_USE td_code td_server_keys_load(const char *workspace, const char *profile, td_server_keys *out, td_err *err);
 void td_server_keys_done(td_server_keys *keys);

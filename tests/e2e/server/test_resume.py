@@ -279,6 +279,37 @@ class Resuming(ResumeCase):
         self.server.stop()
         self.assertIn("lost", self.resume("--although-whole", "--accept-truncation"))
 
+    def test_a_machine_that_was_set_back_without_its_signers_memory(self):
+        """The memory lies on another disk: the server notices, and the way on is the same."""
+        self.server.stop()
+        memory = os.path.join(self.server.folder, "elsewhere.state")
+        shutil.move(self.server.path("keys/log.state"), memory)
+        with open(self.server.path("tidemark.yaml"), "a", encoding="utf-8") as file:
+            file.write(f"audit:\n  signer_state: {memory}\n")
+        snapshot = os.path.join(self.server.folder, "snapshot")
+        shutil.copytree(self.server.workspace, snapshot)
+        self.server.start()
+        self.server.register("pump")
+        backup = self.backup()
+        self.sealed()
+        self.server.kill()
+        self.assertFalse(os.path.exists(self.server.path("keys/log.state")))
+        shutil.rmtree(self.server.workspace)
+        os.rename(snapshot, self.server.workspace)
+        self.server.start()
+        self.assertIn("were signed", self.server.call("GET", "/api/v1/status").json["read_only"])
+        self.server.stop()
+        answer = self.resume("--accept-truncation")
+        with open(memory, encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["origin"], answer["origin"])
+        self.server.start()
+        self.assertEqual(self.server.register("pump").status, 201)
+        self.assertEqual(self.sealed().splitlines()[0], answer["origin"])
+        target = os.path.join(self.server.folder, "restored")
+        done = tidemark("restore", backup["path"], "--workspace", target, "--reason", "x", "--signer-state", memory)
+        self.assertEqual(done.returncode, 5, done)
+        self.assertIn("put it there yourself", done.stderr)
+
     def test_a_checkpoint_of_another_log(self):
         _, after = self.lose(start=False)
         self.assertIn("--last", self.resume("--accept-truncation", "--last", self.write("x", after.replace("tree/", "tree/0")), expect=2))

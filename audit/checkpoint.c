@@ -25,6 +25,14 @@ td_code td_log_vkey(const uint8_t log_public[TD_ED25519_PUBLIC_SIZE], td_str *ou
     return td_note_key_text(&key, out, err);
 }
 
+td_code td_log_vkey_public(const char *vkey, uint8_t out[TD_ED25519_PUBLIC_SIZE], td_err *err)
+{
+    td_note_key key;
+    TD_TRY(td_note_key_parse(vkey, &key, err));
+    memcpy(out, key.public_key, sizeof key.public_key);
+    return TD_OK;
+}
+
 td_code td_checkpoint_text(const char *origin, const td_log_root *root, td_str *out, td_err *err)
 {
     td_str_addf(out, "%s\n%lld\n", origin, (long long)root->size);

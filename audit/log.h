@@ -51,6 +51,8 @@ TD_MUST_USE td_code td_log_root_read(td_db *db, td_log_root *out, td_err *err);
 
 /* "sigsum.org/v1/tree/<hex SHA-256 of the log's public key>". */
 void td_log_origin(const uint8_t log_public[TD_ED25519_PUBLIC_SIZE], char out[TD_LOG_ORIGIN_MAX]);
+/* The public key in a vkey. INVALID. */
+TD_MUST_USE td_code td_log_vkey_public(const char *vkey, uint8_t out[TD_ED25519_PUBLIC_SIZE], td_err *err);
 /* The log's verifier key as C2SP vkey text "origin+hex8+base64", which `audit verify --key` takes. */
 TD_MUST_USE td_code td_log_vkey(const uint8_t log_public[TD_ED25519_PUBLIC_SIZE], td_str *out, td_err *err);
 
@@ -68,6 +70,17 @@ td_log_root td_log_signer_root(const td_log_signer *signer);
  * signed again (same bytes). */
 TD_MUST_USE td_code td_log_signer_sign(td_log_signer *signer, const td_log_root *root, const td_log_proof *proof,
                                        td_str *note_out, td_err *err);
+const char *td_log_signer_origin(const td_log_signer *signer);
+
+/* What has to be signed: how the tree grew since the last one that was. */
+typedef struct td_log_growth {
+    td_log_root last; /* in: what the signer remembers */
+    td_log_root root;
+    td_log_proof proof; /* from last to root; empty where there can be none */
+    bool fresh;         /* it differs from last, or no checkpoint of it was stored */
+} td_log_growth;
+/* Any connection. */
+TD_MUST_USE td_code td_log_growth_read(td_db *db, td_log_growth *growth, td_err *err);
 /* Reads root and proof from db (any connection), signs. *fresh_out: false when nothing is new (note_out is then
  * empty). */
 TD_MUST_USE td_code td_log_checkpoint_make(td_db *db, td_log_signer *signer, td_str *note_out, bool *fresh_out,

@@ -34,6 +34,11 @@ void td_log_signer_close(td_log_signer **signer)
     }
 }
 
+const char *td_log_signer_origin(const td_log_signer *signer)
+{
+    return signer->origin;
+}
+
 td_log_root td_log_signer_root(const td_log_signer *signer)
 {
     return signer->root;
@@ -145,27 +150,33 @@ static td_code newest_stored(td_db *db, int64_t *size_out, td_err *err)
     return TD_OK;
 }
 
-static td_code make_checkpoint(td_db *db, td_log_signer *signer, td_str *note_out, bool *fresh_out, td_err *err)
+static td_code read_growth(td_db *db, td_log_growth *growth, td_err *err)
 {
-    td_log_root root;
-    td_log_proof proof = {.count = 0};
+    const td_log_root *last = &growth->last;
     int64_t stored = 0;
-    TD_TRY(td_log_root_read(db, &root, err));
+    growth->proof.count = 0;
+    TD_TRY(td_log_root_read(db, &growth->root, err));
     TD_TRY(newest_stored(db, &stored, err));
-    *fresh_out = root.size != signer->root.size || root.size != stored;
-    if (!*fresh_out && memcmp(root.hash, signer->root.hash, sizeof root.hash) == 0) {
-        return TD_OK;
+    growth->fresh = growth->root.size != last->size || growth->root.size != stored ||
+                    memcmp(growth->root.hash, last->hash, sizeof last->hash) != 0;
+    if (last->size > 0 && growth->root.size > last->size) {
+        TD_TRY(td_merkle_consistency(last->size, growth->root.size, td_log__fetch, db, &growth->proof, err));
     }
-    if (signer->root.size > 0 && root.size > signer->root.size) {
-        TD_TRY(td_merkle_consistency(signer->root.size, root.size, td_log__fetch, db, &proof, err));
-    }
-    return td_log_signer_sign(signer, &root, &proof, note_out, err);
+    return TD_OK;
+}
+
+td_code td_log_growth_read(td_db *db, td_log_growth *growth, td_err *err)
+{
+    TD_TRY(td_db_read_begin(db, err)); /* root and proof must be of one state */
+    td_code code = read_growth(db, growth, err);
+    td_db_read_end(db);
+    return code;
 }
 
 td_code td_log_checkpoint_make(td_db *db, td_log_signer *signer, td_str *note_out, bool *fresh_out, td_err *err)
 {
-    TD_TRY(td_db_read_begin(db, err)); /* root and proof must be of one state */
-    td_code code = make_checkpoint(db, signer, note_out, fresh_out, err);
-    td_db_read_end(db);
-    return code;
+    td_log_growth growth = {.last = signer->root};
+    TD_TRY(td_log_growth_read(db, &growth, err));
+    *fresh_out = growth.fresh;
+    return growth.fresh ? td_log_signer_sign(signer, &growth.root, &growth.proof, note_out, err) : TD_OK;
 }

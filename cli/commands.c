@@ -13,6 +13,7 @@ const td_cli_command *const td_cli_commands[] = {
     td_cli_doctor_commands,
     td_cli_backup_commands,
     td_cli_log_commands,
+    td_cli_signer_commands,
     td_cli_login_commands,
     td_cli_model_commands,
     td_cli_version_commands,

@@ -21,6 +21,7 @@ extern const td_cli_command td_cli_status_commands[];
 extern const td_cli_command td_cli_doctor_commands[];
 extern const td_cli_command td_cli_backup_commands[];
 extern const td_cli_command td_cli_log_commands[];
+extern const td_cli_command td_cli_signer_commands[];
 extern const td_cli_command td_cli_login_commands[];
 extern const td_cli_command td_cli_model_commands[];
 extern const td_cli_command td_cli_version_commands[];

@@ -22,8 +22,9 @@
 
 /* The server's keys; constant once loaded. */
 typedef struct td_server_keys {
-    td_key *director, *publisher, *submitter, *log, *ca;
+    td_key *director, *publisher, *submitter, *ca;
     td_key *root; /* only in profile demo */
+    uint8_t log_public[TD_ED25519_PUBLIC_SIZE]; /* the private half is the signer's alone (signer_link.h) */
     td_str ca_pem, server_pem, server_key_pem;
 } td_server_keys;
 

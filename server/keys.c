@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "audit/log.h"
 #include "core/base/fs.h"
 #include "server/workspace_internal.h"
 
@@ -25,16 +26,26 @@ static td_code load_text(const char *workspace, const char *name, td_str *out, t
     return td_file_read(path, PEM_BYTES_MAX, out, err);
 }
 
+static td_code load_log(const char *workspace, td_server_keys *keys, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str vkey = {0};
+    TD_TRY(load_text(workspace, TD_FILE_LOG_VKEY, &vkey, err));
+    if (vkey.size > 0 && vkey.data[vkey.size - 1] == '\n') {
+        vkey.data[vkey.size - 1] = 0;
+    }
+    return td_log_vkey_public(td_str_text(&vkey), keys->log_public, err);
+}
+
 static td_code load_all(const char *workspace, const char *profile, td_server_keys *keys, td_err *err)
 {
     TD_TRY(load_key(workspace, TD_FILE_DIRECTOR, &keys->director, err));
     TD_TRY(load_key(workspace, TD_FILE_PUBLISHER, &keys->publisher, err));
     TD_TRY(load_key(workspace, TD_FILE_SUBMITTER, &keys->submitter, err));
-    TD_TRY(load_key(workspace, TD_FILE_LOG, &keys->log, err));
     TD_TRY(load_key(workspace, TD_FILE_CA_KEY, &keys->ca, err));
     if (strcmp(profile, "demo") == 0) {
         TD_TRY(load_key(workspace, TD_FILE_ROOT_DEMO, &keys->root, err));
     }
+    TD_TRY(load_log(workspace, keys, err));
     TD_TRY(load_text(workspace, TD_FILE_CA, &keys->ca_pem, err));
     TD_TRY(load_text(workspace, TD_FILE_SERVER, &keys->server_pem, err));
     return load_text(workspace, TD_FILE_SERVER_KEY, &keys->server_key_pem, err);
@@ -57,7 +68,6 @@ void td_server_keys_done(td_server_keys *keys)
     td_key_free(&keys->director);
     td_key_free(&keys->publisher);
     td_key_free(&keys->submitter);
-    td_key_free(&keys->log);
     td_key_free(&keys->ca);
     td_key_free(&keys->root);
     td_str_done(&keys->ca_pem);

@@ -149,11 +149,16 @@ static void add_certificates(td_server *server, td_str *out)
         td_metrics_single(out, "tidemark_server_certificate_expiry_seconds", "gauge",
                           "Until the certificate that devices see ends.", (double)(facts.not_after_ms - now) / 1000);
     }
-    char trouble[240];
-    td_sequencer_trouble(server->sequencer, trouble);
+    td_sequencer_state state;
+    td_sequencer_look(server->sequencer, &state);
+    td_metrics_single(out, "tidemark_audit_signer_up", "gauge", "1: the log's signer answers and signs.",
+                      state.trouble[0] ? 0 : 1);
+    td_metrics_single(out, "tidemark_audit_signer_starts_total", "counter",
+                      "How often the log's signer was started (0 where it is not the server's child).",
+                      (double)state.signer.starts);
     td_metrics_single(out, "tidemark_audit_signer_stopped", "gauge",
                       "1: the log's signer refuses to sign, because the log is not what it signed before.",
-                      trouble[0] ? 1 : 0);
+                      state.refused ? 1 : 0);
 }
 
 /* ---- the answer ---- */

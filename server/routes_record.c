@@ -148,8 +148,7 @@ static td_code export_audit(td_request *request, td_err *err)
     }
     td_audit_keys keys;
     uint8_t room[TD_P256_PUBLIC_SIZE];
-    td_key_public(server->keys.log, room);
-    memcpy(keys.log, room, sizeof keys.log);
+    memcpy(keys.log, server->keys.log_public, sizeof keys.log);
     td_key_public(server->keys.submitter, room);
     memcpy(keys.submitter, room, sizeof keys.submitter);
     TD_TRY(td_audit_export(request->db, &keys, write_fd, &fd, err));

@@ -6,6 +6,7 @@
  */
 #include "fleet/rollout.h"
 #include "server/routes.h"
+#include "server/sequencer.h"
 #include "server/scheduler.h"
 
 #include <string.h>
@@ -35,6 +36,7 @@ static td_code write_rollout(td_db *db, void *context, td_err *err)
 
 static td_code create_rollout(td_request *request, td_err *err)
 {
+    TD_TRY(td_sequencer_check_signed(request->server->sequencer, err));
     static const char *const answers[] = {"yes", "no", NULL};
     const char *preview_only;
     TD_TRY(td_request_query_choice(request, "preview", answers, "no", &preview_only, err));

@@ -47,20 +47,19 @@ static td_code log_json(td_request *request, json_t **out, td_err *err)
 {
     int64_t records;
     td_log_root root;
-    char trouble[240];
+    td_sequencer_state state;
     TD_TRY(td_audit_count(request->db, &records, err));
     TD_TRY(td_log_root_read(request->db, &root, err));
-    td_sequencer_trouble(request->server->sequencer, trouble);
+    td_sequencer_look(request->server->sequencer, &state);
     char hash[TD_DIGEST_TEXT];
     td_hex_encode(root.hash, sizeof root.hash, hash);
-    *out = json_pack(
-        "{s:I, s:I, s:s, s:s}", "records", (json_int_t)records, "tree_size", (json_int_t)root.size, "root", hash,
-        "signer", "in the server's own process: a server that is broken into could rewrite what nobody else has seen");
+    *out = json_pack("{s:I, s:I, s:s, s:s, s:I}", "records", (json_int_t)records, "tree_size", (json_int_t)root.size,
+                     "root", hash, "signer", state.signer.worth, "unsigned_ms", (json_int_t)state.away_ms);
     if (!*out) {
         return td_fail(err, TD_NOMEM, "no memory for the status");
     }
-    if (*trouble) {
-        (void)json_object_set_new(*out, "trouble", json_string(trouble));
+    if (state.trouble[0]) {
+        (void)json_object_set_new(*out, "trouble", json_string(state.trouble));
     }
     TD_CLEANUP(td_str_done) td_str note = {0};
     td_code code = td_log_checkpoint_read(request->db, &note, err);

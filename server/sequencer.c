@@ -3,7 +3,7 @@
  * root signed.
  *
  * Signing never comes before fsync: what it reads is committed. Checkpoints are spaced, so that a busy log costs
- * little.
+ * little. While the signer is away the leaves are stored all the same, and signing is tried again.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/sequencer.h"
@@ -11,6 +11,7 @@
 #include "audit/past.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "server/signer_link.h"
 #include "server/workspace_internal.h"
 
 #include <stdio.h>
@@ -21,32 +22,44 @@
 #define LEAVES_AT_ONCE 1000
 #define CHECKPOINT_EVERY_MS 200
 #define IDLE_MS 10000
+#define SIGNER_START_MS 3000
+#define RETRY_MS 50 /* after the line to the signer may be tried again */
 
 struct td_sequencer {
     td_server *server;
     td_db *db;
-    td_log_signer *signer;
+    td_signer_link *signer;
     pthread_t thread;
     bool started;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t changed;
     bool work, stopping;
+    int64_t unsigned_since_ms; /* monotonic: signing has failed since then; 0: all is signed */
+    bool refused;
     char trouble[240];
 };
 
-static void set_trouble(td_sequencer *sequencer, const td_err *err)
+void td_sequencer_look(td_sequencer *sequencer, td_sequencer_state *out)
 {
-    td_log_err(TD_LOG_ERROR, "audit", "the log cannot be signed", err);
+    td_signer_link_facts(sequencer->signer, &out->signer);
     pthread_mutex_lock(&sequencer->lock);
-    memcpy(sequencer->trouble, err->text, sizeof sequencer->trouble);
+    int64_t since = sequencer->unsigned_since_ms;
+    out->refused = sequencer->refused;
+    memcpy(out->trouble, sequencer->trouble, sizeof out->trouble);
     pthread_mutex_unlock(&sequencer->lock);
+    out->away_ms = since ? td_server_monotonic_ms(sequencer->server) - since : 0;
 }
 
-void td_sequencer_trouble(td_sequencer *sequencer, char out[240])
+td_code td_sequencer_check_signed(td_sequencer *sequencer, td_err *err)
 {
-    pthread_mutex_lock(&sequencer->lock);
-    memcpy(out, sequencer->trouble, sizeof sequencer->trouble);
-    pthread_mutex_unlock(&sequencer->lock);
+    td_sequencer_state state;
+    int64_t most = td_config_int(sequencer->server->config, "audit.signer_patience");
+    td_sequencer_look(sequencer, &state);
+    return state.away_ms < most ? TD_OK
+                          : td_fail(err, TD_BUSY,
+                                    "nothing was signed into the log for %lld s, so nothing new is rolled out (limit: "
+                                    "audit.signer_patience); `tidemark status` says what the log's signer lacks",
+                                    (long long)state.away_ms / 1000);
 }
 
 static td_code store_batch(td_db *db, void *context, td_err *err)
@@ -71,12 +84,46 @@ static td_code sequence(td_sequencer *sequencer, td_err *err)
     }
 }
 
+/* From here on the world may see it. */
+static td_code publish_checkpoint(td_sequencer *sequencer, td_str *note, td_err *err)
+{
+    return td_server_write(sequencer->server, store_checkpoint, note, err);
+}
+
 static td_code sign(td_sequencer *sequencer, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str note = {0};
-    bool fresh = false;
-    TD_TRY(td_log_checkpoint_make(sequencer->db, sequencer->signer, &note, &fresh, err));
-    return fresh ? td_server_write(sequencer->server, store_checkpoint, &note, err) : TD_OK;
+    td_log_growth growth;
+    TD_TRY(td_signer_link_look(sequencer->signer, &growth.last, err));
+    TD_TRY(td_log_growth_read(sequencer->db, &growth, err));
+    if (!growth.fresh) {
+        return TD_OK;
+    }
+    TD_TRY(td_signer_link_sign(sequencer->signer, &growth, &note, err));
+    return publish_checkpoint(sequencer, &note, err);
+}
+
+/* Whoever looks learns since when nothing was signed. */
+static void note_outcome(td_sequencer *sequencer, td_code code, const td_err *err)
+{
+    pthread_mutex_lock(&sequencer->lock);
+    bool was_away = sequencer->unsigned_since_ms != 0;
+    if (code == TD_OK) {
+        sequencer->unsigned_since_ms = 0;
+        sequencer->trouble[0] = 0;
+    } else {
+        sequencer->unsigned_since_ms =
+            was_away ? sequencer->unsigned_since_ms : td_server_monotonic_ms(sequencer->server);
+        memcpy(sequencer->trouble, err->text, sizeof sequencer->trouble);
+    }
+    sequencer->refused =
+        code == TD_CONFLICT || code == TD_CORRUPT || code == TD_NOT_FOUND || code == TD_DENIED;
+    pthread_mutex_unlock(&sequencer->lock);
+    if (code != TD_OK && !was_away) {
+        td_log_err(code == TD_BUSY ? TD_LOG_WARN : TD_LOG_ERROR, "audit", "the log is not signed", err);
+    } else if (code == TD_OK && was_away) {
+        td_log_info("audit", "the log is signed again");
+    }
 }
 
 static void run_once(td_sequencer *sequencer)
@@ -88,11 +135,7 @@ static void run_once(td_sequencer *sequencer)
     }
     code = code == TD_OK ? sequence(sequencer, &err) : code;
     code = code == TD_OK ? sign(sequencer, &err) : code;
-    if (code == TD_CONFLICT) {
-        set_trouble(sequencer, &err);
-    } else if (code != TD_OK) {
-        td_log_err(TD_LOG_WARN, "audit", "sequencing the log", &err);
-    }
+    note_outcome(sequencer, code, &err);
 }
 
 static struct timespec moment_in(int64_t ms)
@@ -114,9 +157,12 @@ static bool wait_work(td_sequencer *sequencer)
     while (!sequencer->stopping && pthread_cond_timedwait(&sequencer->changed, &sequencer->lock, &until) == 0) {
     }
     int waited = 0;
+    bool again = sequencer->unsigned_since_ms != 0;
+    struct timespec retry = moment_in(again ? td_signer_link_pause_ms(sequencer->signer) + RETRY_MS : 0);
     while (!sequencer->stopping && !sequencer->work && waited == 0) {
-        waited = pthread_cond_timedwait(&sequencer->changed, &sequencer->lock, &idle);
+        waited = pthread_cond_timedwait(&sequencer->changed, &sequencer->lock, again ? &retry : &idle);
     }
+    sequencer->work = sequencer->work || again;
     if (waited != 0 && !sequencer->work) {
         td_db_close(sequencer->db);
         sequencer->db = NULL;
@@ -156,32 +202,44 @@ void td_sequencer_wake(td_sequencer *sequencer)
 }
 
 /* What the world may have seen signed decides, never the database. */
-static td_code judge(td_sequencer *sequencer, const char *state, td_err *err)
+static td_code judge(td_sequencer *sequencer, td_err *err)
 {
     char next[4096];
+    td_log_root root;
     td_server *server = sequencer->server;
     TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_NEXT, next, err));
     if (td_path_exists(next)) {
         return td_fail(err, TD_CONFLICT, "`tidemark log resume` was interrupted");
     }
-    td_code code = td_log_signer_open(server->keys.log, state, false, &sequencer->signer, err);
+    td_code code = td_signer_link_look(sequencer->signer, &root, err);
     if (code == TD_NOT_FOUND) {
         return td_fail(err, TD_CONFLICT, "the memory of the log's signer is lost");
     }
     TD_TRY(code);
     TD_TRY(sequence(sequencer, err)); /* what was signed may be here, but not in the tree yet */
-    td_log_root root = td_log_signer_root(sequencer->signer);
     return td_log_extends(sequencer->db, &root, err);
+}
+
+/* A signer that a killed server left needs a moment to go. */
+static td_code judge_patiently(td_sequencer *sequencer, td_err *err)
+{
+    int64_t until = td_server_monotonic_ms(sequencer->server) + SIGNER_START_MS;
+    td_code code = judge(sequencer, err);
+    while (code == TD_BUSY && td_server_monotonic_ms(sequencer->server) < until) {
+        const struct timespec pause = {.tv_nsec = 10000000};
+        (void)nanosleep(&pause, NULL);
+        code = judge(sequencer, err);
+    }
+    return code;
 }
 
 static td_code open_parts(td_sequencer *sequencer, td_err *err)
 {
-    char path[4096];
     td_err why = {0};
     td_server *server = sequencer->server;
+    TD_TRY(td_signer_link_new(server, &sequencer->signer, err));
     TD_TRY(td_workspace_reader(server->workspace, &sequencer->db, err));
-    TD_TRY(td_workspace__signer_state(server->path, server->config, path, err));
-    td_code code = judge(sequencer, path, &why);
+    td_code code = judge_patiently(sequencer, &why);
     if (code != TD_OK && code != TD_CONFLICT && code != TD_CORRUPT) {
         return td_fail(err, code, "%s", why.text);
     }
@@ -191,6 +249,7 @@ static td_code open_parts(td_sequencer *sequencer, td_err *err)
                  "--accept-truncation --reason TEXT (docs/backup.md)",
                  why.text);
         memcpy(sequencer->trouble, server->read_only, sizeof sequencer->trouble);
+        sequencer->refused = true;
     }
     return TD_OK;
 }
@@ -240,7 +299,7 @@ void td_sequencer_free(td_sequencer **slot)
         return;
     }
     td_sequencer_stop(sequencer);
-    td_log_signer_close(&sequencer->signer);
+    td_signer_link_free(&sequencer->signer);
     td_db_close(sequencer->db);
     pthread_cond_destroy(&sequencer->changed);
     pthread_mutex_destroy(&sequencer->lock);

@@ -9,6 +9,7 @@
 #define TD_SERVER_SEQUENCER_H
 
 #include "server/internal.h"
+#include "server/signer_link.h"
 
 /* A log that is behind what was signed, or whose signer has lost its memory, makes the server read-only:
  * server->read_only says why. */
@@ -18,7 +19,15 @@ TD_MUST_USE td_code td_sequencer_start(td_sequencer *sequencer, td_err *err);
 void td_sequencer_stop(td_sequencer *sequencer);
 void td_sequencer_free(td_sequencer **sequencer); /* TD_CLEANUP; stops it if need be */
 void td_sequencer_wake(td_sequencer *sequencer);
-/* Why nothing is signed any more, or "" when all is well. */
-void td_sequencer_trouble(td_sequencer *sequencer, char out[240]);
+/* How it stands with the log's signer. Any thread. */
+typedef struct td_sequencer_state {
+    td_signer_facts signer;
+    int64_t away_ms;   /* nothing could be signed for so long; 0: all is well */
+    bool refused;      /* the signer is there and refuses: the log is not what it signed before */
+    char trouble[240]; /* why nothing is signed, or "" */
+} td_sequencer_state;
+void td_sequencer_look(td_sequencer *sequencer, td_sequencer_state *out);
+/* BUSY: nothing was signed for longer than audit.signer_patience, so nothing new may be rolled out. */
+TD_MUST_USE td_code td_sequencer_check_signed(td_sequencer *sequencer, td_err *err);
 
 #endif

@@ -26,6 +26,8 @@ const td_setting td_settings[] = {
      "file of the log signer's memory, best on a disk that is not set back with this one; empty: keys/log.state"},
     {"metrics.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
      "let programs on this machine read /metrics without a token, unless a proxy forwards them"},
+    {"audit.signer_patience", TD_SETTING_DURATION, "10m", 1000, INT64_C(30) * 24 * 3600 * 1000, NULL, false,
+     "how long the log's signer may be away before new rollouts are refused"},
     {"audit.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
      "let anybody who reaches the API read the log's checkpoint and tiles (/log/…, hashes alone) without a token"},
     {"http.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false,

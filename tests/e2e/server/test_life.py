@@ -162,7 +162,7 @@ class Brokers(unittest.TestCase):
         return self.server.call("GET", "/api/v1/status").json["broker"]
 
     def children(self):
-        done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.server.process.pid)], capture_output=True, text=True,
+        done = subprocess.run(["pgrep", "-x", "mosquitto", "-P", str(self.server.process.pid)], capture_output=True, text=True,
                               check=False)
         return [int(pid) for pid in done.stdout.split()]
 

@@ -2,7 +2,7 @@
 _tidemark() {
   local word="${COMP_WORDS[COMP_CWORD]}" noun="${COMP_WORDS[1]}" verb="${COMP_WORDS[2]}" verbs="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "init serve profile status doctor store backup restore log login logout whoami model version alias bundle claims device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
+    COMPREPLY=($(compgen -W "init serve profile status doctor store backup restore log signer login logout whoami model version alias bundle claims device rollout monitor alert pipeline run gate worker lineage audit project user role token key events import completion help " -- "$word"))
     return
   fi
   case "$noun" in
@@ -10,6 +10,7 @@ _tidemark() {
     store) verbs="verify" ;;
     backup) verbs="verify list prune" ;;
     log) verbs="resume" ;;
+    signer) verbs="run" ;;
     model) verbs="register create change list show download diff inspect" ;;
     version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
@@ -45,6 +46,7 @@ _tidemark() {
     "backup "*) options=" --to --without-keys --trust-older" ;;
     "restore "*) options=" --reason --digest --key --keys --signer-state" ;;
     "log resume") options=" --reason --accept-truncation --last --although-whole" ;;
+    "signer run") options=" --key --state --fd" ;;
     "login "*) options="" ;;
     "logout "*) options="" ;;
     "whoami "*) options="" ;;

@@ -37,10 +37,10 @@ static bool is_public(const char *name)
            strcmp(name, TD_FILE_KEYSET) == 0;
 }
 
-/* The memory of the log's signer, wherever it lies. */
+/* The memory of the log's signer, wherever it lies, with its lock and what a killed signer left half written. */
 static bool is_memory(const char *name)
 {
-    return ends_with(name, ".state");
+    return ends_with(name, ".state") || strstr(name, ".state.") != NULL;
 }
 
 td_code td_backup__file_copy(const char *from, const char *to, unsigned mode, td_err *err)

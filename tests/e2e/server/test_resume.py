@@ -149,6 +149,7 @@ class ReadOnly(ResumeCase):
         os.remove(self.server.path("keys/log.state"))
         self.resume("--accept-truncation")
         shutil.copy(glob.glob(self.server.path("keys/retired/*.pem"))[0], self.server.path("keys/log.pem"))
+        shutil.copy(glob.glob(self.server.path("keys/log-*.vkey"))[0], self.server.path("keys/log.vkey"))
         with open(self.server.path("keys/log.state"), "w", encoding="utf-8") as file:
             file.write(memory)
         for _ in range(3):

@@ -71,6 +71,19 @@ class Child(Case):
             self.assertEqual(root_of(hashes[:one.size]), one.root)
         self.assertIn("tidemark_audit_signer_up 1", self.server.call("GET", "/metrics").bytes.decode())
 
+    def test_a_checkpoint_comes_within_a_second_of_the_commit(self):
+        """By the server's own stamps of the records and of the first checkpoint over each: the test itself only waits for events."""
+        first = self.wait_signed().size
+        for _ in range(20):
+            self.change()
+            self.wait_signed()
+        with sqlite3.connect(self.server.path("tidemark.db")) as db:
+            late = [row[0] for row in db.execute("""SELECT (SELECT at_ms FROM log_checkpoint WHERE size > seq ORDER BY size LIMIT 1) - at_ms
+                                                    FROM audit_record WHERE seq >= ? AND action = 'create.model'""", (first,))]
+        db.close()
+        self.assertEqual(len(late), 20)
+        self.assertLessEqual(sorted(late)[len(late) // 2], 1000, late)
+
     def test_while_it_hangs_the_log_goes_on(self):
         self.wait_signed()
         before = Mirror(self.fetch).size

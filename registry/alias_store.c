@@ -150,6 +150,7 @@ td_code td_alias_set(td_db *db, const td_actor *actor, const char *project, cons
     }
     TD_TRY(point(db, version.model_id, alias, version.version_id, err));
     TD_TRY(note_move(db, actor, version.model_id, alias, number, reason, err));
+    TD_TRY(td_registry__event_alias(db, version.model_id, model, alias, number, err));
     return record(db, actor, "set.alias", project, object, reason, now, number, err);
 }
 
@@ -171,6 +172,7 @@ td_code td_alias_delete(td_db *db, const td_actor *actor, const char *project, c
     td_bind_text(stmt, ":name", alias);
     TD_TRY(td_run(stmt, err));
     TD_TRY(note_move(db, actor, version.model_id, alias, 0, reason, err));
+    TD_TRY(td_registry__event_alias(db, version.model_id, model, alias, 0, err));
     return record(db, actor, "delete.alias", project, object, reason, version.number, 0, err);
 }
 

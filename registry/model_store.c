@@ -198,6 +198,7 @@ td_code td_registry__model_insert(td_db *db, const td_actor *actor, const char *
     TD_TRY(insert_row(db, actor, project, options, &model_id, err));
     TD_TRY(drop_tags(db, model_id, err));
     TD_TRY(tags_write(db, model_id, options->tags, err));
+    TD_TRY(td_registry__event_model(db, model_id, options, err));
     return record_model(db, actor, "create.model", project, options, err);
 }
 
@@ -224,6 +225,7 @@ td_code td_model_update(td_db *db, const td_actor *actor, const char *project, c
     }
     TD_TRY(tags_write(db, model.model_id, options->tags, err));
     TD_TRY(td_registry__touch(db, model.model_id, 0, err));
+    TD_TRY(td_registry__event_tags(db, model.model_id, options->name, 0, options->tags, err));
     return record_model(db, actor, "update.model", project, options, err);
 }
 

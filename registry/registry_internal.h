@@ -10,6 +10,7 @@
 #include "registry/reference.h"
 #include "registry/registry.h"
 #include "registry/trust.h"
+#include "registry/webhook.h"
 
 #define TD_LABEL_SIZE (TD_MODEL_NAME_MAX + 24)
 #define TD_FACTS_BYTES_MAX ((size_t)1024 * 1024)
@@ -56,6 +57,22 @@ extern const char *const td_registry__version_state_names[]; /* "draft" …, NUL
 td_code td_registry__json_ok(const json_t *json, td_err *err);
 json_t *td_registry__json_time(int64_t ms);           /* null for 0 */
 json_t *td_registry__json_digest(const void *digest); /* null for NULL */
+
+/* ---- outbox_store.c: what webhooks are told, if any listens ---- */
+
+/* Whoever sends has to look again. */
+void td_registry__outbox_changed(void);
+/* Takes over `data`, also on failure. */
+TD_MUST_USE td_code td_registry__event(td_db *db, int64_t model_id, td_event event, json_t *data, td_err *err);
+TD_MUST_USE td_code td_registry__event_model(td_db *db, int64_t model_id, const td_model_options *options, td_err *err);
+TD_MUST_USE td_code td_registry__event_version(td_db *db, int64_t model_id, int64_t number,
+                                               const td_version_options *options, td_err *err);
+/* number 0: tags of the model itself. */
+TD_MUST_USE td_code td_registry__event_tags(td_db *db, int64_t model_id, const char *model, int64_t number,
+                                            const json_t *tags, td_err *err);
+/* number 0: the alias was deleted. */
+TD_MUST_USE td_code td_registry__event_alias(td_db *db, int64_t model_id, const char *model, const char *alias,
+                                             int64_t number, td_err *err);
 
 /* ---- scan_store.c ---- */
 

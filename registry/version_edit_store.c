@@ -263,6 +263,7 @@ td_code td_version_update(td_db *db, const td_actor *actor, const char *project,
     TD_TRY(td_registry__params_write(db, version.version_id, edit->params, err));
     TD_TRY(remember_editor(db, actor, version.version_id, err));
     TD_TRY(td_registry__touch(db, version.model_id, version.version_id, err));
+    TD_TRY(td_registry__event_tags(db, version.model_id, version.model, version.number, edit->tags, err));
     return record_edit(db, actor, &version, edit, err);
 }
 

@@ -391,6 +391,7 @@ td_code td_version_create(td_db *db, const td_actor *actor, const char *project,
     TD_TRY(td_registry__params_write(db, version_id, options->params, err));
     TD_TRY(record(db, actor, p, err));
     TD_TRY(td_registry__touch(db, p->model.model_id, 0, err));
+    TD_TRY(td_registry__event_version(db, p->model.model_id, p->number, options, err));
     *number_out = p->number;
     return TD_OK;
 }

@@ -33,6 +33,7 @@ typedef struct td_broker td_broker;       /* broker.h */
 typedef struct td_link td_link;           /* link.h: MQTT and ingest */
 typedef struct td_sequencer td_sequencer; /* sequencer.h */
 typedef struct td_scheduler td_scheduler; /* scheduler.h */
+typedef struct td_webhooks td_webhooks;   /* webhooks.h */
 struct td_traffic;                        /* traffic.h */
 
 typedef struct td_server {
@@ -55,6 +56,7 @@ typedef struct td_server {
     td_sequencer *sequencer;
     char read_only[240]; /* why nothing is written, and the way on; "" when all is well. Constant once it serves */
     td_scheduler *scheduler;
+    td_webhooks *webhooks;
     struct td_traffic *traffic;
     pthread_mutex_t totals_lock; /* of what follows: server/routes_metrics.c */
     td_str totals;

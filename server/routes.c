@@ -18,7 +18,7 @@ static const td_route *const tables[] = {
     td_routes_backup,
     td_routes_mlflow, td_routes_mlflow_experiment, td_routes_mlflow_run, td_routes_mlflow_log,
     td_routes_mlflow_logged, td_routes_mlflow_artifact, td_routes_mlflow_model,
-    td_routes_mlflow_version, td_routes_mirror, td_routes_log, NULL,
+    td_routes_mlflow_version, td_routes_mlflow_webhook, td_routes_mirror, td_routes_log, NULL,
 };
 
 const td_router td_server_router = {tables};

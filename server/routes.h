@@ -19,8 +19,7 @@ extern const td_route td_routes_status[], td_routes_content[], td_routes_model[]
     td_routes_record[], td_routes_access[], td_routes_token[], td_routes_key[], td_routes_project[], td_routes_mlflow[],
     td_routes_metrics[], td_routes_mlflow_experiment[], td_routes_mlflow_run[], td_routes_mlflow_log[],
     td_routes_mlflow_logged[], td_routes_mlflow_artifact[], td_routes_mlflow_model[], td_routes_mlflow_version[],
-    td_routes_mirror[], td_routes_claim[], td_routes_backup[],
-    td_routes_log[];
+    td_routes_mlflow_webhook[], td_routes_mirror[], td_routes_claim[], td_routes_backup[], td_routes_log[];
 
 /* Short forms for the tables: method, pattern, permission … */
 #define TD_GET(route_pattern, permission, fn, text)                                                                    \

@@ -18,6 +18,7 @@
 #include "server/sequencer.h"
 #include "server/traffic.h"
 #include "server/usecase.h"
+#include "server/webhooks.h"
 #include "server/workspace_internal.h"
 
 #include <errno.h>
@@ -56,6 +57,7 @@ static void on_commit(void *context)
     td_server *server = context;
     atomic_fetch_add(&server->commits, 1);
     td_sequencer_wake(server->sequencer);
+    td_webhooks_wake(server->webhooks);
     if (server->pool) {
         td_pool_wake(server->pool);
     }
@@ -249,6 +251,7 @@ static void forbid_writes(td_server *server)
 
 static td_code start_writes(td_server *server, td_err *err)
 {
+    TD_TRY(td_webhooks_start(server, &server->webhooks, err));
     td_writer_on_commit(server->writer, on_commit, server); /* nobody writes yet */
     TD_TRY(td_sequencer_start(server->sequencer, err));
     return prepare_broker(server, err);
@@ -332,8 +335,10 @@ static void stop(td_server *server)
         record_life(server, "stop.server");
     }
     td_sequencer_stop(server->sequencer);
+    td_webhooks_stop(server->webhooks);
     td_writer_stop(server->writer);
-    td_sequencer_free(&server->sequencer); /* the writer's hook wakes it: after the writer */
+    td_sequencer_free(&server->sequencer); /* the writer's hook wakes them: after the writer */
+    td_webhooks_free(&server->webhooks);
     td_pool_free(&server->pool);
     if (server->path[0]) {
         remove_run_files(server);

@@ -79,6 +79,11 @@ const td_setting td_settings[] = {
     {"scheduler.interval", TD_SETTING_DURATION, "1s", 50, 60000, NULL, false,
      "how often rollouts and alerts are looked at"},
     {"monitor.interval", TD_SETTING_DURATION, "2s", 50, 3600000, NULL, false, "how often signals are evaluated"},
+    {"webhooks.private_networks", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "networks and addresses, separated by commas, that webhooks may reach although they are not public "
+     "(10.1.0.0/16,127.0.0.1); plain http:// goes to these alone"},
+    {"webhooks.ca_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "PEM certificates that vouch for the receivers of webhooks; empty: those of the system"},
     {"retraining.auto_submit", TD_SETTING_BOOLEAN, "true", 0, 0, NULL, false,
      "submit a retrained version for approval when its gate has passed"},
     {"retraining.auto_approve_by_gate", TD_SETTING_TEXT, "", 0, 64, NULL, false,

@@ -28,6 +28,7 @@ extern const td_migration *const td_workspace__migrations[];
 #define TD_FILE_SERVER "keys/server.crt.pem"
 #define TD_FILE_MQTT_KEY "keys/mqtt.key.pem"
 #define TD_FILE_MQTT "keys/mqtt.crt.pem"
+#define TD_FILE_SECRETS_KEY "keys/secrets.key" /* made with the first secret of a webhook */
 #define TD_FILE_KEYSET "keys/keyset.bin" /* the newest keyset, for offline verifiers */
 #define TD_FILE_CONFIG "tidemark.yaml"
 #define TD_CERTIFICATE_END_MS INT64_C(253402300799000) /* 9999-12-31T23:59:59Z */

@@ -80,4 +80,13 @@ size_t td_signature_to_der(const uint8_t raw[TD_SIGNATURE_SIZE], uint8_t out[TD_
 /* DSSE v1 pre-authentication encoding: "DSSEv1" SP len(type) SP type SP len(payload) SP payload, appended to out. */
 TD_MUST_USE td_code td_dsse_pae(const char *payload_type, const void *payload, size_t size, td_str *out, td_err *err);
 
+/* Small secrets at rest (seal.c): AES-256-GCM under a key of the workspace. `name` says what it belongs to; another
+ * name, another key or a changed byte does not open it (CORRUPT). Sealed, it is 28 bytes longer. */
+#define TD_SEAL_KEY_SIZE 32
+#define TD_SEAL_DATA_MAX 4096
+TD_MUST_USE td_code td_seal(const uint8_t key[TD_SEAL_KEY_SIZE], const char *name, const void *data, size_t size,
+                            td_str *out, td_err *err);
+TD_MUST_USE td_code td_unseal(const uint8_t key[TD_SEAL_KEY_SIZE], const char *name, const void *sealed, size_t size,
+                              td_str *out, td_err *err);
+
 #endif

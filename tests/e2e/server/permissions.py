@@ -232,6 +232,12 @@ DEMANDS = {
     "manage_user": """
         POST /api/v1/claim-keys
         POST /api/v1/claim-keys/{name}/distrust
+        GET /api/2.0/mlflow/webhooks
+        POST /api/2.0/mlflow/webhooks
+        GET /api/2.0/mlflow/webhooks/{webhook_id}
+        PATCH /api/2.0/mlflow/webhooks/{webhook_id}
+        DELETE /api/2.0/mlflow/webhooks/{webhook_id}
+        POST /api/2.0/mlflow/webhooks/{webhook_id}/test
         GET /api/v1/users
         POST /api/v1/users
         POST /api/v1/projects

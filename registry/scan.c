@@ -80,19 +80,15 @@ void td_scan__global(td_scan *scan, td_text module, td_text name)
 
 /* ---- NumPy ---- */
 
-/* The text after 'descr': up to the next key; structured types have it in brackets. */
-static td_text descr_of(const char *header, size_t size)
+/* numpy/lib/format.py of github.com/numpy/numpy (BSD-3-Clause): magic, version, length, a Python dict as text, of
+ * which Python takes the last of equal keys. So the whole of it is looked at, not where 'descr' first stands: a type of
+ * objects is spelt with an O or as "object", or with escapes; numbers, the keys and False have none of these. */
+static bool says_objects(const char *header, size_t size)
 {
-    const char *from = memmem(header, size, "'descr'", 7);
-    if (from == NULL) {
-        return (td_text){header, size}; /* cannot be told: all of it */
-    }
-    size_t left = size - (size_t)(from - header);
-    const char *end = memmem(from, left, "'fortran_order'", 15);
-    return (td_text){from + 7, end != NULL ? (size_t)(end - from) - 7 : left - 7};
+    return memchr(header, 'O', size) != NULL || memchr(header, '\\', size) != NULL ||
+           memmem(header, size, "object", 6) != NULL;
 }
 
-/* numpy/lib/format.py of github.com/numpy/numpy (BSD-3-Clause): magic, version, length, a Python dict as text. */
 static bool scan_npy(td_scan *scan, const uint8_t *data, size_t size)
 {
     if (size < 12 || memcmp(data, "\x93NUMPY", 6) != 0) {
@@ -106,11 +102,10 @@ static bool scan_npy(td_scan *scan, const uint8_t *data, size_t size)
         return true;
     }
     const char *header = (const char *)data + start;
-    td_text descr = descr_of(header, length);
     if (scan->depth == 0) {
         td_facts_metadata(scan->facts, (td_text){"header", 6}, (td_text){header, length});
     }
-    if (memchr(descr.data, 'O', descr.size) != NULL || memchr(descr.data, '\\', descr.size) != NULL) {
+    if (says_objects(header, length)) {
         td_scan__note(scan, TD_VERDICT_INNOCUOUS, "object_array", "an array of Python objects is a pickle");
         (void)td_pickle__scan(scan, data + start + length, size - start - length, true);
     }

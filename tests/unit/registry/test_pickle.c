@@ -163,6 +163,30 @@ static void pickle__wrapping_does_not_help(void **state)
     }
 }
 
+/* Python takes the last of equal keys, and NumPy takes more than one name for an array of objects. */
+static void pickle__arrays_of_objects_do_not_hide(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'descr': '|O'}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), \"descr\": '|O'}",
+        "{'descr': 'object', 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '\\x4f', 'fortran_order': False, 'shape': (1,)}",
+        "{'fortran_order': False, 'shape': (1,), 'descr': '|O'}",
+    };
+    TD_CLEANUP(td_str_done) td_str run = load("dangerous_protocol0.pkl");
+    for (size_t i = 0; i < TD_COUNT_OF(headers); i++) {
+        TD_CLEANUP(td_str_done) td_str file = {0};
+        td_str_append(&file, "\x93NUMPY\x01\0", 8);
+        td_str_add_char(&file, (char)strlen(headers[i]));
+        td_str_add_char(&file, 0);
+        td_str_add(&file, headers[i]);
+        td_str_append(&file, run.data, run.size);
+        TD_CLEANUP(td_inspection_done) td_inspection found = look(file.data, file.size, "weights.npy");
+        assert_int_equal(found.verdict, TD_VERDICT_DANGEROUS);
+    }
+}
+
 /* Texts and data of other kinds are left alone, whatever their first bytes happen to mean as opcodes. */
 static void pickle__other_files_are_no_pickles(void **state)
 {
@@ -213,6 +237,7 @@ int main(void)
         cmocka_unit_test(pickle__globals_are_named),
         cmocka_unit_test(pickle__formats_are_told),
         cmocka_unit_test(pickle__wrapping_does_not_help),
+        cmocka_unit_test(pickle__arrays_of_objects_do_not_hide),
         cmocka_unit_test(pickle__other_files_are_no_pickles),
         cmocka_unit_test(pickle__cut_at_every_byte_is_quarantined),
         cmocka_unit_test(pickle__every_changed_byte_is_survived),

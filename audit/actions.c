@@ -37,6 +37,8 @@ static const td_action actions[] = {
     {"init.workspace", PLAIN, "The workspace was made."},
     {"raise.profile", WITH_REASON, "The workspace moved to a stricter profile."},
     {"change.configuration", PLAIN, "The server started with another configuration than before."},
+    {"change.witness_policy", PLAIN, "Another policy of witnesses came into force."},
+    {"contradict.log", PLAIN, "A witness or a device has seen another tree than this log has."},
     {"start.server", PLAIN, "The server started."},
     {"stop.server", PLAIN, "The server stopped in good order."},
     {"export.audit", PLAIN, "The log was exported."},

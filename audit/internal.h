@@ -38,7 +38,9 @@ td_code td_log__leaf_add(td_db *db, int64_t index, const uint8_t leaf[TD_LOG_LEA
 td_code td_log__node_add(td_db *db, int level, int64_t position, const uint8_t *hash, td_err *err);
 /* A td_merkle_fetch; context is the td_db. */
 td_code td_log__fetch(void *db, int level, int64_t position, uint8_t *hash_out, td_err *err);
-/* The newest checkpoint. NOT_FOUND. */
+
+/* --- witness_store.c --- */
+/* The newest published checkpoint, with its cosignatures. NOT_FOUND. */
 td_code td_log__checkpoint(td_db *db, td_log_root *root_out, td_str *note_out, td_err *err);
 
 #endif

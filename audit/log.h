@@ -87,7 +87,8 @@ TD_MUST_USE td_code td_log_checkpoint_make(td_db *db, td_log_signer *signer, td_
                                            td_err *err);
 /* Stores a signed checkpoint, inside the caller's transaction; the same size and root again is fine. */
 TD_MUST_USE td_code td_log_checkpoint_store(td_db *db, const char *note, td_err *err);
-/* The newest stored checkpoint, as published. NOT_FOUND: none yet. */
+/* The newest published checkpoint with its cosignatures: the newest signed one, unless a policy makes it wait for a
+ * quorum (audit/witness.h). NOT_FOUND: none yet. */
 TD_MUST_USE td_code td_log_checkpoint_read(td_db *db, td_str *out, td_err *err);
 
 /* Verifies a checkpoint's signature against a vkey and reads it. CORRUPT; INVALID: the vkey is not one. */

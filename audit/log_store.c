@@ -93,28 +93,3 @@ td_code td_log__fetch(void *context, int level, int64_t position, uint8_t *hash_
     td_merkle_node(left, right, hash_out);
     return TD_OK;
 }
-
-td_code td_log__checkpoint(td_db *db, td_log_root *root_out, td_str *note_out, td_err *err)
-{
-    td_stmt *stmt;
-    TD_TRY(td_db_prepare(db, "SELECT size, root, note FROM log_checkpoint ORDER BY size DESC LIMIT 1", &stmt, err));
-    TD_TRY(
-        td_step_one(stmt, err, "the log has no checkpoint yet; one is made about a second after the first record"));
-    size_t size = 0;
-    const void *root = td_column_blob(stmt, "root", &size);
-    bool good = root != NULL && size == TD_DIGEST_SIZE;
-    if (good) {
-        root_out->size = td_column_int(stmt, "size");
-        memcpy(root_out->hash, root, TD_DIGEST_SIZE);
-        td_str_add(note_out, td_column_text(stmt, "note"));
-    }
-    td_reset(stmt);
-    TD_TRY(td_str_check(note_out, err));
-    return good ? TD_OK : td_fail(err, TD_CORRUPT, "the newest checkpoint's root has %zu bytes, not 32", size);
-}
-
-td_code td_log_checkpoint_read(td_db *db, td_str *out, td_err *err)
-{
-    td_log_root root;
-    return td_log__checkpoint(db, &root, out, err);
-}

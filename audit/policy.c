@@ -41,13 +41,26 @@ const char *td_policy_witness_url(const td_policy *policy, size_t index)
     return policy->witnesses[index].url;
 }
 
+bool td_policy_accepts_log(const td_policy *policy, const uint8_t log_public[TD_ED25519_PUBLIC_SIZE])
+{
+    td_note_key own;
+    td_note_key_of(log_public, &own);
+    for (int i = 0; i < policy->log_count; i++) {
+        const td_note_key *key = &policy->logs[i];
+        if (memcmp(key->public_key, own.public_key, sizeof own.public_key) == 0 && strcmp(key->name, own.name) == 0) {
+            return true;
+        }
+    }
+    return policy->log_count == 0;
+}
+
 const char *td_policy_quorum(const td_policy *policy)
 {
     return policy->quorum < 0 ? "none" : policy->parties[policy->quorum].name;
 }
 
 /* A bare key signs under whatever name it likes: the name goes into the id that it must have. */
-static bool by_witness(const td_note_signature *signature, const td_policy_witness *witness, td_note_key *named)
+bool td_policy__by_witness(const td_note_signature *signature, const td_policy_witness *witness, td_note_key *named)
 {
     *named = witness->key;
     if (witness->any_name) {
@@ -71,7 +84,7 @@ static td_code take_signature(void *context, const char *text, size_t text_size,
     }
     for (int i = 0; i < job->policy->witness_count; i++) {
         td_note_key named;
-        if (by_witness(signature, &job->policy->witnesses[i], &named)) {
+        if (td_policy__by_witness(signature, &job->policy->witnesses[i], &named)) {
             int64_t *newest = &job->verdict.times[i];
             TD_TRY(td_note_check(text, text_size, signature, &named, &time, err));
             job->verdict.cosigned += *newest == 0;

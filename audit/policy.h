@@ -35,6 +35,8 @@ size_t td_policy_witnesses(const td_policy *policy); /* how many it lists */
 /* Borrowed; url "" if the policy has none. */
 const char *td_policy_witness_name(const td_policy *policy, size_t index);
 const char *td_policy_witness_url(const td_policy *policy, size_t index);
+/* Does it list this log, or no log at all (then any log may use it)? */
+bool td_policy_accepts_log(const td_policy *policy, const uint8_t log_public[TD_ED25519_PUBLIC_SIZE]);
 const char *td_policy_quorum(const td_policy *policy); /* a name, "none" if no cosignature is asked for */
 
 /* What a note is worth under a policy. */

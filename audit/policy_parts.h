@@ -36,4 +36,7 @@ struct td_policy {
     bool decided;
 };
 
+/* Is the line by this witness? *named: its key under the name that it signed with. */
+bool td_policy__by_witness(const td_note_signature *signature, const td_policy_witness *witness, td_note_key *named);
+
 #endif

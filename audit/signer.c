@@ -8,6 +8,7 @@
  */
 #include "audit/internal.h"
 #include "audit/note.h"
+#include "audit/witness.h"
 
 #include "core/base/fs.h"
 #include "core/base/json.h"
@@ -138,9 +139,8 @@ td_code td_log_signer_sign(td_log_signer *signer, const td_log_root *root, const
 /* Has a checkpoint of this size been stored? A signer that crashed before it was stored signs again. */
 static td_code newest_stored(td_db *db, int64_t *size_out, td_err *err)
 {
-    TD_CLEANUP(td_str_done) td_str note = {0};
     td_log_root root;
-    td_code code = td_log__checkpoint(db, &root, &note, err);
+    td_code code = td_log_signed_read(db, &root, NULL, err);
     if (code == TD_NOT_FOUND) {
         *size_out = 0;
         return TD_OK;

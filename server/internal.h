@@ -32,6 +32,7 @@ typedef struct td_denials td_denials;     /* denials.h */
 typedef struct td_broker td_broker;       /* broker.h */
 typedef struct td_link td_link;           /* link.h: MQTT and ingest */
 typedef struct td_sequencer td_sequencer; /* sequencer.h */
+typedef struct td_witnesses td_witnesses; /* witness.h */
 typedef struct td_scheduler td_scheduler; /* scheduler.h */
 typedef struct td_webhooks td_webhooks;   /* webhooks.h */
 struct td_traffic;                        /* traffic.h */
@@ -55,6 +56,7 @@ typedef struct td_server {
     _Atomic(td_link *) link_slot; /* set a little after the server is ready; see td_server_link */
     td_sequencer *sequencer;
     char read_only[240]; /* why nothing is written, and the way on; "" when all is well. Constant once it serves */
+    td_witnesses *witnesses; /* NULL: no policy names any */
     td_scheduler *scheduler;
     td_webhooks *webhooks;
     struct td_traffic *traffic;

@@ -19,6 +19,7 @@
 #include "server/traffic.h"
 #include "server/usecase.h"
 #include "server/webhooks.h"
+#include "server/witness.h"
 #include "server/workspace_internal.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ static void on_commit(void *context)
     atomic_fetch_add(&server->commits, 1);
     td_sequencer_wake(server->sequencer);
     td_webhooks_wake(server->webhooks);
+    td_witnesses_wake(server->witnesses);
     if (server->pool) {
         td_pool_wake(server->pool);
     }
@@ -254,6 +256,7 @@ static td_code start_writes(td_server *server, td_err *err)
     TD_TRY(td_webhooks_start(server, &server->webhooks, err));
     td_writer_on_commit(server->writer, on_commit, server); /* nobody writes yet */
     TD_TRY(td_sequencer_start(server->sequencer, err));
+    TD_TRY(td_witnesses_start(server->witnesses, err));
     return prepare_broker(server, err);
 }
 
@@ -277,6 +280,7 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     remove_run_files(server);
     TD_TRY(write_run_file(server, "run/pid", (long)getpid(), err));
     TD_TRY(td_sequencer_new(server, &server->sequencer, err));
+    TD_TRY(td_witnesses_new(server, &server->witnesses, err));
     TD_TRY(td_scheduler_new(server, &server->scheduler, err));
     TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX,
                          &server->pool, err));
@@ -335,10 +339,12 @@ static void stop(td_server *server)
         record_life(server, "stop.server");
     }
     td_sequencer_stop(server->sequencer);
+    td_witnesses_stop(server->witnesses);
     td_webhooks_stop(server->webhooks);
     td_writer_stop(server->writer);
     td_sequencer_free(&server->sequencer); /* the writer's hook wakes them: after the writer */
     td_webhooks_free(&server->webhooks);
+    td_witnesses_free(&server->witnesses);
     td_pool_free(&server->pool);
     if (server->path[0]) {
         remove_run_files(server);

@@ -63,6 +63,14 @@ const td_setting td_settings[] = {
      "http.rate_per_address also counts 127.0.0.0/8 and ::1, from where a TLS proxy would come"},
     {"http.timeout", TD_SETTING_DURATION, "20s", 1000, 600000, NULL, false,
      "silence, or time for a request's headers, after which a connection is closed"},
+    {"audit.policy_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "witness policy (docs/witness-policy.md): its witnesses are asked to cosign each checkpoint, which is published when "
+     "the quorum has; a relative path starts in the workspace; empty: checkpoints are published as they are signed"},
+    {"audit.witness_interval", TD_SETTING_DURATION, "2s", 50, 3600000, NULL, false,
+     "witnesses are asked at most so often; one that fails is asked again after this, then after twice as long, up to "
+     "five minutes"},
+    {"audit.witness_timeout", TD_SETTING_DURATION, "5s", 100, 60000, NULL, false,
+     "how long a witness may take to answer"},
     {"device.host", TD_SETTING_TEXT, "127.0.0.1", 1, 255, NULL, false, "address of the HTTPS listener for enrolment"},
     {"device.port", TD_SETTING_INTEGER, "0", 0, 65535, NULL, false, "its port; 0 picks a free one (run/device.port)"},
     {"mqtt.url", TD_SETTING_TEXT, "", 0, 400, NULL, false,

@@ -31,10 +31,20 @@ TD_MUST_USE td_code td_curl_load(td_err *err);
     X(curl_easy_perform)                                                                                               \
     X(curl_easy_strerror)                                                                                              \
     X(curl_slist_append)                                                                                               \
-    X(curl_slist_free_all)
+    X(curl_slist_free_all)                                                                                             \
+    X(curl_multi_init)                                                                                                 \
+    X(curl_multi_cleanup)                                                                                              \
+    X(curl_multi_setopt)                                                                                               \
+    X(curl_multi_add_handle)                                                                                           \
+    X(curl_multi_remove_handle)                                                                                        \
+    X(curl_multi_perform)                                                                                              \
+    X(curl_multi_poll)                                                                                                 \
+    X(curl_multi_wakeup)                                                                                               \
+    X(curl_multi_info_read)
 
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
+#undef curl_multi_setopt
 #define TD_CURL_MEMBER(name) __typeof__(name) *name##_;
 struct td_curl_calls {
     TD_CURL_CALLS(TD_CURL_MEMBER)
@@ -52,6 +62,15 @@ extern struct td_curl_calls td_curl_calls;
 #define curl_easy_strerror td_curl_calls.curl_easy_strerror_
 #define curl_slist_append td_curl_calls.curl_slist_append_
 #define curl_slist_free_all td_curl_calls.curl_slist_free_all_
+#define curl_multi_init td_curl_calls.curl_multi_init_
+#define curl_multi_cleanup td_curl_calls.curl_multi_cleanup_
+#define curl_multi_setopt td_curl_calls.curl_multi_setopt_
+#define curl_multi_add_handle td_curl_calls.curl_multi_add_handle_
+#define curl_multi_remove_handle td_curl_calls.curl_multi_remove_handle_
+#define curl_multi_perform td_curl_calls.curl_multi_perform_
+#define curl_multi_poll td_curl_calls.curl_multi_poll_
+#define curl_multi_wakeup td_curl_calls.curl_multi_wakeup_
+#define curl_multi_info_read td_curl_calls.curl_multi_info_read_
 #endif
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * witness.h: asking witnesses to cosign (C2SP tlog-witness, add-checkpoint), and what is published because of it.
  *
- * A witness keeps the newest tree of ours that it saw; we send the newest signed checkpoint with a proof that it extends
- * that one, and get a cosignature. Once the policy's quorum has cosigned, the checkpoint is published; until then
+ * A witness keeps the newest tree of ours that it saw; we send the newest signed checkpoint with a proof that it
+ * extends that one, and get a cosignature. Once the quorum has cosigned, the checkpoint is published; until then
  * readers, proofs and exports get the one before. This is the protocol without its HTTP, which server/witness.c does.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -84,7 +84,9 @@ static td_code run_export(td_cli *cli, td_err *err)
 static td_code run_checkpoint(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str note = {0};
-    TD_TRY(td_cli_fetch(cli, td_cli_path(cli, "audit", "checkpoint", NULL), NOTE_MAX, &note, err));
+    const char *path = td_cli_query(cli, td_cli_path(cli, "audit", "checkpoint", NULL), "state",
+                                    td_cli_has(cli, "signed") ? "signed" : NULL);
+    TD_TRY(td_cli_fetch(cli, path, NOTE_MAX, &note, err));
     if (cli->json) {
         TD_CLEANUP(td_json_done) json_t *answer = json_pack("{s:s}", "checkpoint", td_str_text(&note));
         td_print_json(cli, answer);
@@ -115,6 +117,28 @@ static td_code run_show(td_cli *cli, td_err *err)
                         &record, err));
     (void)fwrite(record.data, 1, record.size, cli->out);
     return TD_OK;
+}
+
+static void print_witnesses(td_cli *cli, const json_t *answer)
+{
+    static const td_column_spec fields[] = {
+        {"quorum", "quorum", TD_CELL_TEXT},
+        {"signed_size", "records signed", TD_CELL_NUMBER},
+        {"published_size", "records published", TD_CELL_NUMBER},
+        {"published_at", "published", TD_CELL_TIME},
+        {0},
+    };
+    static const td_column_spec columns[] = {
+        {"name", "WITNESS", TD_CELL_TEXT}, {"state", "STATE", TD_CELL_STATE}, {"size", "COSIGNED", TD_CELL_NUMBER},
+        {"time", "TIME", TD_CELL_TIME},    {"error", "WHY", TD_CELL_TEXT},    {0},
+    };
+    td_print_fields(cli, fields, answer);
+    td_print_table(cli, columns, td_json_list(answer, "witnesses"), "No witnesses: set audit.policy_file.");
+}
+
+static td_code run_witnesses(td_cli *cli, td_err *err)
+{
+    return td_cli_show(cli, td_cli_path(cli, "audit", "witnesses", NULL), print_witnesses, err);
 }
 
 /* ---- verify ---- */
@@ -259,6 +283,10 @@ static const td_cli_option export_options[] = {
     {"out", 'o', "FILE", "default: audit.tar", false},
     {0},
 };
+static const td_cli_option checkpoint_options[] = {
+    {"signed", 0, NULL, "the newest that the log signed, whether the witnesses have cosigned it or not", false},
+    {0},
+};
 static const td_cli_option verify_options[] = {
     {"key", 0, "KEY", "the log's key as you know it: its text, or a file with it", false},
     {"older", 0, "FILE", "a checkpoint kept from earlier: the log must be an extension of it", true},
@@ -280,8 +308,12 @@ const td_cli_command td_cli_audit_commands[] = {
      verify_options, run_verify},
     {"audit", "export", "", 0, 0, "Download the whole log as one tar that verifies offline", NULL,
      "tidemark audit export --out audit.tar", export_options, run_export},
-    {"audit", "checkpoint", "", 0, 0, "Print the newest signed checkpoint: keep it elsewhere", NULL, NULL, NULL,
-     run_checkpoint},
+    {"audit", "checkpoint", "", 0, 0, "Print the newest published checkpoint: keep it elsewhere", NULL, NULL,
+     checkpoint_options, run_checkpoint},
+    {"audit", "witnesses", "", 0, 0, "Show who cosigns the log's checkpoints, and how they do",
+     "Each witness of the policy (audit.policy_file) with the tree that it cosigned last. A checkpoint is published "
+     "once the policy's quorum has cosigned it. A witness that contradicts has seen another tree: see docs/audit.md.",
+     "tidemark audit witnesses --as ben", NULL, run_witnesses},
     {"audit", "show", "SEQ", 1, 1, "Print the bytes of one record as they were hashed", NULL,
      "tidemark audit show 17 > record", NULL, run_show},
     {"audit", "proof", "SEQ", 1, 1, "Print the proof that a record is in the log", NULL,

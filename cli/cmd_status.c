@@ -30,6 +30,8 @@ static void print_status(td_cli *cli, const json_t *status)
         {"broker.child_why", "", TD_CELL_TEXT},
         {"log.records", "audit records", TD_CELL_NUMBER},
         {"log.tree_size", "in the tree", TD_CELL_NUMBER},
+        {"log.published_size", "published", TD_CELL_NUMBER},
+        {"log.witnesses", "witnesses", TD_CELL_TEXT},
         {"log.root", "root", TD_CELL_DIGEST},
         {"log.signer", "log's signer", TD_CELL_TEXT},
         {"log.trouble", "LOG TROUBLE", TD_CELL_TEXT},

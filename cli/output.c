@@ -42,9 +42,10 @@ td_tint td_state_tint(const char *state)
     static const char *const good[] = {"approved",   "online",   "finished", "passed",  "ok",     "committed",
                                        "registered", "resolved", "done",     "running", "active", NULL};
     static const char *const bad[] = {"rejected",  "failed",      "firing",  "aborted", "aborting", "reverted",
-                                      "reverting", "rolled_back", "revoked", "denied",  NULL};
+                                      "reverting", "rolled_back", "revoked", "denied",  "refusing", "contradicts",
+                                      NULL};
     static const char *const warn[] = {"pending", "paused",  "acknowledged", "deprecated", "unproven", "unreached",
-                                       "waiting", "soaking", "drift",        "warn",       NULL};
+                                       "waiting", "soaking", "drift",        "warn",       "failing",  NULL};
     static const struct {
         const char *const *names;
         td_tint tint;

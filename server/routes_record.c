@@ -7,10 +7,12 @@
 #include "access/project.h"
 #include "audit/log.h"
 #include "audit/verify.h"
+#include "audit/witness.h"
 #include "core/base/fs.h"
 #include "lineage/lineage.h"
 #include "registry/reference.h"
 #include "server/routes.h"
+#include "server/witness.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,9 +98,21 @@ static td_code read_seq(td_request *request, int64_t *out, td_err *err)
 
 static td_code get_checkpoint(td_request *request, td_err *err)
 {
+    static const char *const states[] = {"published", "signed", NULL};
     TD_CLEANUP(td_str_done) td_str note = {0};
-    TD_TRY(td_log_checkpoint_read(request->db, &note, err));
+    const char *state;
+    td_log_root root;
+    TD_TRY(td_request_query_choice(request, "state", states, "published", &state, err));
+    TD_TRY(strcmp(state, "signed") == 0 ? td_log_signed_read(request->db, &root, &note, err)
+                                        : td_log_checkpoint_read(request->db, &note, err));
     return td_answer_bytes(request, 200, "text/plain; charset=utf-8", &note, err);
+}
+
+static td_code get_witnesses(td_request *request, td_err *err)
+{
+    json_t *witnesses;
+    TD_TRY(td_witnesses_json(request->server->witnesses, request->db, &witnesses, err));
+    return td_answer_json(request, 200, witnesses, err);
 }
 
 static td_code get_record_proof(td_request *request, td_err *err)
@@ -293,7 +307,9 @@ const td_route td_routes_record[] = {
     TD_GET("/api/v1/lineage/impact", TD_MAY_READ, get_impact, "What ?node= reached: versions, bundles, devices"),
     TD_GET("/api/v1/audit", TD_MAY_READ_AUDIT, list_audit,
            "Audit records"),
-    TD_GET("/api/v1/audit/checkpoint", TD_MAY_READ_AUDIT, get_checkpoint, "The newest signed checkpoint"),
+    TD_GET("/api/v1/audit/checkpoint", TD_MAY_READ_AUDIT, get_checkpoint,
+           "The newest published checkpoint (?state=signed: the newest signed one)"),
+    TD_GET("/api/v1/audit/witnesses", TD_MAY_READ_AUDIT, get_witnesses, "The witnesses, and what they have cosigned"),
     TD_GET("/api/v1/audit/export", TD_MAY_EXPORT_AUDIT, export_audit, "The whole log as a tar that verifies offline"),
     TD_GET("/api/v1/audit/records/{seq}", TD_MAY_READ_AUDIT, get_record, "Canonical bytes of one record"),
     TD_GET("/api/v1/audit/records/{seq}/proof", TD_MAY_READ_AUDIT, get_record_proof, "Its proof of inclusion"),

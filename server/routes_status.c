@@ -12,6 +12,7 @@
 #include "server/routes.h"
 #include "server/sequencer.h"
 #include "server/status.h"
+#include "server/witness.h"
 
 static td_code get_health(td_request *request, td_err *err)
 {
@@ -61,6 +62,7 @@ static td_code log_json(td_request *request, json_t **out, td_err *err)
     if (state.trouble[0]) {
         (void)json_object_set_new(*out, "trouble", json_string(state.trouble));
     }
+    TD_TRY(td_witnesses_add_status(request->server->witnesses, request->db, *out, err));
     TD_CLEANUP(td_str_done) td_str note = {0};
     td_code code = td_log_checkpoint_read(request->db, &note, err);
     if (code == TD_OK) {

@@ -64,8 +64,9 @@ const td_setting td_settings[] = {
     {"http.timeout", TD_SETTING_DURATION, "20s", 1000, 600000, NULL, false,
      "silence, or time for a request's headers, after which a connection is closed"},
     {"audit.policy_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
-     "witness policy (docs/witness-policy.md): its witnesses are asked to cosign each checkpoint, which is published when "
-     "the quorum has; a relative path starts in the workspace; empty: checkpoints are published as they are signed"},
+     "witness policy (docs/witness-policy.md): its witnesses are asked to cosign each checkpoint, which is published "
+     "when the quorum has; a relative path starts in the workspace; empty: checkpoints are published as they are "
+     "signed"},
     {"audit.witness_interval", TD_SETTING_DURATION, "2s", 50, 3600000, NULL, false,
      "witnesses are asked at most so often; one that fails is asked again after this, then after twice as long, up to "
      "five minutes"},

@@ -222,7 +222,7 @@ void td_witnesses_free(td_witnesses **slot)
 
 static json_t *peer_json(const td_witness_peer *peer)
 {
-    static const char *const states[] = {"new", "good", "failing", "refusing", "contradicts", "unasked"};
+    static const char *const states[] = {"waiting", "ok", "failing", "refusing", "contradicts", "unasked"};
     char time[32];
     const char *url = td_policy_witness_url(peer->owner->policy, peer->index);
     json_t *json = json_pack("{s:s, s:s, s:I}", "name", td_policy_witness_name(peer->owner->policy, peer->index),
@@ -275,5 +275,38 @@ td_code td_witnesses_json(td_witnesses *witnesses, td_db *db, json_t **out, td_e
         (void)json_object_set_new(json, "published_at", json_string(time));
     }
     *out = json;
+    return TD_OK;
+}
+
+/* "2 of 3 ok (quorum both); customer contradicts: it has seen another tree of 17 records" */
+static void describe(td_witnesses *witnesses, td_str *out)
+{
+    size_t good = 0;
+    pthread_mutex_lock(&witnesses->lock);
+    for (size_t i = 0; i < witnesses->count; i++) {
+        good += witnesses->peers[i].state == TD_WITNESS_GOOD;
+    }
+    td_str_addf(out, "%zu of %zu ok (quorum %s)", good, witnesses->count, td_policy_quorum(witnesses->policy));
+    for (size_t i = 0; i < witnesses->count; i++) {
+        const td_witness_peer *peer = &witnesses->peers[i];
+        if (peer->error[0] != '\0') {
+            td_str_addf(out, "; %s%s: %s", td_policy_witness_name(witnesses->policy, i),
+                        peer->state == TD_WITNESS_CONTRADICTS ? " CONTRADICTS THE LOG" : "", peer->error);
+        }
+    }
+    pthread_mutex_unlock(&witnesses->lock);
+}
+
+td_code td_witnesses_add_status(td_witnesses *witnesses, td_db *db, json_t *log, td_err *err)
+{
+    int64_t published = 0, at_ms = 0;
+    TD_TRY(td_log_published_read(db, &published, &at_ms, err));
+    (void)json_object_set_new(log, "published_size", json_integer(published));
+    if (witnesses != NULL) {
+        TD_CLEANUP(td_str_done) td_str words = {0};
+        describe(witnesses, &words);
+        TD_TRY(td_str_check(&words, err));
+        (void)json_object_set_new(log, "witnesses", json_string(td_str_text(&words)));
+    }
     return TD_OK;
 }

@@ -22,5 +22,7 @@ void td_witnesses_wake(td_witnesses *witnesses);
 /* {"quorum","signed_size","published_size","published_at"?,"witnesses":[{"name","url"?,"state","size","time"?,
  * "error"?}]}; db is any connection. */
 TD_MUST_USE td_code td_witnesses_json(td_witnesses *witnesses, td_db *db, json_t **out, td_err *err);
+/* Adds "published_size" and, where witnesses are asked, "witnesses" in words to the log's status. */
+TD_MUST_USE td_code td_witnesses_add_status(td_witnesses *witnesses, td_db *db, json_t *log, td_err *err);
 
 #endif

@@ -54,8 +54,8 @@ struct td_witnesses {
     bool work, stopping;
 };
 
-/* One round: every witness that is due and behind is asked; *next_ms_out: monotonic, when the next is due, INT64_MAX: not
- * before there is something new. */
+/* One round: every witness that is due and behind is asked; *next_ms_out: monotonic, when the next is due, INT64_MAX:
+ * not before there is something new. */
 td_code td_witness__round(td_witnesses *witnesses, int64_t *next_ms_out, td_err *err);
 
 #endif

@@ -223,6 +223,7 @@ DEMANDS = {
     "read_audit": """
         GET /api/v1/audit
         GET /api/v1/audit/checkpoint
+        GET /api/v1/audit/witnesses
         GET /api/v1/audit/records/{seq}
         GET /api/v1/audit/records/{seq}/proof
     """,

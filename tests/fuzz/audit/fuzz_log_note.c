@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "audit/note.h"
+#include "audit/witness.h"
 
 #include <assert.h>
 #include <string.h>
@@ -39,6 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     td_note_key_of(public_key, &key);
     try_note((const char *)data, size, &key);
     try_checkpoint((const char *)data, size);
+    int64_t told = 0;
+    assert(td_witness_size((const char *)data, size, &told, NULL) != TD_OK || told >= 0);
     if (newline != NULL && (size_t)(newline - data) < sizeof vkey &&
         memchr(data, '\0', (size_t)(newline - data)) == NULL) {
         size_t line = (size_t)(newline - data);

@@ -254,6 +254,7 @@ static void forbid_writes(td_server *server)
 static td_code start_writes(td_server *server, td_err *err)
 {
     TD_TRY(td_webhooks_start(server, &server->webhooks, err));
+    TD_TRY(td_witnesses_new(server, &server->witnesses, err));
     td_writer_on_commit(server->writer, on_commit, server); /* nobody writes yet */
     TD_TRY(td_sequencer_start(server->sequencer, err));
     TD_TRY(td_witnesses_start(server->witnesses, err));
@@ -280,7 +281,6 @@ static td_code start(td_server *server, const td_server_options *options, td_err
     remove_run_files(server);
     TD_TRY(write_run_file(server, "run/pid", (long)getpid(), err));
     TD_TRY(td_sequencer_new(server, &server->sequencer, err));
-    TD_TRY(td_witnesses_new(server, &server->witnesses, err));
     TD_TRY(td_scheduler_new(server, &server->scheduler, err));
     TD_TRY(td_pool_start(server, (size_t)td_config_int(server->config, "http.workers"), CALLS_WAITING_MAX,
                          &server->pool, err));

@@ -40,9 +40,7 @@ static td_code policy_path(const td_server *server, char out[4096], td_err *err)
 
 static td_code check_log(const td_server *server, const td_policy *policy, const char *path, td_err *err)
 {
-    uint8_t public_key[TD_P256_PUBLIC_SIZE];
-    (void)td_key_public(server->keys.log, public_key);
-    return td_policy_accepts_log(policy, public_key)
+    return td_policy_accepts_log(policy, server->keys.log_public)
                ? TD_OK
                : td_fail(err, TD_INVALID, "audit.policy_file: %s lists other logs, not this one (keys/log.vkey)", path);
 }
@@ -84,9 +82,7 @@ static td_code make_peer(td_witnesses *witnesses, size_t index, td_err *err)
 
 static td_code open_parts(td_witnesses *witnesses, td_err *err)
 {
-    uint8_t public_key[TD_P256_PUBLIC_SIZE];
-    (void)td_key_public(witnesses->server->keys.log, public_key);
-    TD_TRY(td_log_vkey(public_key, &witnesses->vkey, err));
+    TD_TRY(td_log_vkey(witnesses->server->keys.log_public, &witnesses->vkey, err));
     TD_TRY(td_workspace_reader(witnesses->server->workspace, &witnesses->db, err));
     TD_TRY(td_http_batch_new(&witnesses->batch, err));
     for (size_t i = 0; i < td_policy_witnesses(witnesses->policy); i++) {

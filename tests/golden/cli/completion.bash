@@ -24,7 +24,7 @@ _tidemark() {
     run) verbs="show" ;;
     gate) verbs="set list show" ;;
     lineage) verbs="show impact" ;;
-    audit) verbs="list verify export checkpoint show proof" ;;
+    audit) verbs="list verify export checkpoint witnesses show proof" ;;
     project) verbs="create list show describe archive restore" ;;
     user) verbs="add list show disable enable" ;;
     role) verbs="list grant revoke" ;;
@@ -117,7 +117,8 @@ _tidemark() {
     "audit list") options=" --after --newest --object --actor --action --filter --order-by --limit --cursor" ;;
     "audit verify") options=" --key --older --proof --signatures" ;;
     "audit export") options=" --out" ;;
-    "audit checkpoint") options="" ;;
+    "audit checkpoint") options=" --signed" ;;
+    "audit witnesses") options="" ;;
     "audit show") options="" ;;
     "audit proof") options="" ;;
     "project create") options=" --description" ;;

@@ -215,7 +215,8 @@ static void witness__only_its_own_good_cosignature_is_taken(void **state)
     assert_string_equal(cosignature.line, td_str_text(&ours));
     assert_int_equal(take(s, 1, td_str_text(&note), td_str_text(&ours), &cosignature, &err), TD_CORRUPT);
     witness_cosign(&s->a, "another text\n", AT, &other);
-    const char *bad[] = {td_str_text(&other), "", "\n", "ok\n", "\xe2\x80\x94 a.example/w", "\xe2\x80\x94 a.example/w AAAA\n"};
+    const char *bad[] = {td_str_text(&other), "", "\n", "ok\n", "\xe2\x80\x94 a.example/w",
+                                     "\xe2\x80\x94 a.example/w AAAA\n"};
     for (size_t i = 0; i < TD_COUNT_OF(bad); i++) {
         assert_int_equal(take(s, 0, td_str_text(&note), bad[i], &cosignature, &err), TD_CORRUPT);
     }
@@ -224,7 +225,8 @@ static void witness__only_its_own_good_cosignature_is_taken(void **state)
 static void witness__size_is_read_strictly(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "\n", "12", "012\n", "-1\n", "+1\n", " 1\n", "1 \n", "1\n\n", "99999999999999999999\n"};
+    static const char *const bad[] = {"", "\n", "12", "012\n", "-1\n", "+1\n", " 1\n", "1 \n", "1\n\n",
+        "99999999999999999999\n"};
     int64_t size = -1;
     assert_int_equal(td_witness_size("0\n", 2, &size, NULL), TD_OK);
     assert_int_equal(size, 0);

@@ -196,6 +196,23 @@ static const td_cli_option inspect_options[] = {
     {0},
 };
 
+static const td_cli_option sign_options[] = {
+    {"key", 0, "FILE", "your private key: P-256, P-384 or P-521; needed", false},
+    TD_CLI_PASSPHRASE_OPTION,
+    {"signature", 'o', "FILE", "default: FOLDER/model.sig", false},
+    {"ignore-path", 0, "PATH", "below the folder: not signed, may change", true},
+    {"follow-links", 0, NULL, "links to files count as what they point to (default: refuse them)", false},
+    {0},
+};
+static const td_cli_option model_verify_options[] = {
+    {"key", 0, "FILE", "the signer's public key (PEM); needed", false},
+    {"signature", 0, "FILE", "default: FOLDER/model.sig", false},
+    {"ignore-path", 0, "PATH", "below the folder: may be there unsigned", true},
+    {"follow-links", 0, NULL, "where the signature says so too: links to files count as what they point to", false},
+    {"ignore-unsigned-files", 0, NULL, "any further file may be there", false},
+    {0},
+};
+
 static const td_cli_option list_options[] = {TD_CLI_LIST_OPTIONS, {0}};
 
 const td_cli_command td_cli_model_commands[] = {
@@ -233,5 +250,17 @@ const td_cli_command td_cli_model_commands[] = {
      "NumPy arrays, archives and Keras files are walked and judged. Nothing is run.",
      "tidemark model inspect pump.onnx\ntidemark model inspect --json --strict model.pkl", inspect_options,
      td_cli_inspect},
+    {"model", "sign", "FOLDER", 1, 1, "Sign a folder of model files by OpenSSF Model Signing; needs no server",
+     "Makes model.sig, which `model_signing verify key` and other verifiers of the specification accept. What git "
+     "keeps at the top of the folder, and model.sig itself, are left out.",
+     "tidemark model sign ./pump --key key.pem\n"
+     "tidemark model sign ./pump --key key.pem --signature pump.sig --ignore-path notes", sign_options,
+     td_cli_model_sign},
+    {"model", "verify", "FOLDER", 1, 1, "Check a folder of model files against model.sig; needs no server",
+     "Signed by this key, and every file as it was signed; a file that changed, lacks or was added is named. Takes "
+     "what `model_signing sign key` makes.",
+     "tidemark model verify ./pump --key publisher.pem\n"
+     "tidemark model verify ./pump --key publisher.pem --signature pump.sig --ignore-unsigned-files",
+     model_verify_options, td_cli_model_verify},
     {0},
 };

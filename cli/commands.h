@@ -59,6 +59,8 @@ TD_MUST_USE td_code td_cli_manifest(td_cli *cli, const json_t *version, td_str *
 
 TD_MUST_USE td_code td_cli_diff(td_cli *cli, td_err *err);     /* diff.c */
 TD_MUST_USE td_code td_cli_inspect(td_cli *cli, td_err *err);  /* facts.c */
+TD_MUST_USE td_code td_cli_model_sign(td_cli *cli, td_err *err);   /* model_sign.c */
+TD_MUST_USE td_code td_cli_model_verify(td_cli *cli, td_err *err);
 
 /* What is known of a model file, and verdicts on the version's other files (facts.c). */
 void td_cli_print_facts(td_cli *cli, const json_t *facts);
@@ -98,6 +100,8 @@ void td_cli_wipe(td_str *text);
 TD_MUST_USE td_code td_cli_check_private(const char *path, td_err *err);
 /* Reads a private key, asking for its passphrase if it has one (--passphrase-file, or the terminal). */
 TD_MUST_USE td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err);
+/* The same for model.sig, which may be of P-384 or P-521 too (core/crypto/ec.h). */
+TD_MUST_USE td_code td_cli_key_read_ec(td_cli *cli, const char *path, td_key **out, td_err *err);
 /* A passphrase for a new key: --passphrase-file, or twice from the terminal; nothing appended: none is wanted. */
 TD_MUST_USE td_code td_cli_new_passphrase(td_cli *cli, td_str *out, td_err *err);
 /* Where `tidemark key enrol-me` leaves a person's key, in his configuration folder. */

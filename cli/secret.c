@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "core/base/fs.h"
-#include "core/crypto/crypto.h"
+#include "core/crypto/ec.h"
 
 #define SECRET_MAX 1024
 
@@ -132,7 +132,7 @@ td_code td_cli_secret(const char *file, const char *prompt, td_str *out, td_err 
 
 /* ---- private keys ---- */
 
-td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err)
+static td_code read_key(td_cli *cli, const char *path, bool ec, td_key **out, td_err *err)
 {
     TD_CLEANUP(td_cli_wipe) td_str words = {0};
     const char *file = td_cli_value(cli, "passphrase-file");
@@ -145,7 +145,18 @@ td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err
     if (sealed) {
         TD_TRY(td_cli_secret(file, td_cli_text(cli, "Passphrase of %s: ", path), &words, err));
     }
-    return td_key_read(path, sealed ? td_str_text(&words) : NULL, out, err);
+    const char *passphrase = sealed ? td_str_text(&words) : NULL;
+    return ec ? td_key_read_ec(path, passphrase, out, err) : td_key_read(path, passphrase, out, err);
+}
+
+td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err)
+{
+    return read_key(cli, path, false, out, err);
+}
+
+td_code td_cli_key_read_ec(td_cli *cli, const char *path, td_key **out, td_err *err)
+{
+    return read_key(cli, path, true, out, err);
 }
 
 td_code td_cli_new_passphrase(td_cli *cli, td_str *out, td_err *err)

@@ -1,10 +1,11 @@
 /*
- * modelsig.c: making model.sig (OpenSSF Model Signing 1.0, method "files", SHA-256, P-256 key).
+ * modelsig.c: making model.sig (OpenSSF Model Signing 1.0, method "files", SHA-256).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "registry/modelsig.h"
 
+#include "core/crypto/ec.h"
 #include "registry/modelsig_internal.h"
 
 #include <stdlib.h>
@@ -55,7 +56,21 @@ static td_code resources_json(const td_modelsig_file *files, size_t count, json_
     return TD_OK;
 }
 
-static td_code statement(const char *name, const td_modelsig_file *files, size_t count, td_str *out, td_err *err)
+static json_t *serialization_json(const td_modelsig_how *how)
+{
+    json_t *ignored = json_array();
+    for (size_t i = 0; i < how->ignored_count; i++) {
+        if (json_array_append_new(ignored, json_string(how->ignored[i])) != 0) {
+            json_decref(ignored);
+            return NULL;
+        }
+    }
+    return json_pack("{s:s, s:s, s:b, s:o}", "method", "files", "hash_type", "sha256", "allow_symlinks",
+                     how->follow_links, "ignore_paths", ignored);
+}
+
+static td_code statement(const td_modelsig_how *how, const td_modelsig_file *files, size_t count, td_str *out,
+                         td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *resources = NULL;
     uint8_t root[TD_DIGEST_SIZE];
@@ -64,27 +79,23 @@ static td_code statement(const char *name, const td_modelsig_file *files, size_t
     td_hex_encode(root, sizeof root, hex);
     TD_TRY(resources_json(files, count, &resources, err));
     TD_CLEANUP(td_json_done)
-    json_t *json = json_pack("{s:s, s:[{s:s, s:{s:s}}], s:s, s:{s:O, s:{s:s, s:s, s:b, s:[]}}}", "_type",
-                             TD_MODELSIG__STATEMENT, "subject", "name", name, "digest", "sha256", hex, "predicateType",
-                             TD_MODELSIG__PREDICATE, "predicate", "resources", resources, "serialization", "method",
-                             "files", "hash_type", "sha256", "allow_symlinks", 0, "ignore_paths");
+    json_t *json = json_pack("{s:s, s:[{s:s, s:{s:s}}], s:s, s:{s:O, s:o}}", "_type", TD_MODELSIG__STATEMENT,
+                             "subject", "name", how->name, "digest", "sha256", hex, "predicateType",
+                             TD_MODELSIG__PREDICATE, "predicate", "resources", resources, "serialization",
+                             serialization_json(how));
     return json != NULL ? td_json_write(json, out, err) : no_memory(err);
 }
 
 static td_code sign(const td_str *payload, const td_key *key, td_str *sig_out, td_str *pem_out, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str pae = {0};
-    uint8_t public_key[TD_P256_PUBLIC_SIZE];
-    uint8_t raw[TD_SIGNATURE_SIZE];
-    uint8_t der[TD_SIGNATURE_DER_MAX];
-    if (td_key_kind_of(key) != TD_KEY_P256) {
-        return td_fail(err, TD_INVALID, "model.sig is signed with a P-256 key");
-    }
-    (void)td_key_public(key, public_key);
-    TD_TRY(td_public_pem(TD_KEY_P256, public_key, pem_out, err));
+    TD_CLEANUP(td_str_done) td_str der = {0};
+    td_ec_public public_key;
+    TD_TRY(td_key_ec_public(key, &public_key, err));
+    TD_TRY(td_ec_public_pem(&public_key, pem_out, err));
     TD_TRY(td_dsse_pae(TD_MODELSIG__PAYLOAD, payload->data, payload->size, &pae, err));
-    TD_TRY(td_key_sign(key, pae.data, pae.size, raw, err));
-    td_base64_add(sig_out, der, td_signature_to_der(raw, der));
+    TD_TRY(td_key_ec_sign(key, pae.data, pae.size, &der, err));
+    td_base64_add(sig_out, der.data, der.size);
     return td_str_check(sig_out, err);
 }
 
@@ -104,8 +115,8 @@ static td_code check_names(const td_modelsig_file *files, size_t count, td_err *
     return TD_OK;
 }
 
-static td_code make(const char *name, const td_modelsig_file *sorted, size_t count, const td_key *key, td_str *out,
-                    td_err *err)
+static td_code make(const td_modelsig_how *how, const td_modelsig_file *sorted, size_t count, const td_key *key,
+                    td_str *out, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str payload = {0};
     TD_CLEANUP(td_str_done) td_str encoded = {0};
@@ -113,7 +124,7 @@ static td_code make(const char *name, const td_modelsig_file *sorted, size_t cou
     TD_CLEANUP(td_str_done) td_str pem = {0};
     char hint[TD_DIGEST_TEXT];
     TD_TRY(check_names(sorted, count, err));
-    TD_TRY(statement(name, sorted, count, &payload, err));
+    TD_TRY(statement(how, sorted, count, &payload, err));
     TD_TRY(sign(&payload, key, &signature, &pem, err));
     td_modelsig__hint(td_str_text(&pem), hint);
     td_base64_add(&encoded, payload.data, payload.size);
@@ -126,8 +137,8 @@ static td_code make(const char *name, const td_modelsig_file *sorted, size_t cou
     return json != NULL ? td_json_write(json, out, err) : no_memory(err);
 }
 
-td_code td_modelsig_make(const char *name, const td_modelsig_file *files, size_t count, const td_key *key, td_str *out,
-                         td_err *err)
+td_code td_modelsig_make(const td_modelsig_how *how, const td_modelsig_file *files, size_t count, const td_key *key,
+                         td_str *out, td_err *err)
 {
     td_arena arena = {0};
     td_modelsig_file *sorted = td_arena_copy(&arena, files, count * sizeof *files);
@@ -136,7 +147,7 @@ td_code td_modelsig_make(const char *name, const td_modelsig_file *files, size_t
         code = no_memory(err);
     } else {
         qsort(sorted, count, sizeof *sorted, by_name);
-        code = make(name, sorted, count, key, out, err);
+        code = make(how, sorted, count, key, out, err);
     }
     td_arena_done(&arena);
     return code;
@@ -169,7 +180,7 @@ td_code td_modelsig_of_manifest(const td_manifest *manifest, const td_key *key, 
     td_modelsig_file *files;
     size_t count;
     TD_TRY(model_files(manifest, &arena, &files, &count, err));
-    return td_modelsig_make("model", files, count, key, out, err);
+    return td_modelsig_make(&(td_modelsig_how){.name = "model"}, files, count, key, out, err);
 }
 
 td_code td_modelsig_manifest_root(const td_manifest *manifest, uint8_t out[TD_DIGEST_SIZE], td_err *err)

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/json.h"
+#include "core/crypto/ec.h"
 #include "registry/modelsig_internal.h"
 
 #include <stdlib.h>
@@ -77,7 +78,8 @@ static td_code read_envelope(const json_t *envelope, td_arena *arena, td_modelsi
     static const char *const known_signature[] = {"sig", "keyid", NULL};
     TD_TRY(only_keys(envelope, known, "dsseEnvelope", err));
     if (strcmp(td_json_text(envelope, "payloadType", ""), TD_MODELSIG__PAYLOAD) != 0) {
-        return malformed(err, "the payload is no in-toto statement");
+        return td_fail(err, TD_CORRUPT, "model.sig: the payload's type is \"%.80s\", not " TD_MODELSIG__PAYLOAD,
+                       td_json_text(envelope, "payloadType", ""));
     }
     const json_t *signatures = json_object_get(envelope, "signatures");
     if (json_array_size(signatures) != 1) {
@@ -180,9 +182,15 @@ static td_code read_serialization(const json_t *s, td_arena *arena, td_modelsig 
         return td_fail(err, TD_INVALID, "model.sig is by method \"%.20s\"; only \"files\" is checked here",
                        td_json_text(s, "method", ""));
     }
-    if (strcmp(td_json_text(s, "hash_type", ""), "sha256") != 0 || td_json_bool(s, "allow_symlinks", true)) {
-        return td_fail(err, TD_INVALID, "model.sig is by another hash than sha256, or follows symbolic links");
+    if (strcmp(td_json_text(s, "hash_type", ""), "sha256") != 0) {
+        return td_fail(err, TD_INVALID, "model.sig is by the hash \"%.20s\"; only sha256 is checked here",
+                       td_json_text(s, "hash_type", ""));
     }
+    const json_t *links = json_object_get(s, "allow_symlinks");
+    if (!json_is_boolean(links)) {
+        return malformed(err, "predicate.serialization does not say whether links are followed (allow_symlinks)");
+    }
+    sig->follow_links = json_is_true(links);
     return read_ignored(json_object_get(s, "ignore_paths"), arena, sig, err);
 }
 
@@ -231,7 +239,8 @@ td_code td_modelsig_read(const void *text, size_t size, td_arena *arena, td_mode
     }
     TD_TRY(only_keys(json, known, "the file", err));
     if (strcmp(td_json_text(json, "mediaType", ""), TD_MODELSIG__MEDIA) != 0) {
-        return malformed(err, "it is no Sigstore bundle of version 0.3");
+        return td_fail(err, TD_CORRUPT, "model.sig: its media type is \"%.80s\", not " TD_MODELSIG__MEDIA,
+                       td_json_text(json, "mediaType", ""));
     }
     TD_TRY(read_material(json_object_get(json, "verificationMaterial"), arena, &sig, err));
     TD_TRY(read_envelope(json_object_get(json, "dsseEnvelope"), arena, &sig, err));
@@ -242,28 +251,24 @@ td_code td_modelsig_read(const void *text, size_t size, td_arena *arena, td_mode
 
 /* ---- verifying ---- */
 
-static td_code check_signature(const td_modelsig *sig, const char *pem, td_err *err)
+td_code td_modelsig_check_signature(const td_modelsig *sig, const char *pem, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str pae = {0};
-    td_key_kind kind;
-    uint8_t public_key[TD_P256_PUBLIC_SIZE];
-    uint8_t raw[TD_SIGNATURE_SIZE];
+    TD_CLEANUP(td_str_done) td_str canonical = {0}; /* the hint is of the text as everybody writes it */
+    td_ec_public key;
     char hint[TD_DIGEST_TEXT];
-    TD_TRY(td_public_from_pem(pem, strlen(pem), &kind, public_key, err));
-    if (kind != TD_KEY_P256) {
-        return td_fail(err, TD_INVALID, "model.sig is checked with P-256 keys only");
-    }
-    td_modelsig__hint(pem, hint);
+    TD_TRY(td_ec_public_from_pem(pem, strlen(pem), &key, err));
+    TD_TRY(td_ec_public_pem(&key, &canonical, err));
+    td_modelsig__hint(td_str_text(&canonical), hint);
     if (sig->hint[0] != '\0' && strcmp(sig->hint, hint) != 0) {
         return malformed(err, "it was signed with another key than the one given");
     }
     TD_TRY(td_dsse_pae(TD_MODELSIG__PAYLOAD, sig->payload, sig->payload_size, &pae, err));
-    if (td_signature_from_der(sig->signature, sig->signature_size, raw, NULL) != TD_OK ||
-        td_p256_verify(public_key, pae.data, pae.size, raw, NULL) != TD_OK) {
-        return malformed(err, "the signature does not verify");
-    }
-    return TD_OK;
+    td_code code = td_ec_verify(&key, pae.data, pae.size, sig->signature, sig->signature_size, err);
+    return code == TD_CORRUPT ? malformed(err, "the signature does not verify") : code;
 }
+
+const char *const td_modelsig_always_ignored[] = {".git", ".gitignore", ".gitattributes", ".github", NULL};
 
 static bool is_under(const char *name, const char *path)
 {
@@ -271,11 +276,10 @@ static bool is_under(const char *name, const char *path)
     return strncmp(name, path, length) == 0 && (name[length] == '\0' || name[length] == '/');
 }
 
-static bool is_ignored(const td_modelsig *sig, const char *name)
+bool td_modelsig_ignores(const td_modelsig *sig, const char *name)
 {
-    static const char *const always[] = {".git", ".gitignore", ".gitattributes", ".github"};
-    for (size_t i = 0; i < TD_COUNT_OF(always); i++) {
-        if (is_under(name, always[i])) {
+    for (size_t i = 0; td_modelsig_always_ignored[i] != NULL; i++) {
+        if (is_under(name, td_modelsig_always_ignored[i])) {
             return true;
         }
     }
@@ -298,7 +302,7 @@ static const td_modelsig_file *find(const td_modelsig_file *sorted, size_t count
     return count > 0 ? bsearch(&key, sorted, count, sizeof *sorted, by_name) : NULL;
 }
 
-static td_code check_files(const td_modelsig *sig, const td_modelsig_file *sorted, size_t count, td_err *err)
+static td_code check_listed(const td_modelsig *sig, const td_modelsig_file *sorted, size_t count, td_err *err)
 {
     for (size_t i = 0; i < sig->file_count; i++) {
         const td_modelsig_file *file = find(sorted, count, sig->files[i].name);
@@ -327,11 +331,25 @@ static td_code check_extra(const td_modelsig *sig, const td_modelsig_file *sorte
         }
     }
     for (size_t i = 0; i < count; i++) {
-        if (find(listed, sig->file_count, sorted[i].name) == NULL && !is_ignored(sig, sorted[i].name)) {
+        if (find(listed, sig->file_count, sorted[i].name) == NULL && !td_modelsig_ignores(sig, sorted[i].name)) {
             return td_fail(err, TD_CORRUPT, "the file \"%.80s\" is not covered by model.sig", sorted[i].name);
         }
     }
     return TD_OK;
+}
+
+td_code td_modelsig_check_files(const td_modelsig *sig, const td_modelsig_file *files, size_t count,
+                                bool others_may_be, td_err *err)
+{
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    td_modelsig_file *sorted = td_arena_alloc(&arena, (count + 1) * sizeof *sorted);
+    if (sorted == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory to check model.sig");
+    }
+    memcpy(sorted, files, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, by_name);
+    TD_TRY(check_listed(sig, sorted, count, err));
+    return check_extra(sig, sorted, others_may_be ? 0 : count, &arena, err);
 }
 
 td_code td_modelsig_verify(const void *text, size_t size, const char *public_pem, const td_modelsig_file *files,
@@ -340,13 +358,6 @@ td_code td_modelsig_verify(const void *text, size_t size, const char *public_pem
     TD_CLEANUP(td_arena_done) td_arena arena = {0};
     td_modelsig sig;
     TD_TRY(td_modelsig_read(text, size, &arena, &sig, err));
-    TD_TRY(check_signature(&sig, public_pem, err));
-    td_modelsig_file *sorted = td_arena_alloc(&arena, (count + 1) * sizeof *sorted);
-    if (sorted == NULL) {
-        return td_fail(err, TD_NOMEM, "no memory to check model.sig");
-    }
-    memcpy(sorted, files, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, by_name);
-    TD_TRY(check_files(&sig, sorted, count, err));
-    return check_extra(&sig, sorted, count, &arena, err);
+    TD_TRY(td_modelsig_check_signature(&sig, public_pem, err));
+    return td_modelsig_check_files(&sig, files, count, false, err);
 }

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
+#include "core/crypto/ec.h"
 #include "core/crypto/mbed.h"
 
 #include <assert.h>
@@ -28,8 +29,10 @@
 
 struct td_key {
     td_key_kind kind;
-    EVP_PKEY *pkey;
-    uint8_t public_key[TD_P256_PUBLIC_SIZE];
+    EVP_PKEY *pkey; /* NULL: the private half lies outside */
+    td_key_outside outside;
+    td_curve curve; /* of kind P256: another one only out of td_key_read_ec */
+    uint8_t public_key[TD_EC_POINT_MAX];
 };
 
 static void free_pkey(EVP_PKEY **pkey)
@@ -52,25 +55,31 @@ static void wipe_str(td_str *str)
     td_str_done(str);
 }
 
-static bool read_p256_public(EVP_PKEY *pkey, uint8_t out[TD_P256_PUBLIC_SIZE])
+static bool read_ec_public(EVP_PKEY *pkey, td_curve *curve_out, uint8_t out[TD_EC_POINT_MAX])
 {
+    static const char *const groups[TD_CURVE_COUNT] = {"prime256v1", "secp384r1", "secp521r1"};
     char group[32];
     size_t size = 0;
-    if (EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) != 1 ||
-        strcmp(group, "prime256v1") != 0) {
+    size_t i = 0;
+    if (EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) != 1) {
         return false;
+    }
+    while (i < TD_CURVE_COUNT && strcmp(group, groups[i]) != 0) {
+        i++;
     }
     /* A file may ask for the compressed form; the raw key is always the uncompressed one here. */
-    if (EVP_PKEY_set_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed") != 1) {
+    if (i == TD_CURVE_COUNT ||
+        EVP_PKEY_set_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed") != 1) {
         return false;
     }
-    return EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, out, TD_P256_PUBLIC_SIZE,
-                                           &size) == 1 &&
-           size == TD_P256_PUBLIC_SIZE && out[0] == 0x04;
+    *curve_out = (td_curve)i;
+    const char *name = OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY;
+    return EVP_PKEY_get_octet_string_param(pkey, name, out, TD_EC_POINT_MAX, &size) == 1 &&
+           size == 1 + 2 * td_curve_scalar(*curve_out) && out[0] == 0x04;
 }
 
 /* Takes over pkey, also on failure. */
-static td_code wrap_pkey(EVP_PKEY *owned, const char *what, td_key **out, td_err *err)
+static td_code wrap_pkey(EVP_PKEY *owned, bool wide, const char *what, td_key **out, td_err *err)
 {
     TD_CLEANUP(free_pkey) EVP_PKEY *pkey = owned;
     td_key *key = calloc(1, sizeof *key);
@@ -84,12 +93,13 @@ static td_code wrap_pkey(EVP_PKEY *owned, const char *what, td_key **out, td_err
         known = EVP_PKEY_get_raw_public_key(pkey, key->public_key, &size) == 1;
     } else if (EVP_PKEY_is_a(pkey, "EC")) {
         key->kind = TD_KEY_P256;
-        known = read_p256_public(pkey, key->public_key);
+        known = read_ec_public(pkey, &key->curve, key->public_key) && (wide || key->curve == TD_CURVE_P256);
     }
     if (!known) {
         free(key);
         ERR_clear_error();
-        return td_fail(err, TD_INVALID, "%s holds neither a P-256 nor an Ed25519 key", what);
+        return td_fail(err, TD_INVALID, "%s holds neither a P-256 nor an Ed25519 key%s", what,
+                       wide ? ", nor one of P-384 or P-521" : "");
     }
     key->pkey = pkey;
     pkey = NULL;
@@ -104,7 +114,7 @@ td_code td_key_generate(td_key_kind kind, td_key **out, td_err *err)
         ERR_clear_error();
         return td_fail(err, TD_NOMEM, "libcrypto made no %s key", kind == TD_KEY_P256 ? "P-256" : "Ed25519");
     }
-    return wrap_pkey(pkey, "the new key", out, err);
+    return wrap_pkey(pkey, false, "the new key", out, err);
 }
 
 /* Without this callback libcrypto would ask at the terminal. */
@@ -142,7 +152,7 @@ td_code td_key_sealed(const char *path, bool *out, td_err *err)
     return TD_OK;
 }
 
-td_code td_key_read(const char *path, const char *passphrase, td_key **out, td_err *err)
+static td_code read_key(const char *path, const char *passphrase, bool wide, td_key **out, td_err *err)
 {
     TD_TRY(check_private_mode(path, err));
     TD_CLEANUP(wipe_str) td_str text = {0};
@@ -160,7 +170,17 @@ td_code td_key_read(const char *path, const char *passphrase, td_key **out, td_e
                        : passphrase == NULL ? "the key has a passphrase and none was given"
                                             : "the passphrase does not open this key");
     }
-    return wrap_pkey(pkey, path, out, err);
+    return wrap_pkey(pkey, wide, path, out, err);
+}
+
+td_code td_key_read(const char *path, const char *passphrase, td_key **out, td_err *err)
+{
+    return read_key(path, passphrase, false, out, err);
+}
+
+td_code td_key_read_ec(const char *path, const char *passphrase, td_key **out, td_err *err)
+{
+    return read_key(path, passphrase, true, out, err);
 }
 
 static bool write_sealed(BIO *bio, EVP_PKEY *pkey, const char *passphrase)
@@ -177,6 +197,9 @@ static bool write_sealed(BIO *bio, EVP_PKEY *pkey, const char *passphrase)
 
 td_code td_key_write(const td_key *key, const char *path, const char *passphrase, td_err *err)
 {
+    if (key->pkey == NULL) {
+        return td_fail(err, TD_INVALID, "the key does not leave its token, so it cannot be written to %s", path);
+    }
     TD_CLEANUP(free_bio) BIO *bio = BIO_new(BIO_s_secmem());
     bool good = bio != NULL &&
                 (passphrase != NULL ? write_sealed(bio, key->pkey, passphrase)
@@ -194,6 +217,9 @@ void td_key_free(td_key **key)
 {
     if (key != NULL && *key != NULL) {
         EVP_PKEY_free((*key)->pkey);
+        if ((*key)->outside.free != NULL) {
+            (*key)->outside.free((*key)->outside.context);
+        }
         free(*key);
         *key = NULL;
     }
@@ -206,25 +232,52 @@ td_key_kind td_key_kind_of(const td_key *key)
 
 size_t td_key_public(const td_key *key, uint8_t out[TD_P256_PUBLIC_SIZE])
 {
+    assert(key->curve == TD_CURVE_P256); /* others are for td_key_ec_public */
     size_t size = key->kind == TD_KEY_P256 ? TD_P256_PUBLIC_SIZE : TD_ED25519_PUBLIC_SIZE;
     memcpy(out, key->public_key, size);
     return size;
 }
 
-td_code td_key_sign(const td_key *key, const void *data, size_t size, uint8_t out[TD_SIGNATURE_SIZE], td_err *err)
+/* By libcrypto: DER of a curve, raw of Ed25519. */
+static td_code sign_inside(const td_key *key, const void *data, size_t size, uint8_t made[TD_EC_DER_MAX],
+                           size_t *size_out, td_err *err)
 {
-    uint8_t made[TD_SIGNATURE_DER_MAX + 8];
-    size_t made_size = sizeof made;
     static const uint8_t nothing[1] = {0};
+    static const EVP_MD *(*const digests[TD_CURVE_COUNT])(void) = {EVP_sha256, EVP_sha384, EVP_sha512};
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    const EVP_MD *digest = key->kind == TD_KEY_P256 ? EVP_sha256() : NULL;
+    const EVP_MD *digest = key->kind == TD_KEY_P256 ? digests[key->curve]() : NULL;
+    *size_out = TD_EC_DER_MAX;
     bool good = context != NULL && EVP_DigestSignInit(context, NULL, digest, NULL, key->pkey) == 1 &&
-                EVP_DigestSign(context, made, &made_size, size > 0 ? data : nothing, size) == 1;
+                EVP_DigestSign(context, made, size_out, size > 0 ? data : nothing, size) == 1;
     EVP_MD_CTX_free(context);
     if (!good) {
         ERR_clear_error();
         return td_fail(err, TD_NOMEM, "libcrypto could not sign");
     }
+    return TD_OK;
+}
+
+static td_code sign_outside(const td_key *key, const void *data, size_t size, uint8_t raw[TD_EC_RAW_MAX], td_err *err)
+{
+    uint8_t digest[64];
+    size_t digest_size = td_ec_hash(key->curve, data, size, digest);
+    if (digest_size == 0) {
+        return td_fail(err, TD_NOMEM, "libcrypto could not hash what is to be signed");
+    }
+    return key->outside.sign(key->outside.context, digest, digest_size, raw, err);
+}
+
+td_code td_key_sign(const td_key *key, const void *data, size_t size, uint8_t out[TD_SIGNATURE_SIZE], td_err *err)
+{
+    uint8_t made[TD_EC_DER_MAX];
+    size_t made_size;
+    assert(key->curve == TD_CURVE_P256); /* others are for td_key_ec_sign */
+    if (key->pkey == NULL) {
+        TD_TRY(sign_outside(key, data, size, made, err));
+        memcpy(out, made, TD_SIGNATURE_SIZE);
+        return TD_OK;
+    }
+    TD_TRY(sign_inside(key, data, size, made, &made_size, err));
     if (key->kind == TD_KEY_P256) {
         return td_signature_from_der(made, made_size, out, err);
     }
@@ -233,9 +286,49 @@ td_code td_key_sign(const td_key *key, const void *data, size_t size, uint8_t ou
     return TD_OK;
 }
 
-size_t td_key__private_der(const td_key *key, uint8_t *out, size_t room)
+td_code td_key_ec_public(const td_key *key, td_ec_public *out, td_err *err)
 {
     if (key->kind != TD_KEY_P256) {
+        return td_fail(err, TD_INVALID, "an Ed25519 key; one of P-256, P-384 or P-521 is needed");
+    }
+    *out = (td_ec_public){.curve = key->curve, .size = 1 + 2 * td_curve_scalar(key->curve)};
+    memcpy(out->point, key->public_key, out->size);
+    return TD_OK;
+}
+
+td_code td_key_ec_sign(const td_key *key, const void *data, size_t size, td_str *out, td_err *err)
+{
+    uint8_t made[TD_EC_DER_MAX], raw[TD_EC_RAW_MAX];
+    size_t made_size;
+    if (key->kind != TD_KEY_P256) {
+        return td_fail(err, TD_INVALID, "an Ed25519 key; one of P-256, P-384 or P-521 is needed");
+    }
+    if (key->pkey == NULL) {
+        TD_TRY(sign_outside(key, data, size, raw, err));
+        made_size = td_ec_to_der(key->curve, raw, made);
+    } else {
+        TD_TRY(sign_inside(key, data, size, made, &made_size, err));
+    }
+    td_str_append(out, (const char *)made, made_size);
+    return td_str_check(out, err);
+}
+
+td_code td_key_of_outside(const td_ec_public *public_key, const td_key_outside *outside, td_key **out, td_err *err)
+{
+    td_key *key = calloc(1, sizeof *key);
+    if (key == NULL) {
+        outside->free(outside->context);
+        return td_fail(err, TD_NOMEM, "no memory for a key");
+    }
+    *key = (td_key){.kind = TD_KEY_P256, .outside = *outside, .curve = public_key->curve};
+    memcpy(key->public_key, public_key->point, public_key->size);
+    *out = key;
+    return TD_OK;
+}
+
+size_t td_key__private_der(const td_key *key, uint8_t *out, size_t room)
+{
+    if (key->kind != TD_KEY_P256 || key->pkey == NULL) {
         return 0;
     }
     int size = i2d_PrivateKey(key->pkey, NULL);

@@ -135,40 +135,11 @@ void td_mbed__request_signature(const mbedtls_x509_csr *csr, const uint8_t **der
     *ecdsa_sha256_out = csr->sig_md == MBEDTLS_MD_SHA256 && csr->sig_pk == MBEDTLS_PK_ECDSA;
 }
 
-/* The caller holds the lock. */
-static td_code verify_locked(const uint8_t *public_key, const uint8_t *digest, const uint8_t *signature, td_err *err)
+static td_code verify_digest(const uint8_t *public_key, const uint8_t *digest, const uint8_t *signature, td_err *err)
 {
-    TD_TRY(setup_locked(err));
-    psa_key_attributes_t attributes = PSA_KEY_ATTRIBUTES_INIT;
-    psa_set_key_usage_flags(&attributes, PSA_KEY_USAGE_VERIFY_HASH);
-    psa_set_key_algorithm(&attributes, PSA_ALG_ECDSA(PSA_ALG_SHA_256));
-    psa_set_key_type(&attributes, PSA_KEY_TYPE_ECC_PUBLIC_KEY(PSA_ECC_FAMILY_SECP_R1));
-    psa_set_key_bits(&attributes, 256);
-    psa_key_id_t key = 0;
-    psa_status_t status = psa_import_key(&attributes, public_key, TD_P256_PUBLIC_SIZE, &key);
-    if (status == PSA_ERROR_INSUFFICIENT_MEMORY) {
-        return td_fail(err, TD_NOMEM, "no memory to verify a P-256 signature");
-    }
-    if (status != PSA_SUCCESS) {
-        return td_fail(err, TD_INVALID, "the public key is not a point on P-256");
-    }
-    status =
-        psa_verify_hash(key, PSA_ALG_ECDSA(PSA_ALG_SHA_256), digest, TD_DIGEST_SIZE, signature, TD_SIGNATURE_SIZE);
-    (void)psa_destroy_key(key);
-    if (status == PSA_SUCCESS) {
-        return TD_OK;
-    }
-    return td_fail(err, status == PSA_ERROR_INSUFFICIENT_MEMORY ? TD_NOMEM : TD_CORRUPT,
-                   "the P-256 signature does not verify under this key");
-}
-
-td_code td_mbed__verify_digest(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const uint8_t digest[TD_DIGEST_SIZE],
-                               const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err)
-{
-    td_mbed__lock();
-    td_code code = verify_locked(public_key, digest, signature, err);
-    td_mbed__unlock();
-    return code;
+    td_ec_public key = {.curve = TD_CURVE_P256, .size = TD_P256_PUBLIC_SIZE};
+    memcpy(key.point, public_key, TD_P256_PUBLIC_SIZE);
+    return td_ec__verify_digest(&key, digest, TD_DIGEST_SIZE, signature, err);
 }
 
 td_code td_p256_verify(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const void *data, size_t size,
@@ -177,11 +148,11 @@ td_code td_p256_verify(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const void
     uint8_t digest[TD_DIGEST_SIZE];
     static const uint8_t nothing[1] = {0};
     td_sha256_of(size > 0 ? data : nothing, size, digest);
-    return td_mbed__verify_digest(public_key, digest, signature, err);
+    return verify_digest(public_key, digest, signature, err);
 }
 
 td_code td_p256_verify_digest(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const uint8_t digest[TD_DIGEST_SIZE],
                               const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err)
 {
-    return td_mbed__verify_digest(public_key, digest, signature, err);
+    return verify_digest(public_key, digest, signature, err);
 }

@@ -9,7 +9,7 @@
 #ifndef TD_CORE_CRYPTO_MBED_H
 #define TD_CORE_CRYPTO_MBED_H
 
-#include "core/crypto/crypto.h"
+#include "core/crypto/ec.h"
 
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
@@ -22,6 +22,15 @@
 #define TD_SPKI_ED25519_SIZE (TD_SPKI_ED25519_HEAD + TD_ED25519_PUBLIC_SIZE)
 extern const uint8_t td_spki__p256_head[TD_SPKI_P256_HEAD];
 extern const uint8_t td_spki__ed25519_head[TD_SPKI_ED25519_HEAD];
+
+/* PEM of a public key <-> DER, in pem.c. INVALID: no such PEM, or longer than any key we know. */
+#define TD_PEM__DER_MAX 192
+td_code td_pem__read(const char *pem, size_t size, uint8_t der[TD_PEM__DER_MAX], size_t *size_out, td_err *err);
+td_code td_pem__write(const uint8_t *der, size_t size, td_str *out, td_err *err);
+
+/* The raw signature check, the lock not held. In ec.c. */
+td_code td_ec__verify_digest(const td_ec_public *key, const uint8_t *digest, size_t digest_size, const uint8_t *raw,
+                             td_err *err);
 
 td_code td_mbed__setup(td_err *err);
 void td_mbed__lock(void);
@@ -41,8 +50,5 @@ void td_mbed__request_signature(const mbedtls_x509_csr *csr, const uint8_t **der
                                 bool *ecdsa_sha256_out);
 /* PKCS#8 or SEC1 DER of a P-256 private key into out; returns its size, 0 on failure. In key.c. */
 size_t td_key__private_der(const td_key *key, uint8_t *out, size_t room);
-/* The raw signature check, the lock not held: digest is the SHA-256 of the message. */
-td_code td_mbed__verify_digest(const uint8_t public_key[TD_P256_PUBLIC_SIZE], const uint8_t digest[TD_DIGEST_SIZE],
-                               const uint8_t signature[TD_SIGNATURE_SIZE], td_err *err);
 
 #endif

@@ -11,7 +11,7 @@
 #define PEM_BEGIN "-----BEGIN PUBLIC KEY-----"
 #define PEM_END "-----END PUBLIC KEY-----"
 #define PEM_COLUMNS 64
-#define BASE64_MAX 256 /* of a public key; longer is no P-256 or Ed25519 key */
+#define BASE64_MAX (TD_PEM__DER_MAX / 3 * 4) /* of a public key; longer is none that we know */
 
 td_code td_public_pem(td_key_kind kind, const uint8_t *public_key, td_str *out, td_err *err)
 {
@@ -21,6 +21,11 @@ td_code td_public_pem(td_key_kind kind, const uint8_t *public_key, td_str *out, 
     size_t size = p256 ? TD_SPKI_P256_SIZE : TD_SPKI_ED25519_SIZE;
     memcpy(der, p256 ? td_spki__p256_head : td_spki__ed25519_head, head);
     memcpy(der + head, public_key, size - head);
+    return td_pem__write(der, size, out, err);
+}
+
+td_code td_pem__write(const uint8_t *der, size_t size, td_str *out, td_err *err)
+{
     TD_CLEANUP(td_str_done) td_str base64 = {0};
     td_base64_add(&base64, der, size);
     TD_TRY(td_str_check(&base64, err));
@@ -57,6 +62,17 @@ static bool unframe(const char *pem, size_t size, char out[BASE64_MAX], size_t *
     return stop != NULL;
 }
 
+td_code td_pem__read(const char *pem, size_t size, uint8_t der[TD_PEM__DER_MAX], size_t *size_out, td_err *err)
+{
+    char base64[BASE64_MAX];
+    size_t base64_size = 0;
+    if (!unframe(pem, size, base64, &base64_size) ||
+        td_base64_decode(base64, base64_size, der, TD_PEM__DER_MAX, size_out, NULL) != TD_OK) {
+        return td_fail(err, TD_INVALID, "not a public key in PEM (\"" PEM_BEGIN "\" …)");
+    }
+    return TD_OK;
+}
+
 static bool has_head(const uint8_t *der, size_t size, const uint8_t *head, size_t head_size, size_t whole)
 {
     return size == whole && memcmp(der, head, head_size) == 0;
@@ -77,14 +93,9 @@ static td_code check_point(const uint8_t public_key[TD_P256_PUBLIC_SIZE], td_err
 td_code td_public_from_pem(const char *pem, size_t size, td_key_kind *kind_out, uint8_t out[TD_P256_PUBLIC_SIZE],
                            td_err *err)
 {
-    char base64[BASE64_MAX];
-    size_t base64_size = 0;
-    uint8_t der[BASE64_MAX];
+    uint8_t der[TD_PEM__DER_MAX];
     size_t der_size = 0;
-    if (!unframe(pem, size, base64, &base64_size) ||
-        td_base64_decode(base64, base64_size, der, sizeof der, &der_size, NULL) != TD_OK) {
-        return td_fail(err, TD_INVALID, "not a public key in PEM (\"" PEM_BEGIN "\" …)");
-    }
+    TD_TRY(td_pem__read(pem, size, der, &der_size, err));
     if (has_head(der, der_size, td_spki__ed25519_head, TD_SPKI_ED25519_HEAD, TD_SPKI_ED25519_SIZE)) {
         memcpy(out, der + TD_SPKI_ED25519_HEAD, TD_ED25519_PUBLIC_SIZE);
         *kind_out = TD_KEY_ED25519;

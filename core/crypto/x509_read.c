@@ -99,7 +99,7 @@ td_code td_x509_read_request(const char *pem, size_t size, uint8_t public_key_ou
     mbedtls_x509_csr_free(&csr);
     td_mbed__unlock();
     TD_TRY(code);
-    code = td_mbed__verify_digest(public_key, digest, signature, err);
+    code = td_p256_verify_digest(public_key, digest, signature, err);
     if (code != TD_OK) {
         return td_fail(err, code, "the certificate request of \"%s\" is not signed with its own key", name);
     }

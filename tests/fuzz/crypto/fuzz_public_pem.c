@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/crypto/crypto.h"
+#include "core/crypto/ec.h"
 
 #include <assert.h>
 #include <string.h>
@@ -22,6 +22,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(code == TD_OK);
         code = td_public_from_pem(pem.data, pem.size, &kind_again, again, NULL);
         assert(code == TD_OK && kind == kind_again && memcmp(key, again, sizeof key) == 0);
+    }
+    td_ec_public wide, wide_again;
+    if (td_ec_public_from_pem((const char *)data, size, &wide, NULL) == TD_OK) {
+        TD_CLEANUP(td_str_done) td_str pem = {0};
+        td_code code = td_ec_public_pem(&wide, &pem, NULL);
+        assert(code == TD_OK);
+        code = td_ec_public_from_pem(pem.data, pem.size, &wide_again, NULL);
+        assert(code == TD_OK && memcmp(wide.point, wide_again.point, wide.size) == 0);
     }
     return 0;
 }

@@ -11,7 +11,7 @@ _tidemark() {
     backup) verbs="verify list prune" ;;
     log) verbs="resume" ;;
     signer) verbs="run" ;;
-    model) verbs="register create change list show download diff inspect" ;;
+    model) verbs="register create change list show download diff inspect sign verify" ;;
     version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
     bundle) verbs="build inspect verify export" ;;
@@ -58,6 +58,8 @@ _tidemark() {
     "model download") options="" ;;
     "model diff") options="" ;;
     "model inspect") options=" --strict" ;;
+    "model sign") options=" --key --passphrase-file --signature --ignore-path --follow-links" ;;
+    "model verify") options=" --key --signature --ignore-path --follow-links --ignore-unsigned-files" ;;
     "version show") options="" ;;
     "version list") options=" --filter --order-by --limit --cursor" ;;
     "version search") options=" --filter --order-by --limit --cursor" ;;

@@ -5,96 +5,273 @@ Makes a virtual environment of its own (kept beside the build, so that it is mad
 Without network it is skipped (exit 77); with CI=true that is a failure.
 SPDX-License-Identifier: Apache-2.0
 """
+import base64
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import unittest
 import venv
 
-OURS, CACHE = sys.argv[1], sys.argv[2]
+TIDEMARK, CACHE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+PROGRAM = os.path.join(CACHE, "bin", "model_signing")
 PACKAGES = ["model-signing==1.1.1", "pyopenssl"]
-FILES = {"net.onnx": b"weights" * 1000, "a-b": b"one", "a/b.bin": b"two", "empty": b""}
+FILES = {"net.onnx": b"weights" * 1000, "a-b": b"one", "a/b.bin": b"two", "empty": b"", "a/deep/er.txt": b"three"}
+CURVES = {"P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1"}
+INVALID, NOT_FOUND, CONFLICT, CORRUPT = 2, 4, 5, 8
 
 
 def run(*arguments):
     return subprocess.run(arguments, capture_output=True, text=True, check=False)
 
 
-def demand(truth, text, done):
-    if not truth:
-        sys.exit(f"FAILED: {text}\n{done.stdout}{done.stderr}")
-    print(f"ok: {text}")
+def install():
+    """The program model_signing, once."""
+    if os.path.exists(PROGRAM) and run(PROGRAM, "--version").returncode == 0:
+        return
+    venv.create(CACHE, with_pip=True, clear=True)
+    done = run(os.path.join(CACHE, "bin", "pip"), "install", "--quiet", *PACKAGES)
+    if done.returncode != 0:
+        print(f"skipped: model-signing cannot be installed: {done.stderr.strip()[-300:]}")
+        sys.exit(1 if os.environ.get("CI") == "true" else 77)
 
 
-def verifier():
-    """The program model_signing, installed once."""
-    program = os.path.join(CACHE, "bin", "model_signing")
-    if run(program, "--version").returncode != 0 if os.path.exists(program) else True:
-        venv.create(CACHE, with_pip=True, clear=True)
-        done = run(os.path.join(CACHE, "bin", "pip"), "install", "--quiet", *PACKAGES)
-        if done.returncode != 0:
-            print(f"skipped: model-signing cannot be installed: {done.stderr.strip()[-300:]}")
-            sys.exit(1 if os.environ.get("CI") == "true" else 77)
-    return program
+class Signing(unittest.TestCase):
+    def setUp(self):
+        self.work = tempfile.mkdtemp(prefix="tdm-signing-")
+        self.addCleanup(shutil.rmtree, self.work)
+        self.model = os.path.join(self.work, "model")
+        self.sig = os.path.join(self.work, "model.sig")
+        for name, data in FILES.items():
+            self.write(name, data)
+        self.private, self.public = self.key("P-256", "key")
 
-
-def make_model(folder):
-    for name, data in FILES.items():
-        path = os.path.join(folder, name)
+    def write(self, name, data=b"x"):
+        path = os.path.join(self.model, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(data)
 
+    def key(self, curve, name, passphrase=None):
+        private, public = (os.path.join(self.work, name + end) for end in (".pem", ".pub"))
+        subprocess.run(["openssl", "ecparam", "-name", CURVES[curve], "-genkey", "-noout", "-out", private + ".plain"], check=True)
+        seal = ["-aes256", "-passout", "pass:" + passphrase] if passphrase else []
+        subprocess.run(["openssl", "pkcs8", "-topk8", *(["-v2", "aes-256-cbc", "-passout", "pass:" + passphrase] if seal else ["-nocrypt"]),
+                        "-in", private + ".plain", "-out", private], check=True)
+        subprocess.run(["openssl", "pkey", "-in", private + ".plain", "-pubout", "-out", public], check=True)
+        os.remove(private + ".plain")
+        os.chmod(private, 0o600)
+        return private, public
 
-def ours_to_theirs(theirs, work):
-    model, private, public = (os.path.join(work, n) for n in ("model", "ours.pem", "ours.pub"))
-    signature, stranger = os.path.join(work, "model.sig"), os.path.join(work, "stranger.pub")
-    done = run(OURS, "sign", private, public, signature, model, *FILES)
-    demand(done.returncode == 0, "we sign", done)
-    run(OURS, "sign", os.path.join(work, "s.pem"), stranger, os.path.join(work, "s.sig"), model, *FILES)
+    def good(self, done):
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done
 
-    def verify(key):
-        return run(theirs, "verify", "key", model, "--signature", signature, "--public_key", key)
+    def we_refuse(self, done, code, *parts):
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stderr)
 
-    done = verify(public)
-    demand(done.returncode == 0, "the reference verifier accepts our model.sig", done)
-    done = verify(stranger)
-    demand(done.returncode != 0, "it refuses it with another key", done)
-    with open(os.path.join(model, "late.txt"), "w", encoding="utf-8") as file:
-        file.write("x")
-    done = verify(public)
-    demand(done.returncode != 0, "it refuses an added file", done)
-    os.remove(os.path.join(model, "late.txt"))
-    with open(os.path.join(model, "net.onnx"), "r+b") as file:
-        file.write(b"W")
-    done = verify(public)
-    demand(done.returncode != 0, "it refuses a changed file", done)
+    # ---- both sides ----
+
+    def we_sign(self, *more, private=None, sig=None):
+        return run(TIDEMARK, "model", "sign", self.model, "--key", private or self.private, "--signature", sig or self.sig, *more)
+
+    def we_verify(self, *more, public=None):
+        return run(TIDEMARK, "model", "verify", self.model, "--key", public or self.public, "--signature", self.sig, *more)
+
+    def they_sign(self, *more, private=None):
+        return run(PROGRAM, "sign", "key", self.model, "--signature", self.sig, "--private_key", private or self.private, *more)
+
+    def they_verify(self, *more, public=None):
+        return run(PROGRAM, "verify", "key", self.model, "--signature", self.sig, "--public_key", public or self.public, *more)
+
+    def both_refuse(self, *parts):
+        self.we_refuse(self.we_verify(), CORRUPT, *parts)
+        self.assertNotEqual(self.they_verify().returncode, 0)
+
+    # ---- what both accept and refuse ----
+
+    def test_ours_by_theirs(self):
+        for curve in CURVES:
+            with self.subTest(curve):
+                private, public = self.key(curve, curve)
+                if os.path.exists(self.sig):
+                    os.remove(self.sig)
+                self.good(self.we_sign(private=private))
+                self.good(self.they_verify(public=public))
+                self.good(self.we_verify(public=public))
+
+    def test_theirs_by_ours(self):
+        for curve in CURVES:
+            with self.subTest(curve):
+                private, public = self.key(curve, curve)
+                self.good(self.they_sign(private=private))
+                self.assertIn("Verified", self.good(self.we_verify(public=public)).stdout)
+
+    def test_what_was_changed(self):
+        for sign in (self.we_sign, self.they_sign):
+            with self.subTest(sign.__name__):
+                if os.path.exists(self.sig):
+                    os.remove(self.sig)
+                self.good(sign())
+                self.write("net.onnx", b"Weights" * 1000)
+                self.both_refuse('the file "net.onnx" is not the one that model.sig covers')
+                self.write("net.onnx", FILES["net.onnx"])
+                os.remove(os.path.join(self.model, "a/b.bin"))
+                self.both_refuse('"a/b.bin", which is not there')
+                self.write("a/b.bin", FILES["a/b.bin"])
+                self.write("a/late.txt")
+                self.both_refuse('"a/late.txt" is not covered')
+                self.good(self.we_verify("--ignore-unsigned-files"))
+                self.good(self.they_verify("--ignore_unsigned_files"))
+                self.good(self.we_verify("--ignore-path", "a/late.txt"))
+                os.rename(os.path.join(self.model, "a/late.txt"), os.path.join(self.model, "a/b.bin"))
+                self.both_refuse("a/b.bin")
+                self.we_refuse(self.we_verify("--ignore-unsigned-files"), CORRUPT, "a/b.bin")
+                self.write("a/b.bin", FILES["a/b.bin"])
+                self.good(self.we_verify())
+
+    def test_another_key(self):
+        _, stranger = self.key("P-256", "stranger")
+        _, other_curve = self.key("P-384", "wide")
+        for sign in (self.we_sign, self.they_sign):
+            self.good(sign()) if not os.path.exists(self.sig) else self.good(self.they_sign())
+            for public in (stranger, other_curve):
+                self.we_refuse(self.we_verify(public=public), CORRUPT, "another key")
+                self.assertNotEqual(self.they_verify(public=public).returncode, 0)
+
+    def test_ignored_paths(self):
+        self.write("notes/draft.md")
+        self.write(".git/config")
+        self.write(".gitattributes")
+        self.good(self.we_sign("--ignore-path", "notes/", "--ignore-path", "empty"))
+        self.write("notes/more.md")
+        self.write("empty", b"not any more")
+        self.write(".git/HEAD")
+        self.good(self.we_verify())
+        self.good(self.they_verify())
+        self.write("notesx")
+        self.both_refuse('"notesx" is not covered')
+        os.remove(os.path.join(self.model, "notesx"))
+        self.good(self.they_sign("--ignore-paths", os.path.join(self.model, "notes")))
+        self.write("notes/draft.md", b"changed")
+        self.good(self.we_verify())
+        self.write("a/.git/x")  # only at the top
+        self.both_refuse("a/.git/x")
+        for path in ("/etc", "../model/a", "./a", "/", "a/../b"):
+            self.we_refuse(self.we_verify("--ignore-path", path), INVALID, "--ignore-path")
+
+    def test_the_signature_inside_of_the_folder(self):
+        self.sig = os.path.join(self.model, "model.sig")
+        self.good(run(TIDEMARK, "model", "sign", self.model, "--key", self.private))
+        self.good(self.they_verify())
+        self.good(run(TIDEMARK, "model", "verify", self.model, "--key", self.public))
+        self.we_refuse(run(TIDEMARK, "model", "sign", self.model, "--key", self.private), CONFLICT, "exists already")
+        os.rename(self.sig, os.path.join(self.model, "renamed.sig"))
+        self.sig = os.path.join(self.model, "renamed.sig")
+        self.good(self.we_verify())
+
+    def test_links(self):
+        outside = os.path.join(self.work, "outside")
+        with open(outside, "wb") as file:
+            file.write(b"far away")
+        os.symlink(outside, os.path.join(self.model, "link"))
+        self.we_refuse(self.we_sign(), CORRUPT, "link is a link; --follow-links")
+        self.assertNotEqual(self.they_sign().returncode, 0)
+        self.good(self.we_sign("--follow-links"))
+        self.both_refuse("link is a link; --follow-links")  # whoever verifies must want it too
+        self.good(self.we_verify("--follow-links"))
+        self.good(self.they_verify("--allow_symlinks"))
+        os.remove(self.sig)
+        self.good(self.they_sign("--allow_symlinks"))
+        self.good(self.we_verify("--follow-links"))
+        with open(outside, "wb") as file:
+            file.write(b"something else")
+        self.we_refuse(self.we_verify("--follow-links"), CORRUPT, '"link" is not the one')
+        self.assertNotEqual(self.they_verify("--allow_symlinks").returncode, 0)
+        os.remove(os.path.join(self.model, "link"))
+        os.remove(self.sig)
+        self.good(self.we_sign())
+        os.rename(os.path.join(self.model, "empty"), outside)
+        os.symlink(outside, os.path.join(self.model, "empty"))  # the same bytes, by a link that the signature does not allow
+        self.both_refuse("empty is a link; --follow-links")
+        self.we_refuse(self.we_verify("--follow-links"), CORRUPT, "the signature does not follow links")
+        self.we_refuse(self.we_verify("--ignore-unsigned-files"), CORRUPT, "empty is signed, and is no file there")
+
+    def test_what_is_no_file(self):
+        os.mkfifo(os.path.join(self.model, "pipe"))
+        self.we_refuse(self.we_sign(), CORRUPT, "pipe is neither a file nor a folder")
+        os.remove(os.path.join(self.model, "pipe"))
+        os.symlink(self.work, os.path.join(self.model, "up"))
+        self.we_refuse(self.we_sign("--follow-links"), CORRUPT, "up is a link to a folder")
+
+    # ---- what is no such signature ----
+
+    def edited(self, change, payload=False):
+        with open(self.sig, encoding="utf-8") as file:
+            bundle = json.load(file)
+        if payload:
+            statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+            change(statement)
+            bundle["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+        else:
+            change(bundle)
+        with open(self.sig, "w", encoding="utf-8") as file:
+            json.dump(bundle, file)
+
+    def test_foreign_types_are_named(self):
+        def rename(name):
+            return lambda bundle: bundle.update(mediaType=name)
+        cases = [
+            (rename("application/vnd.dev.sigstore.bundle+json;version=0.1"), False, "sigstore.bundle+json;version=0.1"),
+            (lambda b: b["dsseEnvelope"].update(payloadType="text/plain"), False, 'the payload\'s type is "text/plain"'),
+            (lambda b: b.update(more=1), False, 'unknown key "more"'),
+            (lambda s: s.update(predicateType="https://slsa.dev/provenance/v1"), True, "https://slsa.dev/provenance/v1"),
+            (lambda s: s["predicate"]["resources"].pop(), True, "does not follow from the listed files"),
+            (lambda s: s["predicate"]["serialization"].update(ignore_paths=["net.onnx"]), True, "the signature does not verify"),
+            (lambda s: s["subject"][0].update(name="other"), True, "the signature does not verify"),
+        ]
+        for change, payload, part in cases:
+            with self.subTest(part):
+                if os.path.exists(self.sig):
+                    os.remove(self.sig)
+                self.good(self.we_sign())
+                self.edited(change, payload)
+                self.both_refuse(part)
+
+    def test_a_second_signature_is_not_looked_past(self):
+        self.good(self.we_sign())
+        self.edited(lambda bundle: bundle["dsseEnvelope"]["signatures"].append({"sig": "AAAA"}))
+        self.we_refuse(self.we_verify(), CORRUPT, "exactly one signature")  # the reference takes the first
+
+    def test_bad_input(self):
+        self.we_refuse(self.we_verify(), NOT_FOUND, self.sig)
+        self.we_refuse(self.we_sign(private=self.public), INVALID if os.stat(self.public).st_mode & 0o77 == 0 else 3)
+        self.we_refuse(run(TIDEMARK, "model", "sign", self.model), INVALID, "--key FILE is needed")
+        self.we_refuse(run(TIDEMARK, "model", "verify", self.model), INVALID, "--key FILE is needed")
+        empty = os.path.join(self.work, "nothing")
+        os.mkdir(empty)
+        self.we_refuse(run(TIDEMARK, "model", "sign", empty, "--key", self.private), INVALID, "1 to")
+        self.write("a:0:10")
+        self.we_refuse(self.we_sign(), INVALID, '":"')
+        self.assertFalse(os.path.exists(self.sig))
+
+    def test_a_passphrase(self):
+        private, public = self.key("P-256", "sealed", "four words in a row")
+        self.we_refuse(self.we_sign(private=private), INVALID, "--passphrase-file FILE")
+        words = os.path.join(self.work, "words")
+        with open(words, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write("four words\n")
+        self.we_refuse(self.we_sign("--passphrase-file", words, private=private), INVALID, "does not open this key")
+        with open(words, "w", encoding="utf-8") as file:
+            file.write("four words in a row\n")
+        self.good(self.we_sign("--passphrase-file", words, private=private))
+        self.good(self.they_verify(public=public))
 
 
-def theirs_to_ours(theirs, work):
-    model, private, public = (os.path.join(work, n) for n in ("model", "ours.pem", "ours.pub"))
-    signature = os.path.join(work, "theirs.sig")
-    done = run(theirs, "sign", "key", model, "--signature", signature, "--private_key", private)
-    demand(done.returncode == 0, "the reference implementation signs", done)
-    done = run(OURS, "verify", public, signature, model, *FILES)
-    demand(done.returncode == 0, "we accept its model.sig", done)
-    with open(os.path.join(model, "a-b"), "wb") as file:
-        file.write(b"changed")
-    done = run(OURS, "verify", public, signature, model, *FILES)
-    demand(done.returncode == 8 and "a-b" in done.stderr, "we refuse a changed file by name", done)
-
-
-def main():
-    theirs = verifier()
-    work = tempfile.mkdtemp(prefix="td-model-signing-")
-    try:
-        os.makedirs(os.path.join(work, "model"))
-        make_model(os.path.join(work, "model"))
-        ours_to_theirs(theirs, work)
-        theirs_to_ours(theirs, work)
-    finally:
-        shutil.rmtree(work)
-
-
-main()
+if __name__ == "__main__":
+    install()
+    unittest.main(argv=sys.argv[:1], verbosity=2)

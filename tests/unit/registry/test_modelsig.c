@@ -30,7 +30,7 @@ static signed_model sign(void)
     for (size_t i = 0; i < 3; i++) {
         td_sha256_of(m.files[i].name, strlen(m.files[i].name), m.files[i].digest);
     }
-    must(td_modelsig_make("model", m.files, 3, m.key, &m.text, &err), &err);
+    must(td_modelsig_make(&(td_modelsig_how){.name = "model"}, m.files, 3, m.key, &m.text, &err), &err);
     return m;
 }
 
@@ -207,8 +207,8 @@ static void modelsig__edited_statements_are_refused(void **state)
         {"\"a/x.onnx\"", "\"/x.onnx\"", TD_CORRUPT, "no relative file name"},
         {"\"a/x.onnx\"", "\"a//x\"", TD_CORRUPT, "no relative file name"},
         {"\"method\":\"files\"", "\"method\":\"shards\"", TD_INVALID, "shards"},
-        {"\"hash_type\":\"sha256\"", "\"hash_type\":\"blake2b\"", TD_INVALID, "another hash"},
-        {"\"allow_symlinks\":false", "\"allow_symlinks\":true", TD_INVALID, "symbolic links"},
+        {"\"hash_type\":\"sha256\"", "\"hash_type\":\"blake2b\"", TD_INVALID, "by the hash \"blake2b\""},
+        {"\"allow_symlinks\":false", "\"allow_symlinks\":7", TD_CORRUPT, "allow_symlinks"},
         {"signature/v1.0", "signature/v9.0", TD_CORRUPT, "predicate"},
         {"Statement/v1", "Statement/v2", TD_CORRUPT, "in-toto"},
     };
@@ -253,10 +253,11 @@ static void modelsig__bad_input_is_refused(void **state)
     TD_CLEANUP(td_str_done) td_str text = {0};
     TD_CLEANUP(model_done) signed_model m = sign();
     td_modelsig_file twice[] = {m.files[0], m.files[0]};
+    const td_modelsig_how how = {.name = "model"};
     td_modelsig_file colon = {.name = "a:0:10"};
-    refused(td_modelsig_make("model", twice, 2, m.key, &text, &err), &err, TD_INVALID, "given twice");
-    refused(td_modelsig_make("model", &colon, 1, m.key, &text, &err), &err, TD_INVALID, "\":\"");
-    refused(td_modelsig_make("model", m.files, 0, m.key, &text, &err), &err, TD_INVALID, "1 to");
+    refused(td_modelsig_make(&how, twice, 2, m.key, &text, &err), &err, TD_INVALID, "given twice");
+    refused(td_modelsig_make(&how, &colon, 1, m.key, &text, &err), &err, TD_INVALID, "\":\"");
+    refused(td_modelsig_make(&how, m.files, 0, m.key, &text, &err), &err, TD_INVALID, "1 to");
     assert_int_equal(text.size, 0);
 }
 

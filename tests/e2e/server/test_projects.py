@@ -19,7 +19,8 @@ ROLES = ["data-scientist", "operator", "auditor", "admin", "trainer"]
 NONE = "zz-none"
 # Routes whose answers are about the workspace or the caller: nothing of a project is in them.
 COMMON = {"/healthz", "/api/v1/routes", "/api/v1/roles", "/api/v1/audit/checkpoint", "/api/v1/keyset", "/api/v1/audit/records/{seq}/proof",
-          "/api/v1/users/{user}/keys", "/api/v1/audit/export", "/log/checkpoint", "/log/tile/{tile...}", "/api/v1/users/{user}/tokens", "/health", "/version",
+          "/api/v1/users/{user}/keys", "/api/v1/audit/export", "/api/v1/audit/witnesses", "/log/checkpoint", "/log/tile/{tile...}",
+          "/api/v1/users/{user}/tokens", "/health", "/version",
           "/api/v1/models/{model}/versions/{version}/diff",  # test_diff.py
           "/api/v1/models/{model}/versions/{version}/monitor", "/api/v1/models/{model}/monitor", "/api/v1/models/{model}/aliases",
           "/api/v1/models/{model}/versions/{version}/files/{name...}", "/api/v1/models/{model}/versions/{version}/bundle",

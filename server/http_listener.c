@@ -1,7 +1,8 @@
 /*
  * http_listener.c: libmicrohttpd's callbacks: collect a request, hand it to a worker, send what came of it.
  *
- * One polling thread a listener. Targets are decoded by http_path.c alone: the library's own decoding is switched off.
+ * One polling thread a listener; the API's has one a processor (at most POLLERS_MAX), each with its share of the
+ * connections. Targets are decoded by http_path.c alone: the library's own decoding is switched off.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -30,6 +31,14 @@
 #define ID_SIZE 16
 #define IDS 64
 #define CONNECTION_IDLE_MS 30000 /* of the database */
+#define POLLERS_MAX 4
+
+/* What a polling thread reads the records with. A thread takes any that is free, so that little work opens but one. */
+typedef struct lane {
+    pthread_mutex_t lock; /* of what follows; a polling thread's, and the watch's when it has rested */
+    td_db *db;            /* opened by the first request that needs it */
+    int64_t used_ms;
+} lane;
 
 struct td_listener {
     td_server *server;
@@ -37,11 +46,11 @@ struct td_listener {
     char host[256];
     int port;
     struct MHD_Daemon *daemon;
-    pthread_mutex_t lock; /* of what follows; its own thread's, and the watch's when it has rested */
-    td_db *db;            /* reading connection, opened by the first request that needs one */
-    int64_t used_ms;
+    lane lanes[POLLERS_MAX];
+    size_t pollers; /* threads, and lanes in use */
     td_watch_list *watch;
-    uint8_t ids[IDS][ID_SIZE]; /* its own thread's */
+    pthread_mutex_t ids_lock;
+    uint8_t ids[IDS][ID_SIZE]; /* random numbers for requests, made many at a time */
     size_t ids_left;
     int fd;
     bool tls;
@@ -51,17 +60,18 @@ enum MHD_Result td_send_answer(td_call *call, struct MHD_Connection *connection)
 
 /* ---- a call's beginning and end ---- */
 
-/* Random numbers of requests, made many at a time. */
-static const uint8_t *next_id(td_listener *listener)
+static void name_call(td_listener *listener, td_call *call)
 {
     td_err ignored;
+    pthread_mutex_lock(&listener->ids_lock);
     if (listener->ids_left == 0) {
         if (td_random(listener->ids, sizeof listener->ids, &ignored) != TD_OK) {
             memset(listener->ids, 1, sizeof listener->ids);
         }
         listener->ids_left = IDS;
     }
-    return listener->ids[--listener->ids_left];
+    td_hex_encode(listener->ids[--listener->ids_left], ID_SIZE, call->request.id);
+    pthread_mutex_unlock(&listener->ids_lock);
 }
 
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
@@ -77,7 +87,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     call->request.answer.fd = -1;
     call->request.started_ms = td_server_monotonic_ms(call->request.server);
     call->started_us = td_traffic_now_us();
-    td_hex_encode(next_id(context), ID_SIZE, call->request.id);
+    name_call(call->listener, call);
     size_t length = strnlen(target, TD_TARGET_LENGTH_MAX + 1);
     call->target_too_long = length > TD_TARGET_LENGTH_MAX;
     call->request.mlflow = td_mlflow_owns(target);
@@ -163,34 +173,39 @@ static void begin_piece(td_call *call)
     }
 }
 
-/* The listener's lock is held. */
-static bool connect_listener(td_call *call)
+static lane *take_lane(td_listener *listener)
 {
-    td_listener *listener = call->listener;
-    td_err err = {0};
-    listener->used_ms = call->request.started_ms;
-    if (!listener->db && td_workspace_reader(listener->server->workspace, &listener->db, &err) != TD_OK) {
-        td_answer_problem(&call->request, &err);
-        call->refused = true;
-        return false;
+    for (size_t i = 0; i < listener->pollers; i++) {
+        if (pthread_mutex_trylock(&listener->lanes[i].lock) == 0) {
+            return &listener->lanes[i];
+        }
     }
-    return true;
+    pthread_mutex_lock(&listener->lanes[0].lock); /* the watch looks at the last free one just now */
+    return &listener->lanes[0];
 }
 
-static bool authorize(td_call *call)
+/* Runs `work` with a connection to the records; false, answered already: there is none. */
+static bool with_records(td_call *call, bool (*work)(td_call *call, td_db *db))
 {
-    td_listener *listener = call->listener;
-    pthread_mutex_lock(&listener->lock);
-    bool may = connect_listener(call) && td_call_authorize(call, listener->db);
-    pthread_mutex_unlock(&listener->lock);
-    return may;
+    td_err err = {0};
+    lane *own = take_lane(call->listener);
+    own->used_ms = call->request.started_ms;
+    bool done = false;
+    if (own->db || td_workspace_reader(call->request.server->workspace, &own->db, &err) == TD_OK) {
+        done = work(call, own->db);
+    } else {
+        td_answer_problem(&call->request, &err);
+        call->refused = true;
+    }
+    pthread_mutex_unlock(&own->lock);
+    return done;
 }
 
 static void begin_upload(td_call *call)
 {
     td_listener *listener = call->listener;
     td_err err = {0};
-    if (!authorize(call)) {
+    if (!with_records(call, td_call_authorize)) {
         return;
     }
     if (strcmp(call->request.route->method, "PATCH") == 0) {
@@ -257,14 +272,10 @@ static enum MHD_Result drain_limit(td_call *call, size_t size)
     return !call->refused || call->request.upload_size <= 64 * DRAIN_MAX ? MHD_YES : MHD_NO;
 }
 
-static void answer_here(td_call *call)
+static bool answer_here(td_call *call, td_db *db)
 {
-    td_listener *listener = call->listener;
-    pthread_mutex_lock(&listener->lock);
-    if (connect_listener(call)) {
-        td_call_work(call, listener->db);
-    }
-    pthread_mutex_unlock(&listener->lock);
+    td_call_work(call, db);
+    return true;
 }
 
 static enum MHD_Result hand_over(td_call *call, struct MHD_Connection *connection)
@@ -274,7 +285,7 @@ static enum MHD_Result hand_over(td_call *call, struct MHD_Connection *connectio
         return td_send_answer(call, connection);
     }
     if (call->request.route->body == TD_BODY_POINT) {
-        answer_here(call);
+        (void)with_records(call, answer_here);
         call->state = TD_CALL_ANSWERED;
         return td_send_answer(call, connection);
     }
@@ -484,11 +495,18 @@ static td_code start_daemon(td_listener *listener, const td_listener_options *op
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)td_config_int(config, "http.connections_max"),
         MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         listener->kind == TD_LISTENER_ADMIN ? 0u : (unsigned)CONNECTIONS_PER_ADDRESS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_ARRAY, tls_options, MHD_OPTION_END);
+        MHD_OPTION_THREAD_POOL_SIZE, listener->pollers > 1 ? (unsigned)listener->pollers : 0u, MHD_OPTION_ARRAY,
+        tls_options, MHD_OPTION_END);
     if (!listener->daemon) {
         return td_fail(err, TD_IO, "the %s listener could not be started", tls ? "HTTPS" : "HTTP");
     }
     return TD_OK;
+}
+
+static size_t processors(void)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : online > POLLERS_MAX ? POLLERS_MAX : (size_t)online;
 }
 
 td_code td_listener_start(td_server *server, const td_listener_options *options, td_listener **out, td_err *err)
@@ -500,7 +518,11 @@ td_code td_listener_start(td_server *server, const td_listener_options *options,
     listener->server = server;
     listener->kind = options->kind;
     listener->fd = -1;
-    pthread_mutex_init(&listener->lock, NULL);
+    listener->pollers = options->kind == TD_LISTENER_API ? processors() : 1;
+    pthread_mutex_init(&listener->ids_lock, NULL);
+    for (size_t i = 0; i < POLLERS_MAX; i++) {
+        pthread_mutex_init(&listener->lanes[i].lock, NULL);
+    }
     snprintf(listener->host, sizeof listener->host, "%s", options->kind == TD_LISTENER_ADMIN ? "admin" : options->host);
     TD_TRY(td_watch_new(server->clock, td_config_int(server->config, "http.timeout"), &listener->watch, err));
     if (options->kind == TD_LISTENER_ADMIN) {
@@ -537,8 +559,11 @@ void td_listener_stop(td_listener **slot)
     } else if (listener->fd >= 0) {
         close(listener->fd);
     }
-    td_db_close(listener->db);
-    pthread_mutex_destroy(&listener->lock);
+    for (size_t i = 0; i < POLLERS_MAX; i++) {
+        td_db_close(listener->lanes[i].db);
+        pthread_mutex_destroy(&listener->lanes[i].lock);
+    }
+    pthread_mutex_destroy(&listener->ids_lock);
     td_watch_free(&listener->watch);
     free(listener);
     *slot = NULL;
@@ -550,11 +575,14 @@ void td_listener_watch(td_listener *listener, int64_t now_ms)
         return;
     }
     td_watch_check(listener->watch, now_ms);
-    if (pthread_mutex_trylock(&listener->lock) == 0) { /* at rest it holds no pages of the database */
-        if (listener->db && now_ms - listener->used_ms > CONNECTION_IDLE_MS) {
-            td_db_close(listener->db);
-            listener->db = NULL;
+    for (size_t i = 0; i < listener->pollers; i++) {
+        lane *resting = &listener->lanes[i];
+        if (pthread_mutex_trylock(&resting->lock) == 0) { /* at rest it holds no pages of the database */
+            if (resting->db && now_ms - resting->used_ms > CONNECTION_IDLE_MS) {
+                td_db_close(resting->db);
+                resting->db = NULL;
+            }
+            pthread_mutex_unlock(&resting->lock);
         }
-        pthread_mutex_unlock(&listener->lock);
     }
 }

@@ -137,31 +137,45 @@ td_code td_mlflow_version_json(td_db *db, const char *project, const char *refer
 
 /* ---- the newest of each stage ---- */
 
-static td_code newest(td_db *db, int64_t model_id, const char *stage, int64_t *version_id_out, td_err *err)
+#define STAGES 4
+#define NEWEST_OF(stage)                                                                                               \
+    "(SELECT version_id FROM version WHERE model_id = :model AND stage = '" stage                                      \
+    "' AND archived_ms IS NULL ORDER BY number DESC LIMIT 1) AS \"" stage "\""
+
+/* One statement for all stages: a page of models asks for each of a hundred. */
+static td_code newest(td_db *db, int64_t model_id, int64_t version_ids[STAGES], td_err *err)
 {
     td_stmt *stmt;
-    bool row;
     TD_TRY(td_db_prepare(db,
-                         "SELECT version_id FROM version WHERE model_id = :model AND stage = :stage AND "
-                         "archived_ms IS NULL ORDER BY number DESC LIMIT 1",
-                         &stmt, err));
+                         "SELECT " NEWEST_OF("None") ", " NEWEST_OF("Staging") ", " NEWEST_OF("Production") ", "
+                         NEWEST_OF("Archived"), &stmt, err));
     td_bind_int(stmt, ":model", model_id);
-    td_bind_text(stmt, ":stage", stage);
-    TD_TRY(td_step(stmt, &row, err));
-    *version_id_out = row ? td_column_int(stmt, "version_id") : 0;
+    TD_TRY(td_step_one(stmt, err, "no newest versions"));
+    for (size_t i = 0; i < STAGES; i++) {
+        version_ids[i] = td_column_int(stmt, td_stage_names[i]); /* 0: NULL */
+    }
     td_reset(stmt);
     return TD_OK;
+}
+
+static bool is_asked(const char *stage, const char *const *stages, size_t count)
+{
+    bool asked = false;
+    for (size_t i = 0; i < count; i++) {
+        asked = asked || strcmp(stages[i], stage) == 0;
+    }
+    return asked;
 }
 
 static td_code latest(td_db *db, int64_t model_id, const char *const *stages, size_t count, json_t **out, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
+    int64_t version_ids[STAGES];
+    TD_TRY(newest(db, model_id, version_ids, err));
+    for (size_t i = 0; i < STAGES; i++) {
         json_t *version = NULL;
-        int64_t version_id;
-        TD_TRY(newest(db, model_id, stages[i], &version_id, err));
-        if (version_id != 0) {
-            TD_TRY(version_json(db, version_id, &version, err));
+        if (version_ids[i] != 0 && is_asked(td_stage_names[i], stages, count)) {
+            TD_TRY(version_json(db, version_ids[i], &version, err));
             if (json_array_append_new(list, version) != 0) {
                 return td_registry__json_ok(NULL, err);
             }
@@ -171,8 +185,6 @@ static td_code latest(td_db *db, int64_t model_id, const char *const *stages, si
     *out = json_incref(list);
     return TD_OK;
 }
-
-#define STAGES 4
 
 td_code td_mlflow_latest_json(td_db *db, const char *project, const char *name, const char *const *stages, size_t count,
                               json_t **out, td_err *err)

@@ -1,7 +1,7 @@
 /*
  * http.h: three listeners, one pool of workers.
  *
- * A listener's thread (libmicrohttpd) only parses, streams uploads into content, and sends. Once a request is complete
+ * A listener's threads (libmicrohttpd) only parse, stream uploads into content, and send. Once a request is complete
  * its connection is suspended and a worker, which has a reading connection of its own, runs the handler; then the
  * connection is resumed and the answer goes out. Requests that wait for something to happen (long polls) are parked
  * without a thread.

@@ -2,27 +2,25 @@
  * http_listener.c: libmicrohttpd's callbacks: collect a request, hand it to a worker, send what came of it.
  *
  * One polling thread a listener; the API's has one a processor (at most POLLERS_MAX), each with its share of the
- * connections. Targets are decoded by http_path.c alone: the library's own decoding is switched off.
+ * connections (http_accept.c). Targets are decoded by http_path.c alone: the library's own decoding is switched off.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "server/http.h"
 
 #include "core/base/log.h"
+#include "server/http_accept.h"
 #include "server/http_tls.h"
 #include "server/http_watch.h"
 #include "server/internal.h"
 #include "server/mlflow.h"
 #include "server/traffic.h"
 
-#include <arpa/inet.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONNECTION_MEMORY ((size_t)48 * 1024) /* headers, and the window through which bodies stream */
@@ -45,9 +43,10 @@ struct td_listener {
     unsigned kind;
     char host[256];
     int port;
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *daemons[POLLERS_MAX]; /* one thread each */
     lane lanes[POLLERS_MAX];
-    size_t pollers; /* threads, and lanes in use */
+    size_t pollers;        /* daemons, and lanes in use */
+    td_acceptor *acceptor; /* of several pollers */
     td_watch_list *watch;
     pthread_mutex_t ids_lock;
     uint8_t ids[IDS][ID_SIZE]; /* random numbers for requests, made many at a time */
@@ -338,77 +337,7 @@ void td_call_resume(td_call *call)
     MHD_resume_connection(call->connection);
 }
 
-/* ---- what a connection says ---- */
-
-const char *td_call_header(const td_call *call, const char *name)
-{
-    return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
-}
-
-typedef struct header_count {
-    const char *name;
-    int count;
-} header_count;
-
-static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-    header_count *wanted = context;
-    (void)kind;
-    (void)value;
-    wanted->count += strcasecmp(name, wanted->name) == 0;
-    return MHD_YES;
-}
-
-int td_call_header_count(const td_call *call, const char *name)
-{
-    header_count wanted = {name, 0};
-    (void)MHD_get_connection_values(call->connection, MHD_HEADER_KIND, count_header, &wanted);
-    return wanted.count;
-}
-
-unsigned td_call_uid(const td_call *call)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct ucred peer = {.uid = (uid_t)-1};
-    socklen_t size = sizeof peer;
-    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-        return (unsigned)-1;
-    }
-    return peer.uid;
-}
-
-void td_call_peer(const td_call *call, char out[64])
-{
-    if (call->listener->kind == TD_LISTENER_ADMIN) {
-        snprintf(out, 64, "uid-%u", td_call_uid(call));
-        return;
-    }
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    snprintf(out, 64, "unknown");
-    if (info && info->client_addr->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)info->client_addr)->sin_addr, out, 64);
-    } else if (info && info->client_addr->sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr, out, 64);
-    }
-}
-
-size_t td_call_address(const td_call *call, unsigned char out[16])
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    bool loopback = td_config_int(call->request.server->config, "http.rate_on_loopback") != 0;
-    if (call->listener->kind == TD_LISTENER_ADMIN || !info) {
-        return 0;
-    }
-    if (info->client_addr->sa_family == AF_INET) {
-        memcpy(out, &((const struct sockaddr_in *)info->client_addr)->sin_addr, 4);
-        return out[0] == 127 && !loopback ? 0 : 4;
-    }
-    const struct in6_addr *six = &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr;
-    memcpy(out, six, 8);
-    return info->client_addr->sa_family == AF_INET6 && (loopback || !IN6_IS_ADDR_LOOPBACK(six)) ? 8 : 0;
-}
+/* ---- what a listener is ---- */
 
 int td_listener_port(const td_listener *listener)
 {
@@ -449,6 +378,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     } else {
         td_watch_remove(listener->watch, *slot);
         *slot = NULL;
+        td_acceptor_ended(listener->acceptor);
     }
 }
 
@@ -461,15 +391,22 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *context, con
     td_log_debug("http", "%s", text);
 }
 
-static void name_certificate(const td_listener_options *options, struct MHD_OptionItem out[4])
+#define FEW_OPTIONS 5
+
+/* The options that not every daemon has. */
+static void name_options(const td_listener *listener, const td_listener_options *options,
+                         struct MHD_OptionItem out[FEW_OPTIONS])
 {
     size_t used = 0;
-    if (options->tls || options->certificate_pem) {
+    if (!listener->acceptor) {
+        out[used++] = (struct MHD_OptionItem){MHD_OPTION_LISTEN_SOCKET, listener->fd, NULL};
+    }
+    if (listener->tls) {
         out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TD_TLS_PRIORITIES};
     }
     if (options->tls) {
         out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, td_tls_callback()};
-    } else if (options->certificate_pem) {
+    } else if (listener->tls) {
         out[used++] =
             (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem};
         out[used++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem};
@@ -477,30 +414,43 @@ static void name_certificate(const td_listener_options *options, struct MHD_Opti
     out[used] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 }
 
-static td_code start_daemon(td_listener *listener, const td_listener_options *options, td_err *err)
+/* Of a listener with an acceptor one of its daemons: without a socket to listen on, and with its share of an address's
+ * connections. */
+static td_code start_daemon(td_listener *listener, const td_listener_options *options, struct MHD_Daemon **out,
+                            td_err *err)
 {
     unsigned flags =
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
-    bool tls = options->tls || options->certificate_pem != NULL;
-    listener->tls = tls;
-    struct MHD_OptionItem tls_options[4];
-    name_certificate(options, tls_options);
+    flags |= listener->acceptor ? (unsigned)MHD_USE_NO_LISTEN_SOCKET : 0u;
+    flags |= listener->tls ? (unsigned)MHD_USE_TLS : 0u;
+    struct MHD_OptionItem few[FEW_OPTIONS];
+    name_options(listener, options, few);
     const td_config *config = listener->server->config;
     unsigned timeout_s = (unsigned)((td_config_int(config, "http.timeout") + 999) / 1000);
-    listener->daemon = MHD_start_daemon(
-        flags | (tls ? (unsigned)MHD_USE_TLS : 0u), 0, NULL, NULL, on_access, listener, MHD_OPTION_EXTERNAL_LOGGER,
-        log_library, NULL, MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_URI_LOG_CALLBACK, on_target, listener,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)td_config_int(config, "http.connections_max"),
-        MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        listener->kind == TD_LISTENER_ADMIN ? 0u : (unsigned)CONNECTIONS_PER_ADDRESS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_THREAD_POOL_SIZE, listener->pollers > 1 ? (unsigned)listener->pollers : 0u, MHD_OPTION_ARRAY,
-        tls_options, MHD_OPTION_END);
-    if (!listener->daemon) {
-        return td_fail(err, TD_IO, "the %s listener could not be started", tls ? "HTTPS" : "HTTP");
+    unsigned per_address = (CONNECTIONS_PER_ADDRESS + (unsigned)listener->pollers - 1) / (unsigned)listener->pollers;
+    *out = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_access, listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, listener, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)td_config_int(config, "http.connections_max"), MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, listener->kind == TD_LISTENER_ADMIN ? 0u : per_address,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, few, MHD_OPTION_END);
+    return *out ? TD_OK : td_fail(err, TD_IO, "the %s listener could not be started", listener->tls ? "HTTPS" : "HTTP");
+}
+
+static td_code start_daemons(td_listener *listener, const td_listener_options *options, td_err *err)
+{
+    listener->tls = options->tls || options->certificate_pem != NULL;
+    if (listener->pollers > 1) {
+        size_t most = (size_t)td_config_int(listener->server->config, "http.connections_max");
+        TD_TRY(td_acceptor_new(listener->fd, most, &listener->acceptor, err));
     }
-    return TD_OK;
+    for (size_t i = 0; i < listener->pollers; i++) {
+        TD_TRY(start_daemon(listener, options, &listener->daemons[i], err));
+    }
+    return listener->acceptor ? td_acceptor_start(listener->acceptor, listener->daemons, listener->pollers, err)
+                              : TD_OK;
 }
 
 static size_t processors(void)
@@ -530,7 +480,7 @@ td_code td_listener_start(td_server *server, const td_listener_options *options,
     } else {
         TD_TRY(td_socket_listen(options->host, options->port, &listener->fd, &listener->port, err));
     }
-    TD_TRY(start_daemon(listener, options, err));
+    TD_TRY(start_daemons(listener, options, err));
     *out = listener;
     listener = NULL;
     return TD_OK;
@@ -538,13 +488,15 @@ td_code td_listener_start(td_server *server, const td_listener_options *options,
 
 void td_listener_quiesce(td_listener *listener)
 {
-    if (listener && listener->daemon && listener->fd >= 0) {
-        int fd = MHD_quiesce_daemon(listener->daemon);
-        if (fd >= 0) {
-            close(fd);
-            listener->fd = -1;
-        }
+    if (!listener || listener->fd < 0) {
+        return;
     }
+    td_acceptor_stop(listener->acceptor);
+    if (listener->daemons[0] && !listener->acceptor) {
+        (void)MHD_quiesce_daemon(listener->daemons[0]);
+    }
+    close(listener->fd);
+    listener->fd = -1;
 }
 
 void td_listener_stop(td_listener **slot)
@@ -553,12 +505,13 @@ void td_listener_stop(td_listener **slot)
     if (!listener) {
         return;
     }
-    if (listener->daemon) {
-        td_listener_quiesce(listener);
-        MHD_stop_daemon(listener->daemon);
-    } else if (listener->fd >= 0) {
-        close(listener->fd);
+    td_listener_quiesce(listener);
+    for (size_t i = 0; i < listener->pollers; i++) {
+        if (listener->daemons[i]) {
+            MHD_stop_daemon(listener->daemons[i]);
+        }
     }
+    td_acceptor_free(&listener->acceptor);
     for (size_t i = 0; i < POLLERS_MAX; i++) {
         td_db_close(listener->lanes[i].db);
         pthread_mutex_destroy(&listener->lanes[i].lock);

@@ -8,7 +8,6 @@
  */
 #include "core/base/json.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,8 +106,16 @@ static void add_string(td_str *out, const char *text, size_t size)
 static void add_integer(td_str *out, int64_t value)
 {
     char text[24];
-    int length = snprintf(text, sizeof text, "%" PRId64, value);
-    td_str_append(out, text, (size_t)length);
+    char *first = text + sizeof text;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--first = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest != 0);
+    if (value < 0) {
+        *--first = '-';
+    }
+    td_str_append(out, first, (size_t)(text + sizeof text - first));
 }
 
 static void add_real(td_str *out, const json_t *real)
@@ -118,10 +125,9 @@ static void add_real(td_str *out, const json_t *real)
 }
 
 /* Order of UTF-16 code units: code points from U+E000 up to U+FFFF sort after the surrogates of those beyond. */
-static int compare_members(const void *a, const void *b)
+static int compare_keys(const char *a, const char *b)
 {
-    const unsigned char *x = (const unsigned char *)((const member *)a)->key;
-    const unsigned char *y = (const unsigned char *)((const member *)b)->key;
+    const unsigned char *x = (const unsigned char *)a, *y = (const unsigned char *)b;
     while (*x != '\0' && *x == *y) {
         x++;
         y++;
@@ -134,6 +140,28 @@ static int compare_members(const void *a, const void *b)
     return left - right;
 }
 
+static int compare_members(const void *a, const void *b)
+{
+    return compare_keys(((const member *)a)->key, ((const member *)b)->key);
+}
+
+/* Nearly every object is small; for those qsort() costs more than all else that is done with them here. */
+static void sort_members(member *members, size_t count)
+{
+    if (count > MEMBERS_FEW) {
+        qsort(members, count, sizeof *members, compare_members);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        const member moved = members[i];
+        size_t to = i;
+        for (; to > 0 && compare_keys(members[to - 1].key, moved.key) > 0; to--) {
+            members[to] = members[to - 1];
+        }
+        members[to] = moved;
+    }
+}
+
 static td_code add_value(const json_t *json, bool canonical, td_str *out, int depth, td_err *err);
 
 static td_code add_members(const json_t *json, member *members, bool canonical, td_str *out, int depth, td_err *err)
@@ -144,7 +172,7 @@ static td_code add_members(const json_t *json, member *members, bool canonical, 
     json_object_foreach ((json_t *)json, key, value) {
         members[count++] = (member){key, value};
     }
-    qsort(members, count, sizeof *members, compare_members);
+    sort_members(members, count);
     td_str_add_char(out, '{');
     for (size_t i = 0; i < count; i++) {
         if (i > 0) {

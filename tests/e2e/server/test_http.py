@@ -168,5 +168,33 @@ class KeepAlive(harness.ServerTest):
         connection.close()
 
 
+class Full(harness.ServerTest):
+    """More connections than a listener admits wait until others have ended."""
+    settings = {"HTTP_CONNECTIONS_MAX": "8"}
+    ASKED = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def ask(self, sock):
+        sock.sendall(self.ASKED)
+        return sock
+
+    def test_they_wait_and_are_served(self):
+        opened = [socket.create_connection(("127.0.0.1", self.server.port), timeout=harness.PATIENCE_S) for _ in range(8)]
+        try:
+            for sock in opened:
+                self.assertIn(b"200 OK", self.ask(sock).recv(4096))
+            waiting = [self.ask(socket.create_connection(("127.0.0.1", self.server.port), timeout=0.3)) for _ in range(2)]
+            for sock in waiting:
+                with self.assertRaises(socket.timeout):
+                    sock.recv(4096)
+                sock.settimeout(harness.PATIENCE_S)
+            for sock in waiting:
+                opened.pop(0).close()
+                self.assertIn(b"200 OK", sock.recv(4096))
+                opened.append(sock)
+        finally:
+            for sock in opened:
+                sock.close()
+
+
 if __name__ == "__main__":
     harness.main()

@@ -53,6 +53,17 @@ static void json__canonical_form_is_rfc8785(void **state)
                         "\"\xEF\xAC\xB3\":2}");
 }
 
+static void json__whole_numbers_to_the_last_digit(void **state)
+{
+    (void)state;
+    TD_CLEANUP(td_json_done) json_t *json =
+        json_pack("[I, I, I, I, I]", (json_int_t)INT64_MIN, (json_int_t)INT64_MAX, (json_int_t)0, (json_int_t)-10,
+                  (json_int_t)9);
+    TD_CLEANUP(td_str_done) td_str out = {0};
+    assert_int_equal(td_json_canonical(json, &out, NULL), TD_OK);
+    assert_string_equal(td_str_text(&out), "[-9223372036854775808,9223372036854775807,0,-10,9]");
+}
+
 static void json__canonical_refuses_reals(void **state)
 {
     (void)state;
@@ -177,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json__refuses_what_is_ambiguous),
         cmocka_unit_test(json__canonical_form_is_rfc8785),
+        cmocka_unit_test(json__whole_numbers_to_the_last_digit),
         cmocka_unit_test(json__canonical_refuses_reals),
         cmocka_unit_test(json__written_objects_are_sorted_and_read_back),
         cmocka_unit_test(json__writes_no_tree_without_end),

@@ -1,8 +1,8 @@
 /*
  * http_accept.h: deals out a listener's new connections to several daemons of libmicrohttpd, a polling thread each.
  *
- * The library's own pool of threads races for what arrives, and one that happens to win all of it does all the work while
- * the others sleep. Beyond the most that a listener admits, connections wait in the kernel's queue.
+ * The library's own pool of threads races for what arrives, and one that happens to win all of it does all the work
+ * while the others sleep. Beyond the most that a listener admits, connections wait in the kernel's queue.
  * Threads: any; td_acceptor_stop joins the acceptor's own.
  *
  * SPDX-License-Identifier: Apache-2.0

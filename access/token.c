@@ -41,25 +41,38 @@ static td_code check_options(td_db *db, const td_token_options *options, const t
     return TD_OK;
 }
 
-static td_code append_record(td_db *db, const td_actor *actor, const char *action, const td_access__user *user,
-                             int64_t token_id, int64_t expires_ms, const char *reason, td_err *err)
+/* What a record says of a token. */
+typedef struct token_saying {
+    const char *action, *reason;
+    int64_t token_id, expires_ms;
+    const uint8_t *digest; /* of the digest that the row holds, or NULL */
+} token_saying;
+
+static td_code append_record(td_db *db, const td_actor *actor, const td_access__user *user, const token_saying *said,
+                             td_err *err)
 {
     TD_CLEANUP(td_json_done)
-    json_t *after = json_pack("{s:s, s:I, s:I}", "user", user->name, "token", (json_int_t)token_id, "expires_ms",
-                              (json_int_t)expires_ms);
+    json_t *after = json_pack("{s:s, s:I, s:I}", "user", user->name, "token", (json_int_t)said->token_id,
+                              "expires_ms", (json_int_t)said->expires_ms);
     char id[32];
-    (void)snprintf(id, sizeof id, "%lld", (long long)token_id);
+    (void)snprintf(id, sizeof id, "%lld", (long long)said->token_id);
     if (after == NULL) {
         return td_fail(err, TD_NOMEM, "no memory for the audit record of token %s", id);
     }
-    td_audit_entry entry = {
-        .actor = actor, .action = action, .object_type = "token", .object_id = id, .reason = reason, .after = after};
+    td_audit_entry entry = {.actor = actor,
+                            .action = said->action,
+                            .object_type = "token",
+                            .object_id = id,
+                            .digest = said->digest,
+                            .reason = said->reason,
+                            .after = after};
     return td_audit_append(db, &entry, NULL, err);
 }
 
-/* The secret is made, written as text into *out, and stored as a digest. */
-static td_code issue(td_db *db, const td_access__user *user, int64_t project_id, const td_token_options *options,
-                     td_token *out, td_err *err)
+/* The secret is made, written as text into *out, and stored as a digest; the record has the digest of that, so that
+ * nobody puts a secret of his own in its place unseen. */
+static td_code issue(td_db *db, const td_actor *actor, const td_access__user *user, int64_t project_id,
+                     const td_token_options *options, const char *reason, td_token *out, td_err *err)
 {
     uint8_t secret[32];
     uint8_t digest[TD_DIGEST_SIZE];
@@ -69,6 +82,9 @@ static td_code issue(td_db *db, const td_access__user *user, int64_t project_id,
     td_hex_encode(secret, sizeof secret, token.text + strlen(TD_TOKEN_PREFIX));
     td_wipe(secret, sizeof secret);
     TD_TRY(td_access__token_insert(db, user->user_id, project_id, options, digest, &token, err));
+    td_sha256_of(digest, sizeof digest, digest);
+    TD_TRY(append_record(db, actor, user,
+                         &(token_saying){"create.token", reason, token.token_id, token.expires_ms, digest}, err));
     *out = token;
     td_wipe(&token, sizeof token);
     return TD_OK;
@@ -84,12 +100,7 @@ td_code td_token_create(td_db *db, const td_actor *actor, const td_token_options
     if (options->project != NULL) {
         TD_TRY(td_project_find(db, options->project, &project_id, err));
     }
-    td_token token;
-    TD_TRY(issue(db, &user, project_id, options, &token, err));
-    TD_TRY(append_record(db, actor, "create.token", &user, token.token_id, token.expires_ms, NULL, err));
-    *out = token;
-    td_wipe(&token, sizeof token);
-    return TD_OK;
+    return issue(db, actor, &user, project_id, options, NULL, out, err);
 }
 
 static td_code check_rotation(td_db *db, const td_actor *actor, const td_token_rotation *rotation,
@@ -113,7 +124,6 @@ static td_code check_rotation(td_db *db, const td_actor *actor, const td_token_r
 td_code td_token_rotate(td_db *db, const td_actor *actor, const td_token_rotation *rotation, td_token *out, td_err *err)
 {
     td_access__token old;
-    td_token token;
     TD_TRY(td_access__token_by_id(db, rotation->token_id, &old, err));
     TD_TRY(check_rotation(db, actor, rotation, &old, err));
     int64_t end_ms = td_db_now_ms(db) + rotation->grace_ms;
@@ -125,13 +135,9 @@ td_code td_token_rotate(td_db *db, const td_actor *actor, const td_token_rotatio
                                 .roles = old.roles};
     TD_TRY(td_access__token_set_end(db, rotation->token_id, end_ms, err));
     TD_TRY(check_options(db, &options, &old.user, err));
-    TD_TRY(issue(db, &old.user, old.project_id, &options, &token, err));
-    TD_TRY(append_record(db, actor, "rotate.token", &old.user, rotation->token_id, end_ms, rotation->reason, err));
-    TD_TRY(
-        append_record(db, actor, "create.token", &old.user, token.token_id, token.expires_ms, rotation->reason, err));
-    *out = token;
-    td_wipe(&token, sizeof token);
-    return TD_OK;
+    TD_TRY(append_record(db, actor, &old.user,
+                         &(token_saying){"rotate.token", rotation->reason, rotation->token_id, end_ms, NULL}, err));
+    return issue(db, actor, &old.user, old.project_id, &options, rotation->reason, out, err);
 }
 
 td_code td_token_revoke(td_db *db, const td_actor *actor, int64_t token_id, const char *reason, td_err *err)
@@ -143,7 +149,8 @@ td_code td_token_revoke(td_db *db, const td_actor *actor, int64_t token_id, cons
         return TD_OK;
     }
     TD_TRY(td_access__token_set_revoked(db, token_id, err));
-    return append_record(db, actor, "revoke.token", &token.user, token_id, token.expires_ms, reason, err);
+    return append_record(db, actor, &token.user,
+                         &(token_saying){"revoke.token", reason, token_id, token.expires_ms, NULL}, err);
 }
 
 td_code td_token_owner(td_db *db, int64_t token_id, int64_t *user_id_out, td_err *err)

@@ -31,6 +31,8 @@ TD_MUST_USE td_code td_audit_export(td_db *db, const td_audit_keys *keys, td_aud
 
 /* Told of each record's body as it passes. What it collects counts only when the verification as a whole says OK. */
 typedef void (*td_audit_seen)(void *context, int64_t seq, const json_t *record);
+/* Told once the log of a database is verified, in the same read transaction. Anything but TD_OK fails the whole. */
+typedef td_code (*td_audit_then)(void *context, td_db *db, td_err *err);
 
 typedef struct td_audit_verify_options {
     const char *vkey; /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
@@ -40,7 +42,8 @@ typedef struct td_audit_verify_options {
     bool signatures;              /* verify each leaf's own signature too (slow) */
     const uint8_t *submitter;     /* verify_db with `signatures`: the submitter's public key, 32 bytes */
     td_audit_seen seen;           /* or NULL */
-    void *seen_context;
+    td_audit_then then;           /* verify_db only, or NULL */
+    void *seen_context;           /* of both */
 } td_audit_verify_options;
 
 typedef struct td_audit_verdict {

@@ -149,7 +149,8 @@ static td_code verify_all(db_check *job, td_err *err)
     TD_TRY(td_checkpoint__after(job->db, 0, &job->next, err));
     TD_TRY(td_record__each(job->db, 0, INT64_MAX, take_row, job, err));
     TD_TRY(check_tail(job, err));
-    return td_checker_finish(&job->checker, err);
+    TD_TRY(td_checker_finish(&job->checker, err));
+    return job->options->then != NULL ? job->options->then(job->options->seen_context, job->db, err) : TD_OK;
 }
 
 static td_code verify_in_transaction(db_check *job, td_audit_verdict *out, td_err *err)

@@ -11,6 +11,7 @@
 #include "core/base/fs.h"
 #include "core/crypto/crypto.h"
 #include "registry/reference.h"
+#include "server/ledger.h"
 
 #define NOTE_MAX TD_LOG_NOTE_MAX
 
@@ -192,6 +193,11 @@ static void print_verdict(td_cli *cli, const json_t *verdict)
         {"root", "root", TD_CELL_TEXT},
         {"first_at", "from", TD_CELL_TIME},
         {"last_at", "to", TD_CELL_TIME},
+        {"rows.compared", "rows of the database held against them", TD_CELL_NUMBER},
+        {"rows.undecided", "of these not decidable (erased bodies)", TD_CELL_NUMBER},
+        {"rows.approvals", "signatures of approvals", TD_CELL_NUMBER},
+        {"rows.keysets", "keysets", TD_CELL_NUMBER},
+        {"rows.files", "files hashed", TD_CELL_NUMBER},
         {0},
     };
     td_print_line(cli, "%sVerified%s: no record was changed, removed or put in between.",
@@ -206,15 +212,54 @@ static void print_verdict(td_cli *cli, const json_t *verdict)
     }
 }
 
+/* The rows of a database, held against the records that passed. */
+typedef struct rows_check {
+    td_ledger *ledger;
+    td_content *content; /* NULL: --no-content */
+    td_ledger_verdict verdict;
+} rows_check;
+
+static void rows_check_done(rows_check *rows)
+{
+    td_ledger_free(&rows->ledger);
+    td_content_close(rows->content);
+}
+
+static void follow_rows(void *context, int64_t seq, const json_t *record)
+{
+    rows_check *rows = context;
+    td_ledger_follow(rows->ledger, seq, record);
+}
+
+static td_code compare_rows(void *context, td_db *db, td_err *err)
+{
+    rows_check *rows = context;
+    return td_ledger_compare(rows->ledger, db, rows->content, &rows->verdict, err);
+}
+
 /* A live database is verified through a reading connection; the server may run. */
-static td_code verify_database(const char *path, const td_audit_verify_options *options, td_audit_verdict *out,
+static td_code verify_database(td_cli *cli, td_audit_verify_options *options, rows_check *rows, td_audit_verdict *out,
                                td_err *err)
 {
     td_db *db;
-    TD_TRY(td_db_open(path, TD_DB_READ, &td_clock_system, &db, err));
+    TD_TRY(td_ledger_new(&rows->ledger, err));
+    if (!td_cli_has(cli, "no-content")) {
+        TD_TRY(td_content_attach(td_cli_text(cli, "%s/content", cli->workspace), &rows->content, err));
+    }
+    options->seen = follow_rows;
+    options->then = compare_rows;
+    options->seen_context = rows;
+    TD_TRY(td_db_open(td_cli_text(cli, "%s/tidemark.db", cli->workspace), TD_DB_READ, &td_clock_system, &db, err));
     td_code code = td_audit_verify_db(db, options, out, err);
     td_db_close(db);
     return code;
+}
+
+static json_t *rows_json(const td_ledger_verdict *rows)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "compared", (json_int_t)rows->rows, "undecided",
+                     (json_int_t)rows->undecided, "approvals", (json_int_t)rows->approvals, "keysets",
+                     (json_int_t)rows->keysets, "files", (json_int_t)rows->files);
 }
 
 static void print_proven(td_cli *cli, const json_t *answer)
@@ -251,6 +296,7 @@ static td_code verify_proof(td_cli *cli, const char *vkey, td_err *err)
 static td_code run_verify(td_cli *cli, td_err *err)
 {
     td_audit_verdict verdict;
+    TD_CLEANUP(rows_check_done) rows_check rows = {.ledger = NULL};
     const char *older[TD_AUDIT_OLDER_MAX + 1] = {NULL};
     td_audit_verify_options options = {.signatures = td_cli_has(cli, "signatures"), .older = older};
     TD_TRY(td_crypto_setup(err));
@@ -260,12 +306,15 @@ static td_code run_verify(td_cli *cli, td_err *err)
     }
     TD_TRY(read_older(cli, older, err));
     if (cli->argument_count == 0) {
-        TD_TRY(verify_database(td_cli_text(cli, "%s/tidemark.db", cli->workspace), &options, &verdict, err));
+        TD_TRY(verify_database(cli, &options, &rows, &verdict, err));
     } else {
         TD_TRY(td_audit_verify_export(cli->arguments[0], &options, &verdict, err));
     }
     TD_CLEANUP(td_json_done) json_t *answer = verdict_json(&verdict);
     TD_TRY(td_cli_need(answer, err));
+    if (rows.ledger != NULL && json_object_set_new(answer, "rows", rows_json(&rows.verdict)) != 0) {
+        return td_fail(err, TD_NOMEM, "no memory for the answer");
+    }
     td_cli_present(cli, answer, print_verdict);
     return TD_OK;
 }
@@ -292,6 +341,7 @@ static const td_cli_option verify_options[] = {
     {"older", 0, "FILE", "a checkpoint kept from earlier: the log must be an extension of it", true},
     {"proof", 0, "FILE", "the argument is one record; FILE is what `audit proof` printed for it", false},
     {"signatures", 0, NULL, "check each leaf's own signature too (slow)", false},
+    {"no-content", 0, NULL, "of a workspace: do not hash the files of its versions", false},
     {0},
 };
 
@@ -300,10 +350,9 @@ const td_cli_command td_cli_audit_commands[] = {
      run_list},
     {"audit", "verify", "[EXPORT]", 0, 1, "Verify an export, or the workspace's database; no server is asked",
      "The whole Merkle tree is computed again, the checkpoint's signature checked, every record held against its leaf, "
-     "and the "
-     "records against each other: numbers without gaps, nobody approved his own version, nothing was rolled out before "
-     "it was "
-     "approved.",
+     "and the records against each other: numbers without gaps, nobody approved his own version, nothing was rolled out "
+     "before it was approved. In a workspace the rows of the database must say what the records say (aliases, states, "
+     "approvals, roles, keysets, devices, roll-outs, alerts, lineage), and the files of its versions have their digests.",
      "tidemark audit verify audit.tar --key log.vkey\ntidemark audit verify --workspace ./tidemark-workspace",
      verify_options, run_verify},
     {"audit", "export", "", 0, 0, "Download the whole log as one tar that verifies offline", NULL,

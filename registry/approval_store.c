@@ -241,8 +241,9 @@ static td_code approval_row(td_db *db, const td_actor *actor, const td_version *
     return td_run(stmt, err);
 }
 
+/* `state`: that the version is in afterwards. */
 static td_code record(td_db *db, const td_actor *actor, const td_version *version, const td_approval *approval,
-                      int64_t *seq_out, td_err *err)
+                      td_version_state state, int64_t *seq_out, td_err *err)
 {
     char key[2 * TD_KEY_ID_SIZE + 1];
     char signature[2 * TD_SIGNATURE_SIZE + 1];
@@ -253,8 +254,9 @@ static td_code record(td_db *db, const td_actor *actor, const td_version *versio
         td_digest_format(approval->statement_digest, statement);
     }
     TD_CLEANUP(td_json_done)
-    json_t *after = json_pack("{s:s, s:s, s:s, s:s*}", "key_id", key, "signature", signature, "payload_type",
-                              TD_MANIFEST_TYPE, "statement", approval->statement_digest != NULL ? statement : NULL);
+    json_t *after = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "key_id", key, "signature", signature, "payload_type",
+                              TD_MANIFEST_TYPE, "state", td_version_states.names[state], "statement",
+                              approval->statement_digest != NULL ? statement : NULL);
     TD_TRY(td_registry__json_ok(after, err));
     td_audit_entry entry = {.actor = actor,
                             .action = "approve.version",
@@ -326,13 +328,14 @@ td_code td_version_approve(td_db *db, const td_actor *actor, const char *project
     TD_TRY(td_version_find(db, project, reference, &arena, &version, err));
     TD_TRY(td_trust_current(db, &arena, &trust, err));
     TD_TRY(check_all(db, actor, &version, approval, &trust, err));
-    TD_TRY(record(db, actor, &version, approval, &seq, err));
-    TD_TRY(approval_row(db, actor, &version, approval, seq, err));
-    TD_TRY(build_envelope(db, &version, NULL, &envelope, &count, err));
+    TD_TRY(build_envelope(db, &version, approval, &envelope, &count, err));
     bool enough = count >= trust.keyset.approver_threshold;
+    td_version_state state = enough ? TD_VERSION_APPROVED : TD_VERSION_PENDING;
+    TD_TRY(record(db, actor, &version, approval, state, &seq, err));
+    TD_TRY(approval_row(db, actor, &version, approval, seq, err));
     if (enough) {
         TD_TRY(decide(db, actor, &version, approval, seq, err));
     }
-    *state_out = enough ? TD_VERSION_APPROVED : TD_VERSION_PENDING;
+    *state_out = state;
     return TD_OK;
 }

@@ -17,7 +17,8 @@ typedef struct plan {
     const char *project;
     const td_version_options *options;
     td_registry__model model;
-    int64_t number, parent_id; /* parent 0: none */
+    int64_t number, parent_id;  /* parent 0: none */
+    char parent[TD_LABEL_SIZE]; /* its label, whatever it was called by; "" */
     uint32_t counter;
     td_version_file files[TD_MANIFEST_FILES_MAX]; /* names are final */
     char names[TD_MANIFEST_FILES_MAX][TD_FILE_NAME_MAX + 1];
@@ -160,8 +161,14 @@ static td_code plan_parent(td_db *db, plan *p, td_err *err)
     if (p->options->parent == NULL) {
         return TD_OK;
     }
-    td_code code = td_registry__version_id(db, p->project, p->options->parent, &p->parent_id, err);
-    return code == TD_OK ? TD_OK : td_wrap(err, "parent");
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    td_version parent;
+    if (td_version_find(db, p->project, p->options->parent, &arena, &parent, err) != TD_OK) {
+        return td_wrap(err, "parent");
+    }
+    p->parent_id = parent.version_id;
+    snprintf(p->parent, sizeof p->parent, "%s", parent.label);
+    return TD_OK;
 }
 
 static td_code take_number(td_db *db, plan *p, td_err *err)
@@ -327,6 +334,20 @@ static td_code files_text(const plan *p, json_t **out, td_err *err)
     return TD_OK;
 }
 
+/* Of the text that the row holds: whoever changes it there changes what the version was made from. */
+static td_code sources_digest(const plan *p, char out[TD_DIGEST_LABEL_SIZE], td_err *err)
+{
+    uint8_t digest[TD_DIGEST_SIZE];
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    if (p->options->sources == NULL) {
+        return TD_OK;
+    }
+    TD_TRY(td_json_write(p->options->sources, &text, err));
+    td_sha256_of(text.data, text.size, digest);
+    td_digest_format(digest, out);
+    return TD_OK;
+}
+
 /* Names of quarantined files; NULL: there is none. */
 static json_t *quarantined(const plan *p)
 {
@@ -342,19 +363,21 @@ static json_t *quarantined(const plan *p)
 
 static td_code record(td_db *db, const td_actor *actor, const plan *p, td_err *err)
 {
-    char label[TD_LABEL_SIZE];
+    char label[TD_LABEL_SIZE], sources[TD_DIGEST_LABEL_SIZE];
     TD_CLEANUP(td_json_done) json_t *metrics = NULL;
     TD_CLEANUP(td_json_done) json_t *files = NULL;
     snprintf(label, sizeof label, "%s/%lld", p->options->model, (long long)p->number);
     TD_TRY(metrics_text(p->options->metrics, &metrics, err));
     TD_TRY(files_text(p, &files, err));
+    TD_TRY(sources_digest(p, sources, err));
     TD_CLEANUP(td_json_done)
     json_t *after =
-        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:O*, s:s*, s:i, s:o*, s:s*}", "format", p->options->format, "files",
-                  files, "metrics", metrics, "parent", p->options->parent, "derived_by", p->options->derived_by,
-                  "left_out", p->options->left_out, "cause", p->options->cause, "security_counter", (int)p->counter,
-                  "quarantined", quarantined(p), "source",
-                  p->options->origin != NULL ? p->options->origin->source : NULL);
+        json_pack("{s:s, s:O, s:O, s:s*, s:s*, s:O*, s:s*, s:i, s:o*, s:s*, s:s*}", "format", p->options->format,
+                  "files", files, "metrics", metrics, "parent", p->parent[0] != '\0' ? p->parent : NULL, "derived_by",
+                  p->options->derived_by, "left_out", p->options->left_out, "cause", p->options->cause,
+                  "security_counter", (int)p->counter, "quarantined", quarantined(p), "source",
+                  p->options->origin != NULL ? p->options->origin->source : NULL, "sources",
+                  p->options->sources != NULL ? sources : NULL);
     TD_TRY(td_registry__json_ok(after, err));
     td_audit_entry entry = {.actor = actor,
                             .action = "register.version",

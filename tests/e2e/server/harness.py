@@ -308,6 +308,7 @@ class ServerTest(unittest.TestCase):
     """One server for all tests of a class."""
     profile = "demo"
     settings = {}
+    tampers = False  # it writes into the database behind the server's back
 
     @classmethod
     def setUpClass(cls):
@@ -323,8 +324,17 @@ class ServerTest(unittest.TestCase):
         try:
             if cls.server.process:
                 cls.server.stop()
+            if not cls.tampers:
+                cls.verify()
         finally:
             cls.server.close()
+
+    @classmethod
+    def verify(cls):
+        """Whatever the tests did: the rows of the database say what the records of the log say."""
+        done = subprocess.run([TIDEMARK, "audit", "verify", "--workspace", cls.server.workspace], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"audit verify after the tests: {done.stderr}")
 
     def check(self, answer, status, code=None, text=None, field=None):
         self.assertEqual(answer.status, status, answer)

@@ -350,9 +350,10 @@ const td_cli_command td_cli_audit_commands[] = {
      run_list},
     {"audit", "verify", "[EXPORT]", 0, 1, "Verify an export, or the workspace's database; no server is asked",
      "The whole Merkle tree is computed again, the checkpoint's signature checked, every record held against its leaf, "
-     "and the records against each other: numbers without gaps, nobody approved his own version, nothing was rolled out "
-     "before it was approved. In a workspace the rows of the database must say what the records say (aliases, states, "
-     "approvals, roles, keysets, devices, roll-outs, alerts, lineage), and the files of its versions have their digests.",
+     "and the records against each other: numbers without gaps, nobody approved his own version, nothing was rolled "
+     "out before it was approved. In a workspace the rows of the database must say what the records say (aliases, "
+     "states, approvals, roles, keysets, devices, roll-outs, alerts, lineage), and its versions' files have their "
+     "digests.",
      "tidemark audit verify audit.tar --key log.vkey\ntidemark audit verify --workspace ./tidemark-workspace",
      verify_options, run_verify},
     {"audit", "export", "", 0, 0, "Download the whole log as one tar that verifies offline", NULL,

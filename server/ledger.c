@@ -62,9 +62,17 @@ json_t *td_ledger__fact(td_ledger *ledger, const char *kind, const char *key, co
 
 void td_ledger__say(td_ledger *ledger, json_t *fact, const char *field, const char *text)
 {
-    if (text != NULL && json_object_set_new(fact, field, json_string(text)) != 0) {
+    if (text != NULL &&
+        json_object_set_new(fact, field,
+                            json_pack("[s, I, s]", text, (json_int_t)ledger->now->seq, ledger->now->action)) != 0) {
         ledger->out_of_memory = true;
     }
+}
+
+const char *td_ledger__text(const json_t *fact, const char *field, const char *fallback)
+{
+    const char *text = json_string_value(json_array_get(json_object_get(fact, field), 0));
+    return text != NULL ? text : fallback;
 }
 
 void td_ledger__drop(td_ledger *ledger, const char *kind, const char *key)
@@ -86,7 +94,9 @@ void td_ledger_follow(void *context, int64_t seq, const json_t *record)
                              .before = json_object_get(json_object_get(record, "before"), "facts"),
                              .after = json_object_get(json_object_get(record, "after"), "facts")};
     if (strcmp(td_json_text(record, "outcome", ""), "done") == 0) {
+        ledger->now = &said;
         td_ledger__apply(ledger, &said);
+        ledger->now = NULL;
     }
 }
 
@@ -100,18 +110,22 @@ typedef struct comparison {
 
 static td_code no_record(const td_ledger_kind *kind, const char *key, td_err *err)
 {
-    return td_fail(err, TD_CORRUPT, "%s %s: it is in the database, but no record says so: it was put there, or changed, "
+    return td_fail(err, TD_CORRUPT, "%s %s: it is in the database, but no record says so: it was put there or changed "
                                     "behind the log's back",
                    kind->name, key);
 }
 
+/* The record that said it last, and both tellings; long ones are cut. */
 static td_code differs(const json_t *fact, const td_ledger_kind *kind, const char *key, const char *field,
                        const char *row, td_err *err)
 {
-    return td_fail(err, TD_CORRUPT, "record %lld (%s %s): %s %s has %s \"%.70s\" by the record, but \"%.70s\" in the database",
-                   (long long)td_json_int(fact, "_seq", -1), td_json_text(fact, "_action", "?"),
-                   td_json_text(fact, "_object", "?"), kind->name, key, field + (field[0] == '#'),
-                   td_json_text(fact, field, ""), row);
+    const json_t *told = json_object_get(fact, field);
+    const char *text = td_ledger__text(fact, field, "");
+    return td_fail(err, TD_CORRUPT,
+                   "record %lld (%s %s): %s %s has %s \"%.16s%s\" by the record, \"%.16s%s\" in the database",
+                   (long long)json_integer_value(json_array_get(told, 1)), json_string_value(json_array_get(told, 2)),
+                   td_json_text(fact, "_object", "?"), kind->name, key, field + (field[0] == '#'), text,
+                   strlen(text) > 16 ? "…" : "", row, strlen(row) > 16 ? "…" : "");
 }
 
 static td_code take_row(void *context, const td_ledger_kind *kind, const char *key, const char *const *fields,
@@ -128,10 +142,11 @@ static td_code take_row(void *context, const td_ledger_kind *kind, const char *k
         return td_fail(err, TD_NOMEM, "no memory to hold the rows against the records");
     }
     for (size_t i = 0; kind->fields[i] != NULL; i++) {
-        const char *text = td_json_text(fact, kind->fields[i], NULL);
+        const char *text = td_ledger__text(fact, kind->fields[i], NULL);
         if (text != NULL && strcmp(text, fields[i] != NULL ? fields[i] : "") != 0) {
             job->verdict.undecided += job->erased;
-            return job->erased ? TD_OK : differs(fact, kind, key, kind->fields[i], fields[i] != NULL ? fields[i] : "", err);
+            return job->erased ? TD_OK
+                               : differs(fact, kind, key, kind->fields[i], fields[i] != NULL ? fields[i] : "", err);
         }
     }
     return TD_OK;
@@ -146,7 +161,8 @@ static td_code check_gone(comparison *job, const td_ledger_kind *kind, td_err *e
         if (json_object_get(fact, "_met") == NULL && json_object_get(fact, "_may_lack") == NULL) {
             if (!job->erased) {
                 return td_fail(err, TD_CORRUPT,
-                               "record %lld (%s %s): %s %s is gone from the database, and no record says who removed it",
+                               "record %lld (%s %s): %s %s is gone from the database, and no record says who removed "
+                               "it",
                                (long long)td_json_int(fact, "_seq", -1), td_json_text(fact, "_action", "?"),
                                td_json_text(fact, "_object", "?"), kind->name, key);
             }

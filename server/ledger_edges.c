@@ -31,8 +31,8 @@ static void expect(td_ledger *ledger, const edge *e, const json_t *because)
 static void version_edges(td_ledger *ledger, const char *key, const json_t *fact)
 {
     const char *label = strchr(key, '/') + 1;
-    const char *parent = td_json_text(fact, "parent", ""), *cause = td_json_text(fact, "cause", "");
-    bool derived = td_json_text(fact, "derived_by", "")[0] != '\0';
+    const char *parent = td_ledger__text(fact, "parent", ""), *cause = td_ledger__text(fact, "cause", "");
+    bool derived = td_ledger__text(fact, "derived_by", "")[0] != '\0';
     if (parent[0] != '\0') {
         expect(ledger, &(edge){key, derived ? "derived" : "parent", "version", parent, "version", label}, fact);
     }
@@ -63,7 +63,7 @@ void td_ledger__edges(td_ledger *ledger)
     }
     json_object_foreach(json_object_get(ledger->facts, "roll-out"), key, fact)
     {
-        const char *version = td_json_text(fact, "version", "");
+        const char *version = td_ledger__text(fact, "version", "");
         expect(ledger, &(edge){key, "rolled_out", "version", version, "rollout", strchr(key, '/') + 1}, fact);
     }
 }

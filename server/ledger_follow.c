@@ -71,7 +71,8 @@ static void user_disabled(td_ledger *ledger, const saying *said)
 static void role_key(const saying *said, char out[TD_LEDGER_KEY_MAX])
 {
     const char *project = after(said, "project"), *role = after(said, "role");
-    snprintf(out, TD_LEDGER_KEY_MAX, "%s %s %s", said->object, project != NULL ? project : "", role != NULL ? role : "");
+    snprintf(out, TD_LEDGER_KEY_MAX, "%s %s %s", said->object, project != NULL ? project : "",
+             role != NULL ? role : "");
 }
 
 static void role_granted(td_ledger *ledger, const saying *said)
@@ -105,7 +106,8 @@ static void model_made(td_ledger *ledger, const saying *said)
     say(ledger, "model", said, "archived", "0");
 }
 
-/* Of a model's name in a longer one ("default/pump/3", "default/pump@best"): what follows it; NULL: not of that model. */
+/* Of a model's name in a longer one ("default/pump/3", "default/pump@best"): what follows it; NULL: not of that model.
+ */
 static const char *tail_of(const char *text, const char *project, const char *model)
 {
     size_t project_length = strlen(project), length = strlen(model);
@@ -159,9 +161,10 @@ static void rename_parents(td_ledger *ledger, const saying *said, const char *ol
     size_t length = strlen(old);
     json_object_foreach(json_object_get(ledger->facts, "version"), key, fact)
     {
-        const char *parent = td_json_text(fact, "parent", "");
-        bool same_project = strncmp(key, said->project, strlen(said->project)) == 0 && key[strlen(said->project)] == '/';
-        if (same_project && strncmp(parent, old, length) == 0 && parent[length] == '/') {
+        const char *parent = td_ledger__text(fact, "parent", "");
+        size_t project = strlen(said->project);
+        bool same = strncmp(key, said->project, project) == 0 && key[project] == '/';
+        if (same && strncmp(parent, old, length) == 0 && parent[length] == '/') {
             char name[TD_LEDGER_KEY_MAX];
             snprintf(name, sizeof name, "%s%s", said->object, parent + length);
             td_ledger__say(ledger, fact, "parent", name);
@@ -180,7 +183,8 @@ static void model_renamed(td_ledger *ledger, const saying *said)
     for (size_t i = 0; i < TD_COUNT_OF(kinds); i++) {
         json_t *facts = json_object_get(ledger->facts, kinds[i]);
         if (facts != NULL) {
-            ledger->out_of_memory |= json_object_set_new(ledger->facts, kinds[i], renamed(ledger, facts, said, old)) != 0;
+            facts = renamed(ledger, facts, said, old);
+            ledger->out_of_memory |= json_object_set_new(ledger->facts, kinds[i], facts) != 0;
         }
     }
     rename_parents(ledger, said, old);
@@ -426,4 +430,9 @@ bool td_ledger__tells(const char *action)
         }
     }
     return false;
+}
+
+size_t td_ledger__action_count(void)
+{
+    return TD_COUNT_OF(actions);
 }

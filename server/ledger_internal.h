@@ -13,7 +13,9 @@
 #define TD_LEDGER_FIELDS_MAX 16
 
 struct td_ledger {
-    json_t *facts;      /* kind → key → {"_seq", "_action", "_object", "_met"?, "_may_lack"?, field: text …} */
+    json_t *facts; /* kind → key → {"_seq", "_action", "_object", "_met"?, "_may_lack"?, field: [text, seq, action] …}
+                    */
+    const struct td_ledger_saying *now; /* the record at hand */
     bool out_of_memory; /* while following */
 };
 
@@ -40,11 +42,14 @@ json_t *td_ledger__fact(td_ledger *ledger, const char *kind, const char *key, co
 void td_ledger__say(td_ledger *ledger, json_t *fact, const char *field, const char *text);
 void td_ledger__drop(td_ledger *ledger, const char *kind, const char *key);
 json_t *td_ledger__find(const td_ledger *ledger, const char *kind, const char *key);
+/* What was said of the field last; the fallback when nothing was. */
+const char *td_ledger__text(const json_t *fact, const char *field, const char *fallback);
 
 /* ---- ledger_follow.c: the table of actions ---- */
 
 void td_ledger__apply(td_ledger *ledger, const td_ledger_saying *said);
 bool td_ledger__tells(const char *action);
+size_t td_ledger__action_count(void);
 
 /* ---- ledger_edges.c ---- */
 

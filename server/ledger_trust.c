@@ -67,8 +67,8 @@ static td_code take_keyset(void *context, const td_ledger_keyset *row, td_err *e
 
 static td_code forged(const td_ledger_approval *row, const char *why, td_err *err)
 {
-    return td_fail(err, TD_CORRUPT, "record %lld (approve.version %s): %s's approval is forged: %s", (long long)row->seq,
-                   row->version, row->user, why);
+    return td_fail(err, TD_CORRUPT, "record %lld (approve.version %s): %s's approval is forged: %s",
+                   (long long)row->seq, row->version, row->user, why);
 }
 
 static td_code take_approval(void *context, const td_ledger_approval *row, td_err *err)

@@ -37,7 +37,7 @@ class Hand:
 
     def __init__(self, workspace, story):
         self.workspace, self.story = workspace, story
-        self.log, self.submitter = forge.Key(self.read("keys/log.key.pem")), forge.Key(self.read("keys/submitter.key.pem"))
+        self.log, self.submitter = forge.Key(self.read("keys/log.pem")), forge.Key(self.read("keys/submitter.pem"))
         self.db = sqlite3.connect(self.path("tidemark.db"), isolation_level=None)
         for name, in self.db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
             self.db.execute(f"DROP TRIGGER {name}")
@@ -162,23 +162,23 @@ def change_reason(record):
 
 # ---- the database alone is edited ----
 
-@rewrite("log", r"record {approval} \(approve.version pump/1\): its text was changed")
+@rewrite("log", r'record {approval} \(approve.version pump/1\): its text was changed')
 def a_field_is_changed(hand):
     hand.edit(hand.story["approval"], change_reason)
 
 
-@rewrite("log", r"record {denial} \(approve.version pump/2\): its text was changed")
+@rewrite("log", r'record {denial} \(approve.version pump/2\): its text was changed')
 def a_denial_becomes_a_deed(hand):
     hand.edit(hand.story["denial"], lambda record: record.update(outcome="done"))
 
 
-@rewrite("log", r"record {approval}")
+@rewrite("log", r'record {approval}')
 def a_record_is_dropped(hand):
     hand.sql("DELETE FROM audit_record WHERE seq = ?", hand.story["approval"])
     hand.sql("DELETE FROM log_leaf WHERE seq = ?", hand.story["approval"])
 
 
-@rewrite("log", r"record {erased}.*its body is gone, and no erase.record says who erased it")
+@rewrite("log", r'record {erased}.*its body is gone, and no erase.record says who erased it')
 def a_body_is_shredded_without_a_record(hand):
     hand.sql("INSERT INTO audit_erasure (seq, by_seq) VALUES (?, ?)", hand.story["erased"], hand.story["erased"] + 1)
     hand.sql("UPDATE audit_record SET body = NULL, actor = '', object_id = '' WHERE seq = ?", hand.story["erased"])
@@ -253,14 +253,14 @@ def leaves_by_another_submitter(hand):
     hand.seal(submitter=hand.story["strange"])
 
 
-@rewrite("log", r"fewer than the {older} of the older checkpoint: record {cut} and those behind it are missing")
+@rewrite("log", r'fewer than the {older} of the older checkpoint: record {cut} and those behind it are missing')
 def the_end_is_cut_off(hand):
     hand.sql("DELETE FROM audit_record WHERE seq >= ?", hand.story["older"] - 3)
     hand.sql("DELETE FROM log_leaf WHERE seq >= ?", hand.story["older"] - 3)
     hand.seal()
 
 
-@rewrite("log", r"fewer than the {older} of the older checkpoint: record {early} and those behind it are missing")
+@rewrite("log", r'fewer than the {older} of the older checkpoint: record {early} and those behind it are missing')
 def the_file_is_set_back(hand):
     hand.db.close()
     for name, data in hand.story["early_files"].items():
@@ -269,7 +269,7 @@ def the_file_is_set_back(hand):
     hand.db = sqlite3.connect(hand.path("tidemark.db"), isolation_level=None)
 
 
-@rewrite("log", r"checkpoint.*(not signed by the log|another log|is of the log|no signature of)")
+@rewrite("log", r'checkpoint.*not signed by|note is not signed by')
 def checkpoints_of_another_origin(hand):
     hand.seal(log=hand.story["strange"])
 
@@ -292,7 +292,7 @@ def an_approval_is_forged(hand):
     hand.seal()
 
 
-@rewrite("rows", r"keyset 2: root did not sign it")
+@rewrite("rows", r'keyset {next_keyset}: root did not sign it')
 def a_keyset_of_his_own(hand):
     envelope = bytearray(hand.sql("SELECT envelope FROM keyset ORDER BY version DESC LIMIT 1")[0][0])
     envelope[-1] ^= 1
@@ -305,47 +305,47 @@ def a_keyset_of_his_own(hand):
 
 # ---- rows are changed, and the log is left alone ----
 
-@rewrite("rows", r"record {alias} \(set.alias pump@production\): alias default/pump@production has version \"1\" by the record, but \"2\"")
+@rewrite("rows", r'record {alias} \(set.alias pump@production\): alias default/pump@production has version "1" by the record, "2"')
 def an_alias_is_moved_silently(hand):
     hand.sql("UPDATE alias SET version_id = (SELECT version_id FROM version WHERE number = 2)")
 
 
-@rewrite("rows", r"version default/pump/3 is gone from the database, and no record says who removed it")
+@rewrite("rows", r'version default/pump/3 is gone from the database, and no record says who removed it')
 def a_version_is_deleted_silently(hand):
     version = hand.sql("SELECT version_id FROM version WHERE number = 3")[0][0]
     for table in ("version_file", "version_tag", "version_metric", "version_param", "version_scan", "version"):
         hand.sql(f"DELETE FROM {table} WHERE version_id = ?", version)
 
 
-@rewrite("rows", r"\(submit.version pump/2\): version default/pump/2 has state \"pending\" by the record, but \"approved\"")
+@rewrite("rows", r'\(submit.version pump/2\): version default/pump/2 has state "pending" by the record, "approved"')
 def a_version_is_approved_silently(hand):
     hand.sql("UPDATE version SET state = 'approved', decided_ms = 1 WHERE number = 2")
 
 
-@rewrite("rows", r"record {approval} \(approve.version pump/1\): approval default/pump/1#ben has reason")
+@rewrite("rows", r'record {approval} \(approve.version pump/1\): approval default/pump/1#ben has reason')
 def an_approvals_reason_is_changed(hand):
     hand.sql("UPDATE approval SET reason = 'I was made to'")
 
 
-@rewrite("rows", r"file model/model.onnx of version pump/1: the bytes of its content sha256:\w+ were changed")
+@rewrite("rows", r'file model/model.onnx of version pump/1: the bytes of its content sha256:\w+ were changed')
 def a_stored_file_is_changed(hand):
     hand.spoil(hand.sql("SELECT f.digest FROM version_file f JOIN version v USING (version_id) WHERE v.number = 1 AND role = 'model'")[0][0])
 
 
-@rewrite("rows", r"has digest \"sha256:\w+\" by the record, but")
+@rewrite("rows", r'file default/pump/1 model/model.onnx has digest "sha256:[^"]+" by the record,')
 def a_file_is_replaced_by_another(hand):
     digest = hand.sql("SELECT f.digest FROM version_file f JOIN version v USING (version_id) WHERE v.number = 2 AND role = 'model'")[0][0]
     hand.sql("UPDATE version_file SET digest = ? WHERE role = 'model' AND version_id = (SELECT version_id FROM version WHERE number = 1)", digest)
 
 
-@rewrite("rows", r"\(submit.version pump/1\): version default/pump/1 has manifest")
+@rewrite("rows", r'\(submit.version pump/1\): version default/pump/1 has manifest')
 def a_manifest_is_changed(hand):
-    hand.sql("UPDATE version SET manifest = manifest || x'00' WHERE number = 1")
+    hand.sql("UPDATE version SET manifest = CAST(manifest || x'00' AS BLOB) WHERE number = 1")
 
 
-@rewrite("rows", r"record {keyset_record} \(publish.keyset keyset/{keyset}\): keyset keyset/{keyset} has")
+@rewrite("rows", r'record {keyset_record} \(publish.keyset keyset/{keyset}\): keyset keyset/{keyset} has')
 def a_keyset_is_changed(hand):
-    hand.sql("UPDATE keyset SET envelope = substr(envelope, 1, length(envelope) - 1) || x'00' WHERE version = ?", hand.story["keyset"])
+    hand.sql("UPDATE keyset SET envelope = CAST(substr(envelope, 1, length(envelope) - 1) || x'ff' AS BLOB) WHERE version = ?", hand.story["keyset"])
 
 
 @rewrite("rows", r"lineage edge default input dataset:s3://other@\w+ > version:pump/1: .* no record says so|"
@@ -354,42 +354,42 @@ def an_edge_of_the_lineage_is_moved(hand):
     hand.sql("UPDATE lineage_node SET name = 's3://other@' || substr(name, -12) WHERE kind = 'dataset' AND name LIKE 's3://plant%'")
 
 
-@rewrite("rows", r"record {registration} \(register.version pump/1\): version default/pump/1 has sources")
+@rewrite("rows", r'record {registration} \(register.version pump/1\): version default/pump/1 has sources')
 def the_sources_of_a_version_are_changed(hand):
     hand.sql("UPDATE version SET sources = replace(sources, 's3://plant', 's3://other') WHERE number = 1")
     hand.sql("UPDATE lineage_node SET name = replace(name, 's3://plant', 's3://other') WHERE kind = 'dataset'")
 
 
-@rewrite("rows", r"a claim of version pump/1: the bytes of its content sha256:\w+ were changed")
+@rewrite("rows", r'a claim of version pump/1: the bytes of its content sha256:\w+ were changed')
 def a_line_of_a_claim_is_changed(hand):
     hand.spoil(hand.sql("SELECT c.digest FROM claim c JOIN version v USING (version_id) WHERE v.number = 1 LIMIT 1")[0][0])
 
 
-@rewrite("rows", r"\(add.claim pump/1\): claim default/pump/1 sha256:\w+ is gone from the database")
+@rewrite("rows", r'\(add.claim pump/1\): claim default/pump/1 sha256:\w+ is gone from the database')
 def a_claim_is_left_out(hand):
     hand.sql("DELETE FROM claim WHERE claim_id = (SELECT min(claim_id) FROM claim)")
 
 
-@rewrite("rows", r"role ana default admin: it is in the database, but no record says so")
+@rewrite("rows", r'role ben default admin: it is in the database, but no record says so')
 def a_role_is_taken_silently(hand):
-    hand.sql("INSERT INTO role_grant SELECT user_id, 1, 'admin', 1 FROM user WHERE name = 'ana'")
+    hand.sql("INSERT INTO role_grant SELECT user_id, 1, 'admin', 1 FROM user WHERE name = 'ben'")
 
 
-@rewrite("rows", r"\(create.token \d+\): token \d+ has digest")
+@rewrite("rows", r'\(create.token \d+\): token \d+ has digest')
 def a_token_is_given_another_secret(hand):
     hand.sql("UPDATE token SET digest = ? WHERE token_id = (SELECT max(token_id) FROM token)", os.urandom(32))
 
 
-@rewrite("rows", r"record {directive} \(issue.directive pump-01\): directive default/pump-01 1 has envelope")
+@rewrite("rows", r'record {directive} \(issue.directive pump-01\): directive default/pump-01 1 has envelope')
 def an_order_to_a_device_is_changed(hand):
-    hand.sql("UPDATE directive SET envelope = envelope || x'00'")
+    hand.sql("UPDATE directive SET envelope = CAST(envelope || x'00' AS BLOB)")
 
 
-@rewrite("rows", r"record {revocation} \(revoke.device pump-02\): device default/pump-02 has state \"revoked\" by the record, but \"enrolled\"")
+@rewrite("rows", r'record {revocation} \(revoke.device pump-02\): device default/pump-02 has state "revoked" by the record, "enrolled"')
 def a_revoked_device_is_let_in_again(hand):
     hand.sql("UPDATE device SET state = 'enrolled', revoked_ms = NULL WHERE name = 'pump-02'")
 
 
-@rewrite("rows", r"record {rollout} \(create.rollout r-\w+\): roll-out default/r-\w+ has created_by \"ana\" by the record, but \"carl\"")
+@rewrite("rows", r'record {rollout} \(create.rollout r-\w+\): roll-out default/r-\w+ has created_by "ana" by the record, "carl"')
 def another_ordered_the_rollout(hand):
     hand.sql("UPDATE rollout SET created_by = 'carl'")

@@ -31,20 +31,20 @@ class Story:
     def __init__(self, server):
         self.server = server
         server.start()
-        self.register("pump/1", datasets=[{"uri": "s3://plant/vibration", "digest": "sha256:" + "ab" * 32}])
+        self.register("pump/1", datasets=[{"name": "vibration", "uri": "s3://plant/vibration", "digest": "sha256:" + "ab" * 32}])
         self.well(server.submit("pump/1"), 200)
         early = self.sealed()
         self.well(server.approve("pump/1"), 201, 200)
-        self.well(server.call("PUT", "/api/v1/models/pump/aliases/production", {"version": 1, "reason": "it is good"}, as_="ben"), 200, 201)
+        self.well(server.call("PUT", "/api/v1/models/pump/aliases/production", {"version": 1, "reason": "it is good"}), 200, 201)
         self.enrol("pump-01")
-        self.enrol("pump-02")
         self.well(server.admin("POST", "/api/v1/users/ana/tokens", {"label": "more"}), 201)
-        self.rollout = self.well(server.call("POST", "/api/v1/rollouts", {"model_version": "pump/1", "to": "pump-01"}, as_="ana"), 201).json["id"]
+        self.rollout = self.well(server.call("POST", "/api/v1/rollouts", {"model_version": "pump/1", "to": "all"}), 201).json["id"]
         harness.wait_for("an order to the device", lambda: self.seq("issue.directive") is not None)
+        self.enrol("pump-02")
         self.well(server.call("POST", "/api/v1/devices/pump-02/revoke", {"reason": "lost"}), 200)
         self.register("pump/2")
         self.well(server.submit("pump/2"), 200)
-        self.well(server.approve("pump/2", tamper=True), 400, 403, 409, 422)
+        self.well(server.approve("pump/2", key=harness.make_key(os.path.join(server.folder, "unknown.pem"))), 403)
         self.older = self.sealed()
         self.register("pump/3", parent="pump/1")
         self.newest = self.sealed()
@@ -80,13 +80,14 @@ class Story:
 
     def facts(self):
         """What the adversary knows, and what the expected findings are put together from."""
-        older = int(self.older.split("\n")[1])
+        older, keyset = int(self.older.split("\n")[1]), self.server.admin("GET", "/api/v1/keyset").json["version"]
         return {"older": older, "older_last": older - 1, "cut": older - 3, "early": int(self.early.split("\n")[1]),
-                "next": int(self.newest.split("\n")[1]), "approval": self.seq("approve.version"),
+                "next": int(self.newest.split("\n")[1]) + 1,  # behind the record that the server stopped
+                "approval": self.seq("approve.version"),
                 "denial": self.seq("approve.version", "denied"), "registration": self.seq("register.version", object_="pump/1"),
                 "submission": self.seq("submit.version", object_="pump/1"), "token": self.seq("create.token"), "alias": self.seq("set.alias"),
                 "directive": self.seq("issue.directive"), "revocation": self.seq("revoke.device"), "rollout": self.seq("create.rollout"),
-                "erased": self.seq("set.alias"), "keyset": self.server.admin("GET", "/api/v1/keyset").json["version"],
+                "erased": self.seq("set.alias"), "keyset": keyset, "next_keyset": keyset + 1,
                 "keyset_record": max(record["seq"] for record in self.records() if record["action"] == "publish.keyset")}
 
 
@@ -110,7 +111,7 @@ class Rewrites(unittest.TestCase):
         cls.facts["strange"] = cls.strange()
         cls.server.stop()
         os.rename(cls.server.path("users"), os.path.join(cls.server.folder, "people"))
-        os.rename(cls.server.path("keys/root.key.pem"), os.path.join(cls.server.folder, "root.key.pem"))
+        os.rename(cls.server.path("keys/root.pem"), os.path.join(cls.server.folder, "root.pem"))
         cls.facts["early_files"] = cls.early_files()
 
     @classmethod
@@ -142,8 +143,8 @@ class Rewrites(unittest.TestCase):
         shutil.copytree(cls.server.workspace, target)
         return target
 
-    def verify(self, *what):
-        return tidemark("audit", "verify", *what, "--key", self.audit["log.vkey"], "--older", self.audit["older"], "--json")
+    def verify(self, what, *more):
+        return tidemark("audit", "verify", *what, "--key", self.audit["log.vkey"], "--older", self.audit["older"], *more)
 
     def try_one(self, name):
         """(workspace's finding, export's finding) of a rewrite; "" where nothing was found."""
@@ -156,19 +157,19 @@ class Rewrites(unittest.TestCase):
         hand.close()
         found = []
         for what in (("--workspace", copy), (export,)):
-            done = self.verify(*what)
+            done = self.verify(what)
             self.assertIn(done.returncode, (0, 8), (name, done.stderr))
             found.append(done.stderr.strip().replace("tidemark: ", "", 1) if done.returncode else "")
         shutil.rmtree(copy)
         return found
 
     def test_the_untouched_workspace_is_in_order(self):
-        done = self.verify("--workspace", self.server.workspace)
+        done = self.verify(("--workspace", self.server.workspace), "--json")
         self.assertEqual(done.returncode, 0, done)
         rows = json.loads(done.stdout)["rows"]
         self.assertEqual(rows["undecided"], 0)
         self.assertEqual(rows["approvals"], 1)
-        self.assertGreater(rows["compared"], 40)
+        self.assertGreater(rows["compared"], 30)
         self.assertGreater(rows["files"], 6)
 
     def test_an_auditor_finds_every_rewrite(self):

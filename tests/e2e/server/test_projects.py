@@ -156,6 +156,7 @@ def fill_in(route, values):
 
 
 class Isolation(harness.ServerTest):
+    tampers = True  # an alert that no window caused
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -3,8 +3,8 @@
  *
  * The log proves that no record was changed; whoever writes into the database file can still move an alias and leave
  * the log alone. So the facts are told twice: once by the records, in their order, and once by the rows; and the two
- * must agree, in both directions. What signatures of people stand for (keysets, approvals, the manifest's bytes) is verified
- * again, and the files that versions consist of are hashed again.
+ * must agree, in both directions. What signatures of people stand for (keysets, approvals, the manifest's bytes) is
+ * verified again, and the files that versions consist of are hashed again.
  * Memory grows with the number of objects, not of records. Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */

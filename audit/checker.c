@@ -55,6 +55,7 @@ static td_code check_older(td_checker *checker, td_err *err)
         if (checker->range.size != older->size) {
             return TD_OK;
         }
+        td_audit__check(checker->checks, TD_AUDIT_OLDER);
         td_merkle_root(&checker->range, root);
         if (memcmp(root, older->hash, sizeof root) != 0) {
             int64_t proven = checker->older_at > 0 ? checker->older[checker->older_at - 1].size : 0;
@@ -63,6 +64,7 @@ static td_code check_older(td_checker *checker, td_err *err)
                            "records %lld to %lld",
                            (long long)older->size, (long long)proven, (long long)older->size - 1);
         }
+        td_audit__passed(checker->checks, TD_AUDIT_OLDER);
     }
     return TD_OK;
 }
@@ -70,6 +72,8 @@ static td_code check_older(td_checker *checker, td_err *err)
 td_code td_checker_init(td_checker *checker, const td_audit_verify_options *options, td_err *err)
 {
     memset(checker, 0, sizeof *checker);
+    checker->checks = options->checks != NULL ? options->checks : &checker->own;
+    *checker->checks = (td_audit_checks){.now = TD_AUDIT_OLDER, .record = -1, .set_back_at = -1};
     checker->seen = options->seen;
     checker->seen_context = options->seen_context;
     for (size_t i = 0; options->older != NULL && options->older[i] != NULL; i++) {
@@ -84,7 +88,7 @@ td_code td_checker_init(td_checker *checker, const td_audit_verify_options *opti
     }
     td_checker__past_meet(checker);
     TD_TRY(check_older(checker, err)); /* one of no records is met at once */
-    return td_rules_new(&checker->rules, err);
+    return td_rules_new(checker->checks, &checker->rules, err);
 }
 
 void td_checker_done(td_checker *checker)
@@ -102,12 +106,15 @@ static td_code name_record(const td_checker *checker, const char *body, size_t s
 static td_code take_leaf(td_checker *checker, const char *body, size_t size, const uint8_t *leaf, td_err *err)
 {
     uint8_t hash[TD_DIGEST_SIZE];
+    td_audit__check(checker->checks, TD_AUDIT_RECORD);
     if (body != NULL) {
         td_leaf_checksum(body, size, hash);
         if (memcmp(hash, leaf, sizeof hash) != 0) {
             return td_fail(err, TD_CORRUPT, "its text was changed: it does not fit its leaf in the log");
         }
+        td_audit__passed(checker->checks, TD_AUDIT_RECORD);
     }
+    td_audit__check(checker->checks, TD_AUDIT_TREE);
     if (checker->key_hash != NULL && memcmp(leaf + TD_LEAF_KEY_HASH, checker->key_hash, TD_DIGEST_SIZE) != 0) {
         return td_fail(err, TD_CORRUPT, "its leaf names another submitter's key than the log's");
     }
@@ -115,13 +122,34 @@ static td_code take_leaf(td_checker *checker, const char *body, size_t size, con
         TD_TRY(td_leaf_verify(leaf, checker->submitter, err));
     }
     td_merkle_leaf(leaf, TD_LOG_LEAF_SIZE, hash);
+    td_audit__passed(checker->checks, TD_AUDIT_TREE);
     return td_merkle_append(&checker->range, hash, checker->visit, checker->visit_context, err);
+}
+
+/* A clock that was set back is told of, not refused: order is given by numbers (docs/audit.md). */
+static void take_time(td_checker *checker, const char *time)
+{
+    int64_t at_ms = 0;
+    td_audit_checks *checks = checker->checks;
+    if (td_parse_time(time, &at_ms, NULL) != TD_OK) {
+        return;
+    }
+    if (checker->time_ms > at_ms) {
+        checks->clock_set_back++;
+        if (checker->time_ms - at_ms > checks->set_back_ms) {
+            checks->set_back_ms = checker->time_ms - at_ms;
+            checks->set_back_at = checker->next;
+        }
+    }
+    checker->time_ms = at_ms;
+    td_audit__passed(checks, TD_AUDIT_TIME);
 }
 
 /* The record's own number, form and claims. */
 static td_code take_body(td_checker *checker, const char *body, size_t size, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *record = NULL;
+    td_audit__check(checker->checks, TD_AUDIT_NUMBER);
     if (td_json_parse(body, size, "record", &record, err) != TD_OK) {
         (void)td_fail(err, TD_CORRUPT, "it is not JSON, or has a key twice");
         return name_record(checker, NULL, 0, err);
@@ -132,11 +160,14 @@ static td_code take_body(td_checker *checker, const char *body, size_t size, td_
         return name_record(checker, body, size, err);
     }
     const char *time = td_json_text(record, "time", "");
+    td_audit__passed(checker->checks, TD_AUDIT_NUMBER);
+    take_time(checker, time);
     if (checker->verdict.records == 0) {
         snprintf(checker->verdict.first_time, sizeof checker->verdict.first_time, "%s", time);
     }
     snprintf(checker->verdict.last_time, sizeof checker->verdict.last_time, "%s", time);
     checker->verdict.records++;
+    td_audit__check(checker->checks, TD_AUDIT_OLDER);
     if (td_checker__past_take(checker, record, err) != TD_OK) {
         return name_record(checker, body, size, err);
     }
@@ -149,6 +180,7 @@ static td_code take_body(td_checker *checker, const char *body, size_t size, td_
 
 td_code td_checker_take(td_checker *checker, const char *body, size_t size, const uint8_t *leaf, td_err *err)
 {
+    checker->checks->record = checker->next;
     if (leaf == NULL) {
         checker->verdict.pending++;
     } else if (take_leaf(checker, body, size, leaf, err) != TD_OK) {
@@ -168,6 +200,7 @@ td_code td_checker_take(td_checker *checker, const char *body, size_t size, cons
 td_code td_checker_root(const td_checker *checker, const td_log_root *root, td_err *err)
 {
     uint8_t hash[TD_DIGEST_SIZE];
+    td_audit__check(checker->checks, TD_AUDIT_TREE);
     td_merkle_root(&checker->range, hash);
     if (checker->range.size != root->size || memcmp(hash, root->hash, sizeof hash) != 0) {
         return td_fail(err, TD_CORRUPT,
@@ -179,8 +212,11 @@ td_code td_checker_root(const td_checker *checker, const td_log_root *root, td_e
 
 td_code td_checker_finish(td_checker *checker, td_err *err)
 {
+    checker->checks->record = -1;
+    td_audit__check(checker->checks, TD_AUDIT_OLDER);
     TD_TRY(td_checker__past_finish(checker, err));
     if (checker->older_at < checker->older_count) {
+        checker->checks->record = checker->range.size;
         return td_fail(err, TD_CORRUPT,
                        "the log has %lld records, fewer than the %lld of the older checkpoint: record %lld and those "
                        "behind it are missing",

@@ -12,13 +12,20 @@
 #include "audit/verify.h"
 
 typedef struct td_rules td_rules;
-TD_MUST_USE td_code td_rules_new(td_rules **out, td_err *err);
+/* `checks` is borrowed. */
+TD_MUST_USE td_code td_rules_new(td_audit_checks *checks, td_rules **out, td_err *err);
 void td_rules_free(td_rules **rules);
 /* The record's own claims against those before it. CORRUPT. */
 TD_MUST_USE td_code td_rules_follow(td_rules *rules, int64_t seq, const json_t *record, td_err *err);
 void td_rules_erased(td_rules *rules, int64_t seq);
 /* CORRUPT: a body is missing and no erase.record names it. */
 TD_MUST_USE td_code td_rules_finish(const td_rules *rules, td_err *err);
+
+/* ---- checks.c ---- */
+
+/* The next thing to be checked; when it passed, td_audit__passed. */
+void td_audit__check(td_audit_checks *checks, td_audit_check check);
+void td_audit__passed(td_audit_checks *checks, td_audit_check check);
 
 /* An older checkpoint of an earlier origin. */
 typedef struct td_checker_past {
@@ -41,7 +48,10 @@ typedef struct td_checker {
     void *visit_context;
     td_audit_seen seen; /* or NULL */
     void *seen_context;
-    int64_t next; /* number of the next record */
+    int64_t next;    /* number of the next record */
+    int64_t time_ms; /* of the last record that told one */
+    td_audit_checks *checks; /* the caller's, or own */
+    td_audit_checks own;
     td_audit_verdict verdict;
 } td_checker;
 

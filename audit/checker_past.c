@@ -77,6 +77,7 @@ td_code td_checker__past_take(td_checker *checker, const json_t *record, td_err 
         if (!past->settled && strcmp(origin, key.name) == 0) {
             TD_TRY(settle(past, vkey, kept, err));
             past->settled = true;
+            td_audit__passed(checker->checks, TD_AUDIT_OLDER);
         }
     }
     return TD_OK;

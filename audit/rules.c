@@ -1,8 +1,10 @@
 /*
  * rules.c: what the records say about each other: four-eyes, approval before roll-out, erasures accounted for.
  *
- * Memory grows with the number of versions and of erased bodies that are not yet explained, not with the number of
- * records. SPDX-License-Identifier: Apache-2.0
+ * Memory grows with the number of versions, roll-outs and erased bodies, not with the number of records. Where a body
+ * was erased, what it said may be what a later record needs: such a doubt is settled by the erase.record, which names
+ * the action that was erased.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "audit/checker.h"
 
@@ -11,21 +13,35 @@
 #include <string.h>
 
 struct td_rules {
-    json_t *manifests; /* digests of approved manifests → true */
-    json_t *versions;  /* "project/pump/3" → {"registrar", "registered", "makers":{…}, "editors":{…},
+    td_audit_checks *checks;
+    json_t *manifests; /* digests of manifests that enough people approved → true */
+    json_t *versions;  /* "project/pump/3" → {"registrar", "registered", "approved", "makers":{…}, "editors":{…},
                           "approvers":{…}}; makers: who registered what it was derived from */
+    json_t *rollouts;  /* "r-…" → true */
+    json_t *keys;      /* of approvers in the newest keyset: id → true; NULL: the log does not say */
     json_t *erased;    /* "17" → true, until an erase.record names it */
+    json_t *doubts;    /* action → [number of the first record that needed one, what was wrong with it] */
+    json_t *forgotten; /* action that an erase.record names → number of the first one that was erased; "": any */
+    bool any_erased;
+    int64_t threshold; /* of approvers, by the newest keyset */
 };
 
-td_code td_rules_new(td_rules **out, td_err *err)
+td_code td_rules_new(td_audit_checks *checks, td_rules **out, td_err *err)
 {
     td_rules *rules = calloc(1, sizeof *rules);
-    if (rules != NULL) {
-        rules->manifests = json_object();
-        rules->versions = json_object();
-        rules->erased = json_object();
+    if (rules == NULL) {
+        return td_fail(err, TD_NOMEM, "no memory to verify the log");
     }
-    if (rules == NULL || rules->manifests == NULL || rules->versions == NULL || rules->erased == NULL) {
+    *rules = (td_rules){.checks = checks,
+                        .manifests = json_object(),
+                        .versions = json_object(),
+                        .rollouts = json_object(),
+                        .erased = json_object(),
+                        .doubts = json_object(),
+                        .forgotten = json_object(),
+                        .threshold = 1};
+    if (rules->manifests == NULL || rules->versions == NULL || rules->rollouts == NULL || rules->erased == NULL ||
+        rules->doubts == NULL || rules->forgotten == NULL) {
         td_rules_free(&rules);
         return td_fail(err, TD_NOMEM, "no memory to verify the log");
     }
@@ -38,7 +54,11 @@ void td_rules_free(td_rules **rules)
     if (rules != NULL && *rules != NULL) {
         json_decref((*rules)->manifests);
         json_decref((*rules)->versions);
+        json_decref((*rules)->rollouts);
+        json_decref((*rules)->keys);
         json_decref((*rules)->erased);
+        json_decref((*rules)->doubts);
+        json_decref((*rules)->forgotten);
         free(*rules);
         *rules = NULL;
     }
@@ -50,7 +70,7 @@ typedef struct claim {
     const char *action, *actor, *object;
     const char *version; /* links.version or after.facts.model_version, or NULL */
     const char *digest;  /* of the object, or NULL */
-    const json_t *goals; /* after.facts.goals of a directive, or NULL */
+    const json_t *before, *after; /* facts, or NULL */
     char key[512];       /* project/version */
     char source[512];    /* project/version that a registered one was derived from, or "" */
 } claim;
@@ -64,6 +84,25 @@ static td_code broken(const claim *said, td_err *err, const char *text, const ch
 static td_code no_memory(td_err *err)
 {
     return td_fail(err, TD_NOMEM, "no memory to verify the log");
+}
+
+/* Something that should have been on record is not. Among erased bodies there may be one that said it. */
+static td_code absent(td_rules *rules, const claim *said, const char *action, const char *text, const char *what,
+                      td_err *err)
+{
+    td_err found = {.code = TD_OK};
+    td_code code = broken(said, &found, text, what);
+    if (!rules->any_erased) {
+        *err = found;
+        return code;
+    }
+    if (json_object_get(rules->doubts, action) != NULL) {
+        return TD_OK; /* an earlier one is waiting: what settles that settles this */
+    }
+    return json_object_set_new(rules->doubts, action, json_pack("[I, s, i]", (json_int_t)said->seq, found.text,
+                                                                (int)rules->checks->now)) == 0
+               ? TD_OK
+               : no_memory(err);
 }
 
 /* Who registered the version that this one was derived from, and what that was derived from, made this one too. */
@@ -80,8 +119,8 @@ static td_code on_register(td_rules *rules, const claim *said, td_err *err)
     if (json_object_get(rules->versions, said->key) != NULL) {
         return broken(said, err, "the version is registered a second time", "");
     }
-    json_t *version = json_pack("{s:s, s:I, s:{}, s:{}, s:{}}", "registrar", said->actor, "registered",
-                                (json_int_t)said->seq, "makers", "editors", "approvers");
+    json_t *version = json_pack("{s:s, s:I, s:b, s:{}, s:{}, s:{}}", "registrar", said->actor, "registered",
+                                (json_int_t)said->seq, "approved", 0, "makers", "editors", "approvers");
     if (version == NULL || add_makers(rules, said, json_object_get(version, "makers")) != 0) {
         json_decref(version);
         return no_memory(err);
@@ -95,11 +134,63 @@ static td_code on_update(td_rules *rules, const claim *said, td_err *err)
     return editors == NULL || json_object_set_new(editors, said->actor, json_true()) == 0 ? TD_OK : no_memory(err);
 }
 
+/* The versions of a model that got another name are known by that from now on. */
+static td_code on_rename(td_rules *rules, const claim *said, td_err *err)
+{
+    char old[512];
+    const char *key;
+    json_t *version, *renamed = json_object();
+    size_t project = strcspn(said->key, "/");
+    snprintf(old, sizeof old, "%.*s/%s/", (int)project, said->key, td_json_text(said->before, "name", ""));
+    bool good = renamed != NULL;
+    json_object_foreach(rules->versions, key, version)
+    {
+        char now[1024];
+        bool same = strncmp(key, old, strlen(old)) == 0;
+        snprintf(now, sizeof now, "%.*s/%s/%s", (int)project, said->key, said->object, key + (same ? strlen(old) : 0));
+        good = good && json_object_set(renamed, same ? now : key, version) == 0;
+    }
+    json_decref(rules->versions);
+    rules->versions = renamed;
+    return good ? TD_OK : no_memory(err);
+}
+
+static td_code on_keyset(td_rules *rules, const claim *said, td_err *err)
+{
+    size_t i;
+    const json_t *key, *approvers = json_object_get(said->after, "approvers");
+    rules->threshold = td_json_int(said->after, "approver_threshold", rules->threshold);
+    json_decref(rules->keys);
+    rules->keys = json_is_array(approvers) ? json_object() : NULL;
+    json_array_foreach((json_t *)approvers, i, key)
+    {
+        if (json_object_set_new(rules->keys, json_is_string(key) ? json_string_value(key) : "", json_true()) != 0) {
+            return no_memory(err);
+        }
+    }
+    return TD_OK;
+}
+
+/* Enough people, under the keyset of that time, make the manifest one that may be deployed. */
+static td_code count_approval(td_rules *rules, const claim *said, json_t *version, td_err *err)
+{
+    json_t *approvers = json_object_get(version, "approvers");
+    bool good = json_object_set_new(approvers, said->actor, json_true()) == 0;
+    if ((int64_t)json_object_size(approvers) >= rules->threshold) {
+        good = good && json_object_set_new(version, "approved", json_true()) == 0 &&
+               (said->digest == NULL || json_object_set_new(rules->manifests, said->digest, json_true()) == 0);
+    }
+    td_audit__passed(rules->checks, TD_AUDIT_FOUR_EYES);
+    return good ? TD_OK : no_memory(err);
+}
+
 static td_code on_approve(td_rules *rules, const claim *said, td_err *err)
 {
     json_t *version = json_object_get(rules->versions, said->key);
+    const char *key = td_json_text(said->after, "key_id", NULL);
+    td_audit__check(rules->checks, TD_AUDIT_FOUR_EYES);
     if (version == NULL) {
-        return broken(said, err, "a version is approved that was never registered", "");
+        return absent(rules, said, "register.version", "a version is approved that was never registered", "", err);
     }
     if (strcmp(td_json_text(version, "registrar", ""), said->actor) == 0) {
         return broken(said, err, "four-eyes is broken: the approver also registered it: ", said->actor);
@@ -111,34 +202,82 @@ static td_code on_approve(td_rules *rules, const claim *said, td_err *err)
         return broken(said, err, "four-eyes is broken: the approver registered what it was derived from: ",
                       said->actor);
     }
-    json_t *approvers = json_object_get(version, "approvers");
-    bool good = json_object_set_new(approvers, said->actor, json_true()) == 0 &&
-                (said->digest == NULL || json_object_set_new(rules->manifests, said->digest, json_true()) == 0);
-    return good ? TD_OK : no_memory(err);
+    if (rules->keys != NULL && key != NULL && json_object_get(rules->keys, key) == NULL) {
+        return absent(rules, said, "publish.keyset", "the approval is by a key that no keyset of that time has: ", key,
+                      err);
+    }
+    return count_approval(rules, said, version, err);
 }
 
 /* A roll-out that names its version. */
 static td_code on_deploy(td_rules *rules, const claim *said, td_err *err)
 {
     const json_t *version = json_object_get(rules->versions, said->key);
-    if (version == NULL) {
-        return broken(said, err, "it deploys a version that was never registered: ", said->version);
+    td_audit__check(rules->checks, TD_AUDIT_DEPLOYMENT);
+    if (json_object_set_new(rules->rollouts, said->object, json_true()) != 0) {
+        return no_memory(err);
     }
-    if (json_object_size(json_object_get(version, "approvers")) == 0) {
-        return broken(said, err, "it deploys a version that nobody had approved: ", said->version);
+    if (said->version == NULL) {
+        return TD_OK;
+    }
+    if (version == NULL) {
+        return absent(rules, said, "register.version", "it deploys a version that was never registered: ",
+                      said->version, err);
+    }
+    if (!json_is_true(json_object_get(version, "approved"))) {
+        bool none = json_object_size(json_object_get(version, "approvers")) == 0;
+        return absent(rules, said, "approve.version",
+                      none ? "it deploys a version that nobody had approved: "
+                           : "it deploys a version that too few had approved: ",
+                      said->version, err);
+    }
+    td_audit__passed(rules->checks, TD_AUDIT_DEPLOYMENT);
+    return TD_OK;
+}
+
+/* Each slot of a directive names the manifest that the device is to run: approvers must have signed that very one. */
+static td_code on_directive(td_rules *rules, const claim *said, td_err *err)
+{
+    const json_t *goals = json_object_get(said->after, "goals");
+    td_audit__check(rules->checks, TD_AUDIT_DEPLOYMENT);
+    for (size_t i = 0; i < json_array_size(goals); i++) {
+        const char *manifest = td_json_text(json_array_get(goals, i), "manifest", "");
+        if (json_object_get(rules->manifests, manifest) == NULL) {
+            return absent(rules, said, "approve.version",
+                          "it orders a device to run a manifest that nobody had approved, or too few: ", manifest, err);
+        }
+        td_audit__passed(rules->checks, TD_AUDIT_DEPLOYMENT);
     }
     return TD_OK;
 }
 
-/* Each slot of a directive names the manifest that the device is to run: an approver must have signed that very one.
- */
-static td_code on_directive(td_rules *rules, const claim *said, td_err *err)
+static td_code on_install(td_rules *rules, const claim *said, td_err *err)
 {
-    for (size_t i = 0; i < json_array_size(said->goals); i++) {
-        const char *manifest = td_json_text(json_array_get(said->goals, i), "manifest", "");
-        if (json_object_get(rules->manifests, manifest) == NULL) {
-            return broken(said, err, "it orders a device to run a manifest that nobody had approved: ", manifest);
-        }
+    const char *rollout = td_json_text(said->after, "rollout", NULL);
+    td_audit__check(rules->checks, TD_AUDIT_INSTALL);
+    if (rollout == NULL) {
+        return TD_OK;
+    }
+    if (json_object_get(rules->rollouts, rollout) == NULL) {
+        return absent(rules, said, "create.rollout", "a device reports an installation that no roll-out on record "
+                      "ordered: ", rollout, err);
+    }
+    td_audit__passed(rules->checks, TD_AUDIT_INSTALL);
+    return TD_OK;
+}
+
+static td_code on_erase(td_rules *rules, const claim *said, td_err *err)
+{
+    const char *action = td_json_text(said->after, "action", "");
+    int64_t seq = strtoll(said->object, NULL, 10);
+    const json_t *first = json_object_get(rules->forgotten, action);
+    td_audit__check(rules->checks, TD_AUDIT_ERASURE);
+    if (json_object_del(rules->erased, said->object) == 0) {
+        td_audit__passed(rules->checks, TD_AUDIT_ERASURE);
+    }
+    if ((first == NULL || seq < json_integer_value(first)) &&
+        json_object_set_new(rules->forgotten, action, json_integer(seq)) != 0) {
+        return no_memory(err);
     }
     return TD_OK;
 }
@@ -152,7 +291,8 @@ static void read_claim(int64_t seq, const json_t *record, claim *out)
     out->object = td_json_text(object, "id", "");
     const json_t *facts = json_object_get(json_object_get(record, "after"), "facts");
     out->digest = td_json_text(object, "digest", NULL);
-    out->goals = json_object_get(facts, "goals");
+    out->before = json_object_get(json_object_get(record, "before"), "facts");
+    out->after = facts;
     out->version =
         td_json_text(json_object_get(record, "links"), "version", td_json_text(facts, "model_version", NULL));
     bool derived = json_object_get(facts, "derived_by") != NULL;
@@ -165,6 +305,15 @@ static void read_claim(int64_t seq, const json_t *record, claim *out)
                                     : "");
 }
 
+static const struct {
+    const char *action;
+    td_code (*follow)(td_rules *rules, const claim *said, td_err *err);
+} table[] = {
+    {"register.version", on_register}, {"update.version", on_update},   {"rename.model", on_rename},
+    {"publish.keyset", on_keyset},     {"approve.version", on_approve}, {"create.rollout", on_deploy},
+    {"issue.directive", on_directive}, {"report.install", on_install},  {"erase.record", on_erase},
+};
+
 td_code td_rules_follow(td_rules *rules, int64_t seq, const json_t *record, td_err *err)
 {
     claim said;
@@ -172,23 +321,10 @@ td_code td_rules_follow(td_rules *rules, int64_t seq, const json_t *record, td_e
     if (strcmp(td_json_text(record, "outcome", ""), "done") != 0) {
         return TD_OK; /* a refused attempt changed nothing */
     }
-    if (strcmp(said.action, "register.version") == 0) {
-        return on_register(rules, &said, err);
-    }
-    if (strcmp(said.action, "update.version") == 0) {
-        return on_update(rules, &said, err);
-    }
-    if (strcmp(said.action, "approve.version") == 0) {
-        return on_approve(rules, &said, err);
-    }
-    if (strcmp(said.action, "create.rollout") == 0 && said.version != NULL) {
-        return on_deploy(rules, &said, err);
-    }
-    if (strcmp(said.action, "issue.directive") == 0) {
-        return on_directive(rules, &said, err);
-    }
-    if (strcmp(said.action, "erase.record") == 0) {
-        (void)json_object_del(rules->erased, said.object);
+    for (size_t i = 0; i < TD_COUNT_OF(table); i++) {
+        if (strcmp(said.action, table[i].action) == 0) {
+            return table[i].follow(rules, &said, err);
+        }
     }
     return TD_OK;
 }
@@ -197,13 +333,34 @@ void td_rules_erased(td_rules *rules, int64_t seq)
 {
     char key[24];
     snprintf(key, sizeof key, "%lld", (long long)seq);
+    rules->any_erased = true;
     (void)json_object_set_new(rules->erased, key, json_true());
+}
+
+/* Is there, before that record, an erased one that may have said it? */
+static bool settled(const td_rules *rules, const char *action, int64_t seq)
+{
+    const json_t *first = json_object_get(rules->forgotten, action), *any = json_object_get(rules->forgotten, "");
+    return (first != NULL && json_integer_value(first) < seq) || (any != NULL && json_integer_value(any) < seq);
 }
 
 td_code td_rules_finish(const td_rules *rules, td_err *err)
 {
-    const char *seq = json_object_iter_key(json_object_iter(rules->erased));
-    return seq == NULL
-               ? TD_OK
-               : td_fail(err, TD_CORRUPT, "record %s: its body is gone, and no erase.record says who erased it", seq);
+    const char *action, *seq = json_object_iter_key(json_object_iter(rules->erased));
+    json_t *doubt;
+    if (seq != NULL) {
+        td_audit__check(rules->checks, TD_AUDIT_ERASURE);
+        rules->checks->record = strtoll(seq, NULL, 10);
+        return td_fail(err, TD_CORRUPT, "record %s: its body is gone, and no erase.record says who erased it", seq);
+    }
+    json_object_foreach(rules->doubts, action, doubt)
+    {
+        int64_t at = json_integer_value(json_array_get(doubt, 0));
+        if (!settled(rules, action, at)) {
+            td_audit__check(rules->checks, (td_audit_check)json_integer_value(json_array_get(doubt, 2)));
+            rules->checks->record = at;
+            return td_fail(err, TD_CORRUPT, "%s", json_string_value(json_array_get(doubt, 1)));
+        }
+    }
+    return TD_OK;
 }

@@ -32,11 +32,11 @@ static td_code take_all(td_export_reader *reader, td_checker *checker, td_err *e
 }
 
 /* Which leaf is not the submitter's? OK: none, the culprit holds his key. */
-static td_code find_forged_leaf(const source *from, td_err *err)
+static td_code find_forged_leaf(const source *from, td_audit_checks *checks, td_err *err)
 {
     TD_CLEANUP(td_export_close) td_export_reader *reader = NULL;
     TD_CLEANUP(td_checker_done) td_checker checker;
-    static const td_audit_verify_options plain = {.vkey = NULL};
+    td_audit_verify_options plain = {.checks = checks};
     TD_TRY(td_checker_init(&checker, &plain, err));
     TD_TRY(td_export_open(from->path, from->data, from->size, &reader, err));
     checker.submitter = td_export_head_of(reader)->submitter;
@@ -46,9 +46,11 @@ static td_code find_forged_leaf(const source *from, td_err *err)
 static td_code check_root(const source *from, const td_checker *checker, const td_log_root *root, td_err *err)
 {
     td_err found = {.code = TD_OK};
+    td_audit_checks checks;
     td_code code = td_checker_root(checker, root, err);
-    if (code != TD_OK && find_forged_leaf(from, &found) != TD_OK) {
+    if (code != TD_OK && find_forged_leaf(from, &checks, &found) != TD_OK) {
         *err = found;
+        checker->checks->record = checks.record;
         return td_wrap(err, "the leaves do not add up to the signed checkpoint");
     }
     return code;
@@ -60,6 +62,8 @@ static td_code verify_whole(const source *from, const td_audit_verify_options *o
     TD_CLEANUP(td_export_close) td_export_reader *reader = NULL;
     TD_CLEANUP(td_checker_done) td_checker checker = {.rules = NULL};
     td_log_root root;
+    TD_TRY(td_checker_init(&checker, options, err));
+    td_audit__check(checker.checks, TD_AUDIT_SIGNATURE);
     TD_TRY(td_export_open(from->path, from->data, from->size, &reader, err));
     const td_export_head *head = td_export_head_of(reader);
     const char *vkey = options->vkey != NULL ? options->vkey : head->vkey;
@@ -68,7 +72,8 @@ static td_code verify_whole(const source *from, const td_audit_verify_options *o
         return td_fail(err, TD_CORRUPT, "the export says it has %lld records, its checkpoint %lld",
                        (long long)head->size, (long long)root.size);
     }
-    TD_TRY(td_checker_init(&checker, options, err));
+    td_audit__passed(checker.checks, TD_AUDIT_SIGNATURE);
+    td_audit__check(checker.checks, TD_AUDIT_NUMBER);
     uint8_t key_hash[TD_DIGEST_SIZE];
     td_sha256_of(head->submitter, sizeof head->submitter, key_hash);
     checker.key_hash = key_hash;

@@ -34,6 +34,34 @@ typedef void (*td_audit_seen)(void *context, int64_t seq, const json_t *record);
 /* Told once the log of a database is verified, in the same read transaction. Anything but TD_OK fails the whole. */
 typedef td_code (*td_audit_then)(void *context, td_db *db, td_err *err);
 
+/* What an auditor checks, in docs/audit.md's words. A run stops at the first that fails. */
+typedef enum td_audit_check {
+    TD_AUDIT_SIGNATURE,  /* A1: the checkpoint is signed by the log */
+    TD_AUDIT_TREE,       /* A2: the leaves add up to the signed root */
+    TD_AUDIT_OLDER,      /* A3: older checkpoints are beginnings of it */
+    TD_AUDIT_RECORD,     /* A4: each record fits its leaf */
+    TD_AUDIT_DEPLOYMENT, /* A5: registered, approved by enough people, then deployed */
+    TD_AUDIT_FOUR_EYES,  /* A6: nobody approved what he had made */
+    TD_AUDIT_INSTALL,    /* A7: devices report what was ordered */
+    TD_AUDIT_NUMBER,     /* A8: numbers without holes */
+    TD_AUDIT_TIME,       /* A9: times, as far as they can be judged */
+    TD_AUDIT_ERASURE,    /* A10: erased bodies are accounted for */
+    TD_AUDIT_ROWS,       /* of a workspace: the rows say what the records say */
+    TD_AUDIT_CHECK_COUNT
+} td_audit_check;
+
+/* How far each got; good also when the verification failed. */
+typedef struct td_audit_checks {
+    int64_t count[TD_AUDIT_CHECK_COUNT]; /* things that passed it; 0 at the end: there was nothing to check */
+    td_audit_check now;                  /* being checked: when the verification fails, the one that failed */
+    int64_t record;                      /* number of the record, and so index of the leaf, at hand; -1: none */
+    int64_t clock_set_back;              /* records with an earlier time than the one before */
+    int64_t set_back_ms, set_back_at;    /* the largest such step, and the record that made it */
+} td_audit_checks;
+/* "A1", and "the checkpoint is signed by the log's key". Static storage. */
+const char *td_audit_check_name(td_audit_check check);
+const char *td_audit_check_means(td_audit_check check);
+
 typedef struct td_audit_verify_options {
     const char *vkey; /* the log's key as the auditor knows it; NULL: the one inside the export (self-consistency
                        * only: verdict.trusted stays false), or no signature check for a database */
@@ -44,6 +72,7 @@ typedef struct td_audit_verify_options {
     td_audit_seen seen;           /* or NULL */
     td_audit_then then;           /* verify_db only, or NULL */
     void *seen_context;           /* of both */
+    td_audit_checks *checks;      /* filled whatever comes of it, or NULL */
 } td_audit_verify_options;
 
 typedef struct td_audit_verdict {

@@ -52,6 +52,7 @@ static td_code check_checkpoint(db_check *job, td_err *err)
     if (job->checker.range.size != row->size) {
         return TD_OK;
     }
+    td_audit__check(job->checker.checks, TD_AUDIT_SIGNATURE);
     if (job->options->vkey != NULL) { /* of a time before the log was resumed: the key that it had then */
         TD_TRY(td_log__vkey_at(job->db, row->size, job->options->vkey, vkey, err));
     }
@@ -65,6 +66,7 @@ static td_code check_checkpoint(db_check *job, td_err *err)
         return td_fail(err, TD_CORRUPT, "the stored checkpoint of %lld records speaks of %lld", (long long)row->size,
                        (long long)signed_root.size);
     }
+    job->checker.checks->count[TD_AUDIT_SIGNATURE] += job->options->vkey != NULL;
     TD_TRY(td_checker_root(&job->checker, &signed_root, err));
     job->checker.verdict.root = signed_root;
     job->last_size = row->size;
@@ -105,6 +107,8 @@ static td_code take_row(void *context, const td_record_row *row, td_err *err)
 {
     db_check *job = context;
     uint8_t leaf[TD_LOG_LEAF_SIZE];
+    job->checker.checks->record = job->checker.next;
+    td_audit__check(job->checker.checks, TD_AUDIT_NUMBER);
     if (row->seq != job->checker.next) {
         return td_fail(err, TD_CORRUPT, "record %lld is missing", (long long)job->checker.next);
     }
@@ -118,6 +122,7 @@ static td_code take_row(void *context, const td_record_row *row, td_err *err)
                        (long long)job->checker.range.size);
     }
     TD_TRY(td_checker_take(&job->checker, row->body, row->body_size, pending ? NULL : leaf, err));
+    td_audit__check(job->checker.checks, TD_AUDIT_RECORD);
     TD_TRY(check_columns(row, err));
     return pending ? TD_OK : check_checkpoint(job, err);
 }
@@ -126,6 +131,8 @@ static td_code take_row(void *context, const td_record_row *row, td_err *err)
 static td_code check_tail(const db_check *job, td_err *err)
 {
     int64_t leaves = 0;
+    job->checker.checks->record = job->checker.next;
+    td_audit__check(job->checker.checks, TD_AUDIT_NUMBER);
     TD_TRY(td_log__size(job->db, &leaves, err));
     if (leaves > job->checker.next) {
         return td_fail(err, TD_CORRUPT, "record %lld is missing: the tree has a leaf for it",
@@ -150,6 +157,8 @@ static td_code verify_all(db_check *job, td_err *err)
     TD_TRY(td_record__each(job->db, 0, INT64_MAX, take_row, job, err));
     TD_TRY(check_tail(job, err));
     TD_TRY(td_checker_finish(&job->checker, err));
+    job->checker.checks->record = -1;
+    td_audit__check(job->checker.checks, TD_AUDIT_ROWS);
     return job->options->then != NULL ? job->options->then(job->options->seen_context, job->db, err) : TD_OK;
 }
 

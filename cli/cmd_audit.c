@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "audit/verify.h"
+#include "cli/audit_checks.h"
 #include "core/base/fs.h"
 #include "core/crypto/crypto.h"
 #include "registry/reference.h"
@@ -177,7 +178,7 @@ static json_t *verdict_json(const td_audit_verdict *verdict)
 {
     char root[TD_DIGEST_TEXT];
     td_hex_encode(verdict->root.hash, TD_DIGEST_SIZE, root);
-    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "size", (json_int_t)verdict->root.size, "root", root,
+    return json_pack("{s:b, s:I, s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "verified", 1, "size", (json_int_t)verdict->root.size, "root", root,
                      "records", (json_int_t)verdict->records, "erased", (json_int_t)verdict->erased, "pending",
                      (json_int_t)verdict->pending, "trusted", verdict->trusted, "first_at", verdict->first_time,
                      "last_at", verdict->last_time);
@@ -203,6 +204,17 @@ static void print_verdict(td_cli *cli, const json_t *verdict)
     td_print_line(cli, "%sVerified%s: no record was changed, removed or put in between.",
                   td_tint_code(cli, TD_TINT_GOOD), td_tint_code(cli, TD_TINT_NONE));
     td_print_fields(cli, fields, verdict);
+    td_audit_checks_print(cli, verdict);
+    td_audit_erasures_print(cli, verdict);
+    const json_t *clock = json_object_get(verdict, "clock");
+    if (clock != NULL) {
+        td_print_line(cli,
+                      "The clock was %sset back%s %lld times, by %lld ms at most (record %lld). Numbers, not times, give "
+                      "the order.",
+                      td_tint_code(cli, TD_TINT_WARN), td_tint_code(cli, TD_TINT_NONE),
+                      (long long)td_json_int(clock, "set_back", 0), (long long)td_json_int(clock, "largest_ms", 0),
+                      (long long)td_json_int(clock, "record", 0));
+    }
     if (!json_is_true(json_object_get(verdict, "trusted"))) {
         td_print_line(
             cli,
@@ -214,6 +226,8 @@ static void print_verdict(td_cli *cli, const json_t *verdict)
 
 /* The rows of a database, held against the records that passed. */
 typedef struct rows_check {
+    td_audit_checks checks;
+    td_audit_erasures erasures;
     td_ledger *ledger;
     td_content *content; /* NULL: --no-content */
     td_ledger_verdict verdict;
@@ -222,19 +236,26 @@ typedef struct rows_check {
 static void rows_check_done(rows_check *rows)
 {
     td_ledger_free(&rows->ledger);
+    json_decref(rows->erasures.list);
     td_content_close(rows->content);
 }
 
 static void follow_rows(void *context, int64_t seq, const json_t *record)
 {
     rows_check *rows = context;
-    td_ledger_follow(rows->ledger, seq, record);
+    td_audit_erasures_see(&rows->erasures, record);
+    if (rows->ledger != NULL) {
+        td_ledger_follow(rows->ledger, seq, record);
+    }
 }
 
 static td_code compare_rows(void *context, td_db *db, td_err *err)
 {
     rows_check *rows = context;
-    return td_ledger_compare(rows->ledger, db, rows->content, &rows->verdict, err);
+    td_code code = td_ledger_compare(rows->ledger, db, rows->content, &rows->verdict, err);
+    rows->checks.record = td_ledger_record(rows->ledger);
+    rows->checks.count[TD_AUDIT_ROWS] = rows->verdict.rows + rows->verdict.approvals + rows->verdict.keysets + rows->verdict.files;
+    return code;
 }
 
 /* A live database is verified through a reading connection; the server may run. */
@@ -246,9 +267,7 @@ static td_code verify_database(td_cli *cli, td_audit_verify_options *options, ro
     if (!td_cli_has(cli, "no-content")) {
         TD_TRY(td_content_attach(td_cli_text(cli, "%s/content", cli->workspace), &rows->content, err));
     }
-    options->seen = follow_rows;
     options->then = compare_rows;
-    options->seen_context = rows;
     TD_TRY(td_db_open(td_cli_text(cli, "%s/tidemark.db", cli->workspace), TD_DB_READ, &td_clock_system, &db, err));
     td_code code = td_audit_verify_db(db, options, out, err);
     td_db_close(db);
@@ -293,6 +312,22 @@ static td_code verify_proof(td_cli *cli, const char *vkey, td_err *err)
     return TD_OK;
 }
 
+static td_code present_verdict(td_cli *cli, const td_audit_verdict *verdict, const rows_check *rows, td_err *err)
+{
+    TD_CLEANUP(td_json_done) json_t *answer = verdict_json(verdict);
+    TD_TRY(td_cli_need(answer, err));
+    json_t *clock = td_audit_clock_json(&rows->checks);
+    bool good = json_object_set_new(answer, "checks", td_audit_checks_json(&rows->checks, NULL)) == 0 &&
+                (clock == NULL || json_object_set_new(answer, "clock", clock) == 0) &&
+                (rows->erasures.list == NULL || json_object_set(answer, "erasures", rows->erasures.list) == 0) &&
+                (rows->ledger == NULL || json_object_set_new(answer, "rows", rows_json(&rows->verdict)) == 0);
+    if (!good) {
+        return td_fail(err, TD_NOMEM, "no memory for the answer");
+    }
+    td_cli_present(cli, answer, print_verdict);
+    return TD_OK;
+}
+
 static td_code run_verify(td_cli *cli, td_err *err)
 {
     td_audit_verdict verdict;
@@ -305,18 +340,19 @@ static td_code run_verify(td_cli *cli, td_err *err)
         return verify_proof(cli, options.vkey, err);
     }
     TD_TRY(read_older(cli, older, err));
-    if (cli->argument_count == 0) {
-        TD_TRY(verify_database(cli, &options, &rows, &verdict, err));
-    } else {
-        TD_TRY(td_audit_verify_export(cli->arguments[0], &options, &verdict, err));
+    options.seen = follow_rows;
+    options.seen_context = &rows;
+    options.checks = &rows.checks;
+    rows.checks.record = -1;
+    td_code code = cli->argument_count == 0 ? verify_database(cli, &options, &rows, &verdict, err)
+                                            : td_audit_verify_export(cli->arguments[0], &options, &verdict, err);
+    if (code != TD_OK) {
+        if (code == TD_CORRUPT) {
+            td_audit_checks_failed(cli, &rows.checks, err);
+        }
+        return code;
     }
-    TD_CLEANUP(td_json_done) json_t *answer = verdict_json(&verdict);
-    TD_TRY(td_cli_need(answer, err));
-    if (rows.ledger != NULL && json_object_set_new(answer, "rows", rows_json(&rows.verdict)) != 0) {
-        return td_fail(err, TD_NOMEM, "no memory for the answer");
-    }
-    td_cli_present(cli, answer, print_verdict);
-    return TD_OK;
+    return present_verdict(cli, &verdict, &rows, err);
 }
 
 static const td_cli_option list_options[] = {

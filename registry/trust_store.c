@@ -212,15 +212,32 @@ static td_code update_keys(td_db *db, const td_keyset *before, const td_keyset *
     return TD_OK;
 }
 
+/* Ids of the keys that may approve from now on: whoever verifies the log offline holds approvals against them. */
+static json_t *approvers_json(const td_keyset *keyset)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < keyset->key_count; i++) {
+        uint8_t key_id[TD_KEY_ID_SIZE];
+        char key[2 * TD_KEY_ID_SIZE + 1];
+        if (keyset->keys[i].role == TD_SIGNER_APPROVER) {
+            td_key_id(keyset->keys[i].public_key, TD_P256_PUBLIC_SIZE, key_id);
+            td_hex_encode(key_id, sizeof key_id, key);
+            (void)json_array_append_new(list, json_string(key));
+        }
+    }
+    return list;
+}
+
 static td_code record(td_db *db, const td_actor *actor, const td_keyset *keyset, const uint8_t *digest,
                       const td_key_owner *owner, const char *reason, td_err *err)
 {
     char name[32];
     snprintf(name, sizeof name, "keyset/%u", keyset->version);
     TD_CLEANUP(td_json_done)
-    json_t *after = json_pack("{s:I, s:I, s:I, s:s*}", "version", (json_int_t)keyset->version, "keys",
+    json_t *after = json_pack("{s:I, s:I, s:I, s:o, s:s*}", "version", (json_int_t)keyset->version, "keys",
                               (json_int_t)keyset->key_count, "approver_threshold",
-                              (json_int_t)keyset->approver_threshold, "owner", owner != NULL ? owner->user : NULL);
+                              (json_int_t)keyset->approver_threshold, "approvers", approvers_json(keyset), "owner",
+                              owner != NULL ? owner->user : NULL);
     TD_TRY(td_registry__json_ok(after, err));
     td_audit_entry entry = {.actor = actor,
                             .action = "publish.keyset",

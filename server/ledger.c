@@ -19,8 +19,14 @@ td_code td_ledger_new(td_ledger **out, td_err *err)
         free(ledger);
         return td_fail(err, TD_NOMEM, "no memory to hold the rows against the records");
     }
+    ledger->record = -1;
     *out = ledger;
     return TD_OK;
+}
+
+int64_t td_ledger_record(const td_ledger *ledger)
+{
+    return ledger->record;
 }
 
 void td_ledger_free(td_ledger **ledger)
@@ -116,16 +122,31 @@ static td_code no_record(const td_ledger_kind *kind, const char *key, td_err *er
 }
 
 /* The record that said it last, and both tellings; long ones are cut. */
-static td_code differs(const json_t *fact, const td_ledger_kind *kind, const char *key, const char *field,
-                       const char *row, td_err *err)
+static td_code differs(td_ledger *ledger, const json_t *fact, const char *field, const char *row, const char *name,
+                       td_err *err)
 {
     const json_t *told = json_object_get(fact, field);
     const char *text = td_ledger__text(fact, field, "");
+    ledger->record = json_integer_value(json_array_get(told, 1));
     return td_fail(err, TD_CORRUPT,
-                   "record %lld (%s %s): %s %s has %s \"%.16s%s\" by the record, \"%.16s%s\" in the database",
-                   (long long)json_integer_value(json_array_get(told, 1)), json_string_value(json_array_get(told, 2)),
-                   td_json_text(fact, "_object", "?"), kind->name, key, field + (field[0] == '#'), text,
+                   "record %lld (%s %s): %s has %s \"%.16s%s\" by the record, \"%.16s%s\" in the database",
+                   (long long)ledger->record, json_string_value(json_array_get(told, 2)),
+                   td_json_text(fact, "_object", "?"), name, field + (field[0] == '#'), text,
                    strlen(text) > 16 ? "…" : "", row, strlen(row) > 16 ? "…" : "");
+}
+
+/* The row's fields against the record's. */
+static td_code compare_fields(comparison *job, const td_ledger_kind *kind, const json_t *fact, const char *name,
+                              const char *const *fields, td_err *err)
+{
+    for (size_t i = 0; kind->fields[i] != NULL; i++) {
+        const char *text = td_ledger__text(fact, kind->fields[i], NULL), *row = fields[i] != NULL ? fields[i] : "";
+        if (text != NULL && strcmp(text, row) != 0) {
+            job->verdict.undecided += job->erased;
+            return job->erased ? TD_OK : differs(job->ledger, fact, kind->fields[i], row, name, err);
+        }
+    }
+    return TD_OK;
 }
 
 static td_code take_row(void *context, const td_ledger_kind *kind, const char *key, const char *const *fields,
@@ -141,15 +162,9 @@ static td_code take_row(void *context, const td_ledger_kind *kind, const char *k
     if (json_object_set_new(fact, "_met", json_true()) != 0) {
         return td_fail(err, TD_NOMEM, "no memory to hold the rows against the records");
     }
-    for (size_t i = 0; kind->fields[i] != NULL; i++) {
-        const char *text = td_ledger__text(fact, kind->fields[i], NULL);
-        if (text != NULL && strcmp(text, fields[i] != NULL ? fields[i] : "") != 0) {
-            job->verdict.undecided += job->erased;
-            return job->erased ? TD_OK
-                               : differs(fact, kind, key, kind->fields[i], fields[i] != NULL ? fields[i] : "", err);
-        }
-    }
-    return TD_OK;
+    char name[160];
+    snprintf(name, sizeof name, "%s %.120s", kind->name, key);
+    return compare_fields(job, kind, fact, name, fields, err);
 }
 
 static td_code check_gone(comparison *job, const td_ledger_kind *kind, td_err *err)
@@ -160,6 +175,7 @@ static td_code check_gone(comparison *job, const td_ledger_kind *kind, td_err *e
     {
         if (json_object_get(fact, "_met") == NULL && json_object_get(fact, "_may_lack") == NULL) {
             if (!job->erased) {
+                job->ledger->record = td_json_int(fact, "_seq", -1);
                 return td_fail(err, TD_CORRUPT,
                                "record %lld (%s %s): %s %s is gone from the database, and no record says who removed "
                                "it",
@@ -222,7 +238,7 @@ td_code td_ledger_compare(td_ledger *ledger, td_db *db, td_content *content, td_
         TD_TRY(td_ledger__rows(db, kind, take_row, &job, err));
         TD_TRY(check_gone(&job, kind, err));
     }
-    TD_TRY(td_ledger__trust(db, &job.verdict, err));
+    TD_TRY(td_ledger__trust(ledger, db, &job.verdict, err));
     if (content != NULL) {
         hashing hash = {.content = content};
         TD_TRY(td_ledger__files(db, take_file, &hash, err));

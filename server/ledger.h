@@ -30,6 +30,8 @@ typedef struct td_ledger_verdict {
     int64_t files;     /* of content that were hashed; 0 without content */
 } td_ledger_verdict;
 
+/* After a comparison that failed: the record that it is about, -1 when there is none. */
+int64_t td_ledger_record(const td_ledger *ledger);
 /* After all records were followed, on the same connection and in the same read transaction. `content` NULL: files are
  * not read. CORRUPT names the record or, where there is none, the object. */
 TD_MUST_USE td_code td_ledger_compare(td_ledger *ledger, td_db *db, td_content *content, td_ledger_verdict *out,

@@ -16,6 +16,7 @@ struct td_ledger {
     json_t *facts; /* kind → key → {"_seq", "_action", "_object", "_met"?, "_may_lack"?, field: [text, seq, action] …}
                     */
     const struct td_ledger_saying *now; /* the record at hand */
+    int64_t record;     /* that what failed is about; -1 */
     bool out_of_memory; /* while following */
 };
 
@@ -95,6 +96,6 @@ TD_MUST_USE td_code td_ledger__files(td_db *db, td_ledger_file_visit visit, void
 /* ---- ledger_trust.c ---- */
 
 /* Keysets, each signed by root as the one before demands; approvals, by keys that are in one of them. */
-TD_MUST_USE td_code td_ledger__trust(td_db *db, td_ledger_verdict *verdict, td_err *err);
+TD_MUST_USE td_code td_ledger__trust(td_ledger *ledger, td_db *db, td_ledger_verdict *verdict, td_err *err);
 
 #endif

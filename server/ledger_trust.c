@@ -17,6 +17,7 @@ typedef struct trust {
     td_keyset previous;
     uint8_t approvers[KEYS_MAX][TD_P256_PUBLIC_SIZE]; /* of all keysets, each once */
     size_t approver_count;
+    td_ledger *ledger;
     td_ledger_verdict *verdict;
 } trust;
 
@@ -65,8 +66,9 @@ static td_code take_keyset(void *context, const td_ledger_keyset *row, td_err *e
     return add_approvers(self, &keyset, err);
 }
 
-static td_code forged(const td_ledger_approval *row, const char *why, td_err *err)
+static td_code forged(const trust *self, const td_ledger_approval *row, const char *why, td_err *err)
 {
+    self->ledger->record = row->seq;
     return td_fail(err, TD_CORRUPT, "record %lld (approve.version %s): %s's approval is forged: %s",
                    (long long)row->seq, row->version, row->user, why);
 }
@@ -77,26 +79,27 @@ static td_code take_approval(void *context, const td_ledger_approval *row, td_er
     uint8_t digest[TD_DIGEST_SIZE];
     TD_CLEANUP(td_str_done) td_str pae = {0};
     if (row->public_key == NULL || !is_approver(self, row->public_key)) {
-        return forged(row, "the key is an approver's in no keyset that root signed", err);
+        return forged(self, row, "the key is an approver's in no keyset that root signed", err);
     }
     td_sha256_of(row->public_key, TD_P256_PUBLIC_SIZE, digest);
     if (memcmp(digest, row->key_id, TD_KEY_ID_SIZE) != 0 || row->manifest == NULL) {
-        return forged(row, "it names another key, or there is no manifest", err);
+        return forged(self, row, "it names another key, or there is no manifest", err);
     }
     TD_TRY(td_dsse_pae(TD_MANIFEST_TYPE, row->manifest, row->manifest_size, &pae, err));
     if (td_p256_verify(row->public_key, pae.data, pae.size, row->signature, NULL) != TD_OK) {
-        return forged(row, "the signature is not one of that key over the manifest", err);
+        return forged(self, row, "the signature is not one of that key over the manifest", err);
     }
     self->verdict->approvals++;
     return TD_OK;
 }
 
-td_code td_ledger__trust(td_db *db, td_ledger_verdict *verdict, td_err *err)
+td_code td_ledger__trust(td_ledger *ledger, td_db *db, td_ledger_verdict *verdict, td_err *err)
 {
     TD_CLEANUP(trust_free) trust *self = calloc(1, sizeof *self);
     if (self == NULL) {
         return td_fail(err, TD_NOMEM, "no memory to verify keysets");
     }
+    self->ledger = ledger;
     self->verdict = verdict;
     TD_TRY(td_ledger__keysets(db, take_keyset, self, err));
     return td_ledger__approvals(db, take_approval, self, err);

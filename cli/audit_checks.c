@@ -5,6 +5,8 @@
  */
 #include "cli/audit_checks.h"
 
+#include "cli/commands.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -25,10 +27,10 @@ json_t *td_audit_checks_json(const td_audit_checks *checks, const td_err *failur
     json_t *list = json_array();
     for (int i = 0; i < TD_AUDIT_CHECK_COUNT; i++) {
         td_audit_check check = (td_audit_check)i;
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s}", "check", td_audit_check_name(check), "state",
-                                                    state_of(checks, check, failure), "count",
-                                                    (json_int_t)checks->count[i], "means",
-                                                    td_audit_check_means(check)));
+        json_t *row = json_pack("{s:s, s:s, s:I, s:s}", "check", td_audit_check_name(check), "state",
+                                state_of(checks, check, failure), "count", (json_int_t)checks->count[i], "means",
+                                td_audit_check_means(check));
+        (void)json_array_append_new(list, row);
     }
     return list;
 }

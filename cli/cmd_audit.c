@@ -178,7 +178,8 @@ static json_t *verdict_json(const td_audit_verdict *verdict)
 {
     char root[TD_DIGEST_TEXT];
     td_hex_encode(verdict->root.hash, TD_DIGEST_SIZE, root);
-    return json_pack("{s:b, s:I, s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "verified", 1, "size", (json_int_t)verdict->root.size, "root", root,
+    return json_pack("{s:b, s:I, s:s, s:I, s:I, s:I, s:b, s:s, s:s}", "verified", 1, "size",
+                     (json_int_t)verdict->root.size, "root", root,
                      "records", (json_int_t)verdict->records, "erased", (json_int_t)verdict->erased, "pending",
                      (json_int_t)verdict->pending, "trusted", verdict->trusted, "first_at", verdict->first_time,
                      "last_at", verdict->last_time);
@@ -209,8 +210,8 @@ static void print_verdict(td_cli *cli, const json_t *verdict)
     const json_t *clock = json_object_get(verdict, "clock");
     if (clock != NULL) {
         td_print_line(cli,
-                      "The clock was %sset back%s %lld times, by %lld ms at most (record %lld). Numbers, not times, give "
-                      "the order.",
+                      "The clock was %sset back%s %lld times, by %lld ms at most (record %lld). Numbers, not times, "
+                      "give the order.",
                       td_tint_code(cli, TD_TINT_WARN), td_tint_code(cli, TD_TINT_NONE),
                       (long long)td_json_int(clock, "set_back", 0), (long long)td_json_int(clock, "largest_ms", 0),
                       (long long)td_json_int(clock, "record", 0));
@@ -254,7 +255,8 @@ static td_code compare_rows(void *context, td_db *db, td_err *err)
     rows_check *rows = context;
     td_code code = td_ledger_compare(rows->ledger, db, rows->content, &rows->verdict, err);
     rows->checks.record = td_ledger_record(rows->ledger);
-    rows->checks.count[TD_AUDIT_ROWS] = rows->verdict.rows + rows->verdict.approvals + rows->verdict.keysets + rows->verdict.files;
+    const td_ledger_verdict *held = &rows->verdict;
+    rows->checks.count[TD_AUDIT_ROWS] = held->rows + held->approvals + held->keysets + held->files;
     return code;
 }
 

@@ -147,7 +147,7 @@ class Rewrites(unittest.TestCase):
         return tidemark("audit", "verify", *what, "--key", self.audit["log.vkey"], "--older", self.audit["older"], *more)
 
     def try_one(self, name):
-        """(workspace's finding, export's finding) of a rewrite; "" where nothing was found."""
+        """(what found it, workspace's finding, export's finding) of a rewrite; "" where nothing was found."""
         function = adversary.REWRITES[name][0]
         copy = self.copy("copy")
         export = os.path.join(self.server.folder, "copy.tar")
@@ -155,13 +155,21 @@ class Rewrites(unittest.TestCase):
         function(hand)
         hand.export(export)
         hand.close()
-        found = []
+        found, checks = [], []
         for what in (("--workspace", copy), (export,)):
-            done = self.verify(what)
+            done = self.verify(what, "--json")
             self.assertIn(done.returncode, (0, 8), (name, done.stderr))
-            found.append(done.stderr.strip().replace("tidemark: ", "", 1) if done.returncode else "")
+            answer = json.loads(done.stdout)
+            self.assertEqual(answer["verified"], done.returncode == 0)
+            failure = answer.get("failure", {"check": "", "detail": ""})
+            found.append(failure["detail"])
+            checks.append(failure["check"])
+            self.assertEqual([row["check"] for row in answer["checks"] if row["state"] == "failed"], [check for check in checks[-1:] if check])
+            number = re.match(r"record (\d+)", failure["detail"])
+            if number:
+                self.assertEqual((failure["record"], failure["index"]), (int(number[1]), int(number[1])), failure)
         shutil.rmtree(copy)
-        return found
+        return [checks[0], *found]
 
     def test_the_untouched_workspace_is_in_order(self):
         done = self.verify(("--workspace", self.server.workspace), "--json")
@@ -176,13 +184,13 @@ class Rewrites(unittest.TestCase):
         self.assertGreaterEqual(len(adversary.REWRITES), REWRITES_AT_LEAST)
         wrong, table = [], []
         for name, (_, found_by, names) in adversary.REWRITES.items():
-            workspace, export = self.try_one(name)
+            check, workspace, export = self.try_one(name)
             pattern = re.sub(r"\{(\w+)\}", lambda match: str(self.facts[match[1]]) if match[1] in self.facts else match[0], names)
             good = re.search(pattern, workspace) and (bool(export) == (found_by == "log"))
             if not good:
                 wrong.append(f"{name}: expected {pattern}\n    workspace: {workspace or '-'}\n    export: {export or '-'}")
-            table.append(f"| {name} | {'export and workspace' if export else 'workspace'} | {workspace} |")
-        print("\n| rewrite | found in | what the auditor reads |\n|---|---|---|\n" + "\n".join(table))
+            table.append(f"| {name} | {'export and workspace' if export else 'workspace'} | {check} | {workspace} |")
+        print("\n| rewrite | found in | by | what the auditor reads |\n|---|---|---|---|\n" + "\n".join(table))
         self.assertFalse(wrong, "\n" + "\n".join(wrong))
 
 

@@ -448,3 +448,28 @@ def with_an_order_that_nobody_approved(log, hand):
 def with_an_erasure_that_names_another(log, hand):
     log.edit(30, action="erase.record", object={"type": "record", "id": "13"})
     log.bodies[12] = b"erased"
+
+
+@rebuilt
+def with_an_order_before_enough_had_approved(log, hand):
+    log.edit(index_of(log, "submit.version"), action="publish.keyset", object={"type": "keyset", "id": "keyset/2"},
+             after={"facts": {"approver_threshold": 2}})
+
+
+@rebuilt
+def with_an_approval_by_a_key_of_no_keyset(log, hand):
+    log.edit(index_of(log, "submit.version"), action="publish.keyset", object={"type": "keyset", "id": "keyset/2"},
+             after={"facts": {"approvers": ["00" * 16]}})
+    log.edit(index_of(log, "approve.version"), after={"facts": {"key_id": "11" * 16}})
+
+
+@rebuilt
+def with_an_installation_that_nobody_ordered(log, hand):
+    log.edit(30, action="report.install", after={"facts": {"rollout": "r-none", "state": "committed"}})
+
+
+@rebuilt
+def with_a_registration_erased_as_another_action(log, hand):
+    erased = index_of(log, "register.version")
+    log.bodies[erased] = b"erased"
+    log.edit(30, action="erase.record", object={"type": "record", "id": str(erased)}, after={"facts": {"action": "enrol.device"}})

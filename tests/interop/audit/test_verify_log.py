@@ -6,6 +6,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 import base64
 import copy
+import json
 import os
 import random
 import subprocess
@@ -117,6 +118,37 @@ def check_allowed(judges, hand):
     demand(judges.export("odd.tar")[0], "an extension line is allowed")
 
 
+def check_forgotten(judges, hand):
+    """An erased registration: the approval after it is not refused, since the erasure says what was erased."""
+    log = forge.Log(judges.path("log.tar"))
+    erased = tamper.index_of(log, "register.version")
+    log.bodies[erased] = b"erased"
+    log.edit(30, action="erase.record", object={"type": "record", "id": str(erased)}, after={"facts": {"action": "register.version"}})
+    log.sign_leaves(hand.submitter, 30)
+    log.seal(hand.log_key)
+    judges.put("forgotten.tar", forge.tar_bytes(log.files()))
+    done = judges.export("forgotten.tar")
+    demand(done[0], "what an erased registration said is not missed", *done[1:])
+    told = run(TIDEMARK, "audit", "verify", judges.path("forgotten.tar"), "--key", judges.vkey, "--json")
+    erasures = json.loads(told.stdout)["erasures"]
+    demand([(one["record"], one["action"], one["by_record"]) for one in erasures] == [(str(erased), "register.version", 30)] and
+           erasures[0]["by"] and erasures[0]["reason"], "who erased what, and why, is listed", told)
+
+
+def check_renamed(judges, hand):
+    """A model that got another name keeps who registered what."""
+    log = forge.Log(judges.path("log.tar"))
+    log.edit(tamper.index_of(log, "submit.version"), action="rename.model", object={"type": "model", "id": "pumps"},
+             before={"facts": {"name": "pump"}}, after={"facts": {"name": "pumps"}})
+    log.edit(tamper.index_of(log, "approve.version"), object={"type": "version", "id": "pumps/1"})
+    log.edit(tamper.index_of(log, "create.rollout"), links={"version": "pumps/1"})
+    log.sign_leaves(hand.submitter)
+    log.seal(hand.log_key)
+    judges.put("renamed.tar", forge.tar_bytes(log.files()))
+    done = judges.export("renamed.tar")
+    demand(done[0], "a renamed model's versions are known by the new name", *done[1:])
+
+
 def check_older(judges, hand):
     """Everything was signed again; only the kept checkpoint is not the attacker's."""
     log = forge.Log(judges.path("log.tar"))
@@ -185,6 +217,8 @@ def main():
             check_good(folder, records)
         judges, hand = check_tampered(folder)
         check_allowed(judges, hand)
+        check_forgotten(judges, hand)
+        check_renamed(judges, hand)
         check_older(judges, hand)
         proofs = check_proofs(judges)
         check_flipped(folder)

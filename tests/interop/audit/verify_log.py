@@ -150,7 +150,32 @@ class Rules:
     """What the records say about each other: four eyes, approval before deployment, erasures accounted for."""
 
     def __init__(self):
-        self.made, self.approved, self.manifests, self.erased = {}, {}, set(), set()
+        self.made, self.approved, self.enough, self.manifests, self.rollouts = {}, {}, set(), set(), set()
+        self.keys, self.threshold, self.erased, self.any_erased, self.doubts, self.forgotten = None, 1, set(), False, {}, {}
+
+    def demand(self, truth, record, action, text):
+        """Something that should be on record; an erased body may have said it, which is settled at the end."""
+        if not truth:
+            need(self.any_erased, text)
+            self.doubts.setdefault(action, (record["seq"], text))
+        return truth
+
+    def approve(self, record, who, key, facts):
+        if not self.demand(key in self.made, record, "register.version", "a version is approved that was never registered"):
+            return
+        need(who not in self.made[key], "four-eyes is broken")
+        known = self.keys is None or facts.get("key_id") is None or facts["key_id"] in self.keys
+        if self.demand(known, record, "publish.keyset", "the approval is by a key that no keyset of that time has"):
+            self.approved.setdefault(key, set()).add(who)
+            if len(self.approved[key]) >= self.threshold:
+                self.enough.add(key)
+                self.manifests.add(record["object"].get("digest"))
+
+    def rename(self, project, old, new):
+        def name(key):
+            return (project, new + key[1][len(old):]) if key[0] == project and key[1].startswith(old + "/") else key
+        self.made, self.approved = ({name(key): value for key, value in table.items()} for table in (self.made, self.approved))
+        self.enough = {name(key) for key in self.enough}
 
     def follow(self, record):
         what, who, thing = record["action"], record["actor"]["id"], record["object"]
@@ -165,17 +190,32 @@ class Rules:
             self.made[key] = {who} | self.made.get(parent, set())
         elif what == "update.version" and key in self.made:
             self.made[key].add(who)
+        elif what == "rename.model":
+            self.rename(record["project"], record["before"]["facts"]["name"], thing["id"])
+        elif what == "publish.keyset":
+            self.threshold, self.keys = facts.get("approver_threshold", self.threshold), facts.get("approvers")
         elif what == "approve.version":
-            need(key in self.made, "a version is approved that was never registered")
-            need(who not in self.made[key], "four-eyes is broken")
-            self.approved.setdefault(key, set()).add(who)
-            self.manifests.add(thing.get("digest"))
-        elif what == "create.rollout" and version:
-            need(self.approved.get(key), "it deploys what nobody had approved")
+            self.approve(record, who, key, facts)
+        elif what == "create.rollout":
+            self.rollouts.add(thing["id"])
+            known = not version or self.demand(key in self.made, record, "register.version", "it deploys what was never registered")
+            if version and known:
+                self.demand(key in self.enough, record, "approve.version", "it deploys what nobody had approved, or too few")
         elif what == "issue.directive":
-            need(all(goal["manifest"] in self.manifests for goal in facts.get("goals", [])), "an order that nobody approved")
+            good = all(goal["manifest"] in self.manifests for goal in facts.get("goals", []))
+            self.demand(good, record, "approve.version", "an order that nobody approved, or too few")
+        elif what == "report.install" and "rollout" in facts:
+            self.demand(facts["rollout"] in self.rollouts, record, "create.rollout", "an installation that no roll-out ordered")
         elif what == "erase.record":
             self.erased.discard(thing["id"])
+            action, number = facts.get("action", ""), int(thing["id"])
+            self.forgotten[action] = min(number, self.forgotten.get(action, number))
+
+    def finish(self):
+        need(not self.erased, f"nobody says who erased {sorted(self.erased)}")
+        for action, (number, text) in self.doubts.items():
+            settled = any(self.forgotten.get(name, number) < number for name in (action, ""))
+            need(settled, f"record {number}: {text}")
 
 def read_file(tar, name):
     member = tar.next()
@@ -186,6 +226,7 @@ def take(number, line, leaf, submitter, rules):
     need(leaf[96:] == sha(submitter), "its leaf names another submitter")
     if line == b"erased":
         rules.erased.add(str(number))
+        rules.any_erased = True
         return
     need(leaf[:32] == sha(sha(line)), "its text was changed")
     record = read_json(line)
@@ -214,7 +255,7 @@ def verify_export(path, vkey, older):
         need(tar.next() is None, "the export has too many entries")
     need(tree.root() == root, "the leaves do not add up to the signed root")
     need(max(kept, default=0) <= size, "the log is shorter than the older checkpoint")
-    need(not rules.erased, f"nobody says who erased {sorted(rules.erased)}")
+    rules.finish()
     return f"{size} records, root {root.hex()}"
 
 def verify_proof(proof, record, vkey):

@@ -390,6 +390,55 @@ static void rules__erasure_is_accounted_for(void **state)
     expect(verify_export(f, &verdict, &err), &err, "record 31: its body is gone");
 }
 
+/* --- what was checked --- */
+
+static void checks__say_how_far_each_got(void **state)
+{
+    fixture *f = *state;
+    td_err err = {.code = TD_OK};
+    td_audit_verdict verdict;
+    td_audit_checks checks;
+    td_audit_verify_options options = fixture_options(f);
+    tell_story(f);
+    options.checks = &checks;
+    assert_int_equal(td_audit_verify_db(f->db, &options, &verdict, &err), TD_OK);
+    assert_int_equal(checks.count[TD_AUDIT_SIGNATURE], 2);
+    assert_int_equal(checks.count[TD_AUDIT_TREE], 50);
+    assert_int_equal(checks.count[TD_AUDIT_RECORD], 50);
+    assert_int_equal(checks.count[TD_AUDIT_NUMBER], 50);
+    assert_int_equal(checks.count[TD_AUDIT_TIME], 50);
+    assert_int_equal(checks.count[TD_AUDIT_FOUR_EYES], 1);
+    assert_int_equal(checks.count[TD_AUDIT_DEPLOYMENT], 1);
+    assert_int_equal(checks.count[TD_AUDIT_OLDER], 0);
+    assert_int_equal(checks.clock_set_back, 0);
+    edit(f, "UPDATE audit_record SET body = replace(body, '\"ben\"', '\"eve\"') WHERE seq = 2");
+    assert_int_equal(td_audit_verify_db(f->db, &options, &verdict, &err), TD_CORRUPT);
+    assert_int_equal(checks.now, TD_AUDIT_RECORD);
+    assert_int_equal(checks.record, 2);
+    assert_int_equal(checks.count[TD_AUDIT_RECORD], 2);
+}
+
+/* Order is given by numbers; that the clock was set back is told. */
+static void checks__a_clock_that_was_set_back_is_told(void **state)
+{
+    fixture *f = *state;
+    td_err err = {.code = TD_OK};
+    td_audit_verdict verdict;
+    td_audit_checks checks;
+    td_audit_verify_options options = fixture_options(f);
+    fixture_append_many(f, 5);
+    f->now -= 3600 * 1000;
+    fixture_append_many(f, 5);
+    f->now -= 60 * 1000;
+    fixture_append_many(f, 5);
+    fixture_seal(f);
+    options.checks = &checks;
+    assert_int_equal(td_audit_verify_db(f->db, &options, &verdict, &err), TD_OK);
+    assert_int_equal(checks.clock_set_back, 2);
+    assert_int_equal(checks.set_back_at, 5);
+    assert_int_equal(checks.set_back_ms, 3600 * 1000 - 1000);
+}
+
 /* --- the tar --- */
 
 static void export__any_changed_or_missing_byte_is_noticed(void **state)
@@ -484,6 +533,8 @@ int main(void)
         WITH_LOG(rules__directive_for_an_unapproved_manifest),
         WITH_LOG(rules__unknown_version_approved),
         WITH_LOG(rules__erasure_is_accounted_for),
+        WITH_LOG(checks__say_how_far_each_got),
+        WITH_LOG(checks__a_clock_that_was_set_back_is_told),
         WITH_LOG(export__any_changed_or_missing_byte_is_noticed),
         WITH_LOG(export__many_chunks),
         WITH_LOG(export__needs_a_checkpoint_and_a_file),

@@ -66,7 +66,7 @@ static bool accepts_consistency(const json_t *item)
     return td_merkle_verify_consistency(&first, &second, &proof);
 }
 
-static void run_file(const char *name, judge_fn accepts, int want_good, int want_bad)
+static void run_file(const char *name, const char *what, judge_fn accepts, int want_good, int want_bad)
 {
     char path[4096];
     td_err err = {.code = TD_OK};
@@ -89,6 +89,7 @@ static void run_file(const char *name, judge_fn accepts, int want_good, int want
         }
         line = end + 1;
     }
+    printf("%s: %d of %d\n", what, good + bad - wrong, want_good + want_bad);
     assert_int_equal(wrong, 0);
     assert_int_equal(good, want_good);
     assert_int_equal(bad, want_bad);
@@ -97,13 +98,13 @@ static void run_file(const char *name, judge_fn accepts, int want_good, int want
 static void inclusion__cases_agree(void **state)
 {
     (void)state;
-    run_file("merkle_inclusion.jsonl", accepts_inclusion, 6, 92);
+    run_file("merkle_inclusion.jsonl", "merkle inclusion", accepts_inclusion, 6, 92);
 }
 
 static void consistency__cases_agree(void **state)
 {
     (void)state;
-    run_file("merkle_consistency.jsonl", accepts_consistency, 6, 92);
+    run_file("merkle_consistency.jsonl", "merkle consistency", accepts_consistency, 6, 92);
 }
 
 static void assert_hash(const uint8_t *hash, const char *hex)

@@ -49,8 +49,8 @@ static void read_vectors(const char *name, td_str *out)
     }
 }
 
-/* Runs the judge over each line; asserts agreement with "result" and the number of lines of each kind. */
-static void run_file(const char *name, judge_fn accepts, int want_valid, int want_invalid)
+/* Runs the judge over each line; asserts agreement with "result" and the number of lines of each kind, and says it. */
+static void run_file(const char *name, const char *what, judge_fn accepts, int want_valid, int want_invalid)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
     read_vectors(name, &text);
@@ -71,6 +71,7 @@ static void run_file(const char *name, judge_fn accepts, int want_valid, int wan
         }
         line = end + 1;
     }
+    printf("%s: %d of %d\n", what, valid + invalid - wrong, want_valid + want_invalid);
     assert_int_equal(wrong, 0);
     assert_int_equal(valid, want_valid);
     assert_int_equal(invalid, want_invalid);
@@ -113,25 +114,25 @@ static bool accepts_hmac(const json_t *item)
 static void ecdsa__der_cases_agree(void **state)
 {
     (void)state;
-    run_file("ecdsa_p256_der.jsonl", accepts_der, 174, 310);
+    run_file("ecdsa_p256_der.jsonl", "wycheproof ecdsa p256 der", accepts_der, 174, 310);
 }
 
 static void ecdsa__p1363_cases_agree(void **state)
 {
     (void)state;
-    run_file("ecdsa_p256_p1363.jsonl", accepts_p1363, 173, 89);
+    run_file("ecdsa_p256_p1363.jsonl", "wycheproof ecdsa p256 p1363", accepts_p1363, 173, 89);
 }
 
 static void ed25519__cases_agree(void **state)
 {
     (void)state;
-    run_file("ed25519.jsonl", accepts_ed25519, 88, 63);
+    run_file("ed25519.jsonl", "wycheproof ed25519", accepts_ed25519, 88, 63);
 }
 
 static void hmac__cases_agree(void **state)
 {
     (void)state;
-    run_file("hmac_sha256.jsonl", accepts_hmac, 66, 108);
+    run_file("hmac_sha256.jsonl", "wycheproof hmac sha256", accepts_hmac, 66, 108);
 }
 
 /* The example of DSSE's protocol.md: deterministic ECDSA P-256, so the published bytes must verify as they stand. */

@@ -243,7 +243,7 @@ static td_code run_distrust(td_cli *cli, td_err *err)
 static const td_cli_option add_options[] = {
     {"predicate", 0, "FILE", "what you say, as JSON: it is signed here", false},
     {"type", 0, "KIND", "of --predicate: provenance, test-result, bom, or a URI", false},
-    {"key", 0, "FILE", "your private key (default: as for `version approve`)", false},
+    {"key", 0, "FILE", "your private key, or its pkcs11: URI (default: as for `version approve`)", false},
     TD_CLI_PASSPHRASE_OPTION,
     {0},
 };

@@ -10,14 +10,14 @@
 #include <string.h>
 
 #include "core/base/fs.h"
-#include "core/crypto/crypto.h"
+#include "core/crypto/pkcs11.h"
 #include "registry/trust.h"
 
-/* Takes the key in the file, or makes one there. */
+/* Takes the key in the file or token; makes one in a file that is not there. */
 static td_code open_key(td_cli *cli, const char *path, td_key **out, td_err *err)
 {
     TD_CLEANUP(td_cli_wipe) td_str words = {0};
-    if (td_path_exists(path)) {
+    if (td_pkcs11_named(path) || td_path_exists(path)) {
         return td_cli_key_read(cli, path, out, err);
     }
     TD_TRY(td_cli_new_passphrase(cli, &words, err));
@@ -38,7 +38,7 @@ static td_code keep_draft(td_cli *cli, const json_t *answer, const char *user, c
         }
         return TD_OK;
     }
-    const char *file = td_cli_text(cli, "%s.keyset-draft", key_path);
+    const char *file = td_cli_text(cli, "%s.keyset-draft", td_pkcs11_named(key_path) ? user : key_path);
     TD_TRY(td_file_replace(file, draft, strlen(draft), 0644, err));
     if (cli->json) {
         td_print_json(cli, answer);
@@ -59,9 +59,6 @@ static td_code enrol(td_cli *cli, const char *user, const char *path, td_err *er
     TD_CLEANUP(td_json_done) json_t *answer = NULL;
     uint8_t public_key[TD_P256_PUBLIC_SIZE];
     TD_TRY(open_key(cli, path, &key, err));
-    if (td_key_kind_of(key) != TD_KEY_P256) {
-        return td_fail(err, TD_INVALID, "%s is not a P-256 key", path);
-    }
     (void)td_key_public(key, public_key);
     TD_TRY(td_public_pem(TD_KEY_P256, public_key, &pem, err));
     TD_CLEANUP(td_json_done) json_t *body = json_pack("{s:s}", "public_key", td_str_text(&pem));
@@ -77,7 +74,8 @@ static td_code run_enrol(td_cli *cli, td_err *err)
 {
     const char *path = td_cli_value(cli, "key");
     if (path == NULL) {
-        return td_fail(err, TD_INVALID, "--key FILE is needed: the private key, made there if it is not there yet");
+        return td_fail(err, TD_INVALID,
+                       "--key FILE is needed: the private key, made there if it is not there yet (or its pkcs11: URI)");
     }
     TD_TRY(td_crypto_setup(err));
     td_cli_prefer_socket(cli);
@@ -141,6 +139,40 @@ static td_code run_sign_keyset(td_cli *cli, td_err *err)
     return TD_OK;
 }
 
+/* ---- the public half ---- */
+
+static json_t *describe_public(const td_ec_public *key, const char *pem)
+{
+    uint8_t id[TD_KEY_ID_SIZE];
+    char id_text[2 * TD_KEY_ID_SIZE + 1];
+    td_key_id(key->point, key->size, id);
+    td_hex_encode(id, sizeof id, id_text);
+    return json_pack("{s:s, s:s, s:s}", "curve", td_curve_name(key->curve), "key_id", id_text, "public_key", pem);
+}
+
+static td_code run_public(td_cli *cli, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str pem = {0};
+    td_ec_public key;
+    const char *file = td_cli_value(cli, "out");
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(td_cli_public_read(cli, cli->arguments[0], &key, err));
+    TD_TRY(td_ec_public_pem(&key, &pem, err));
+    if (file != NULL) {
+        TD_TRY(td_file_create(file, pem.data, pem.size, 0644, err));
+    }
+    if (cli->json) {
+        TD_CLEANUP(td_json_done) json_t *report = describe_public(&key, td_str_text(&pem));
+        TD_TRY(td_cli_need(report, err));
+        td_print_json(cli, report);
+    } else if (file != NULL) {
+        td_print_line(cli, "Wrote the public half of a %s key to %s.", td_curve_name(key.curve), file);
+    } else {
+        td_print_text(cli, td_str_text(&pem));
+    }
+    return TD_OK;
+}
+
 static td_code run_publish(td_cli *cli, td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str text = {0};
@@ -173,21 +205,27 @@ static td_code run_keys(td_cli *cli, td_err *err)
 }
 
 static const td_cli_option enrol_options[] = {
-    {"key", 0, "FILE", "private key; made there if it is not there", false},
+    {"key", 0, "FILE", "private key, made there if it is not there; or a pkcs11: URI", false},
     TD_CLI_PASSPHRASE_OPTION,
     {"reason", 0, "TEXT", "goes into the audit log", false},
     {0},
 };
 static const td_cli_option enrol_me_options[] = {
-    {"key", 0, "FILE", "private key; made there if it is not there (default: ~/.config/tidemark/key.pem)", false},
+    {"key", 0, "FILE",
+     "private key, made there if it is not there (default: ~/.config/tidemark/key.pem); or a pkcs11: URI", false},
     TD_CLI_PASSPHRASE_OPTION,
     {"reason", 0, "TEXT", "goes into the audit log", false},
     {0},
 };
 static const td_cli_option sign_options[] = {
-    {"key", 0, "FILE", "root's private key", false},
+    {"key", 0, "FILE", "root's private key, or its pkcs11: URI", false},
     TD_CLI_PASSPHRASE_OPTION,
     {"out", 'o', "FILE", "the signed keyset", false},
+    {0},
+};
+static const td_cli_option public_options[] = {
+    TD_CLI_PASSPHRASE_OPTION,
+    {"out", 'o', "FILE", "write it there instead", false},
     {0},
 };
 static const td_cli_option publish_options[] = {
@@ -207,6 +245,9 @@ const td_cli_command td_cli_key_commands[] = {
      "approve` finds the key by itself.",
      "tidemark key enrol-me --reason 'new head of QA'", enrol_me_options, run_enrol_me},
     {"key", "list", "USER", 1, 1, "List a user's public keys", NULL, NULL, NULL, run_keys},
+    {"key", "public", "KEY", 1, 1, "Print the public half (PEM) of a private key; no server is asked",
+     "KEY is a file, or the pkcs11: URI of a key in a token (docs/registry.md), which is not asked for its PIN.",
+     "tidemark key public 'pkcs11:token=plant;object=approver' > approver.pub.pem", public_options, run_public},
     {"key", "sign-keyset", "DRAFT", 1, 1, "Sign a keyset with root's key; no server is asked", NULL,
      "tidemark key sign-keyset key.pem.keyset-draft --key root.pem --out keyset.signed", sign_options, run_sign_keyset},
     {"key", "publish", "FILE", 1, 1, "Bring a signed keyset into force", NULL,

@@ -197,7 +197,7 @@ static const td_cli_option inspect_options[] = {
 };
 
 static const td_cli_option sign_options[] = {
-    {"key", 0, "FILE", "your private key: P-256, P-384 or P-521; needed", false},
+    {"key", 0, "FILE", "your private key: P-256, P-384 or P-521; or a pkcs11: URI; needed", false},
     TD_CLI_PASSPHRASE_OPTION,
     {"signature", 'o', "FILE", "default: FOLDER/model.sig", false},
     {"ignore-path", 0, "PATH", "below the folder: not signed, may change", true},

@@ -227,7 +227,8 @@ static const td_cli_option reason_options[] = {
 static const td_cli_option approve_options[] = {
     {"reason", 0, "TEXT", "goes into the audit log; needed", false},
     {"meaning", 0, "TEXT", "what your signature means: approval, review, responsibility, or your own words", false},
-    {"key", 0, "FILE", "the private key (default: $TIDEMARK_KEY_FILE, the one of --as, or of `key enrol-me`)", false},
+    {"key", 0, "FILE",
+     "private key or pkcs11: URI (default: $TIDEMARK_KEY_FILE, the one of --as, or of `key enrol-me`)", false},
     TD_CLI_PASSPHRASE_OPTION,
     {"yes", 'y', NULL, "do not ask before signing", false},
     {0},

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "cli/http.h"
 #include "cli/output.h"
-#include "core/crypto/crypto.h"
+#include "core/crypto/ec.h"
 #include "registry/manifest.h"
 
 /* Any reference → model and number; asks the server where an alias points. INVALID, or what the server says. */
@@ -98,17 +98,21 @@ TD_MUST_USE td_code td_cli_secret(const char *file, const char *prompt, td_str *
 void td_cli_wipe(td_str *text);
 /* DENIED if others than its owner can read the file. */
 TD_MUST_USE td_code td_cli_check_private(const char *path, td_err *err);
-/* Reads a private key, asking for its passphrase if it has one (--passphrase-file, or the terminal). */
-TD_MUST_USE td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err);
+/* Opens a private P-256 key: a file, whose passphrase is asked for if it has one, or a key in a token by its pkcs11:
+ * URI, whose PIN is (--passphrase-file, or the terminal). Every command that signs gets its key here. */
+TD_MUST_USE td_code td_cli_key_read(td_cli *cli, const char *name, td_key **out, td_err *err);
 /* The same for model.sig, which may be of P-384 or P-521 too (core/crypto/ec.h). */
-TD_MUST_USE td_code td_cli_key_read_ec(td_cli *cli, const char *path, td_key **out, td_err *err);
+TD_MUST_USE td_code td_cli_key_read_ec(td_cli *cli, const char *name, td_key **out, td_err *err);
+/* The public half of either; a token is not asked for its PIN. */
+TD_MUST_USE td_code td_cli_public_read(td_cli *cli, const char *name, td_ec_public *out, td_err *err);
 /* A passphrase for a new key: --passphrase-file, or twice from the terminal; nothing appended: none is wanted. */
 TD_MUST_USE td_code td_cli_new_passphrase(td_cli *cli, td_str *out, td_err *err);
 /* Where `tidemark key enrol-me` leaves a person's key, in his configuration folder. */
 #define TD_CLI_KEY_FILE "key.pem"
 /* The option that both read. */
 #define TD_CLI_PASSPHRASE_OPTION                                                                                       \
-    {"passphrase-file", 0, "FILE", "file that holds the key's passphrase (default: ask at the terminal)", false}
+    {"passphrase-file", 0, "FILE", "file with the key's passphrase or the token's PIN (default: ask at the terminal)", \
+     false}
 
 /* Value of --reason, or INVALID with the reason why one is needed. */
 TD_MUST_USE td_code td_cli_reason(const td_cli *cli, const char **out, td_err *err);

@@ -7,13 +7,14 @@
  */
 #include "cli/commands.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "core/base/fs.h"
-#include "core/crypto/ec.h"
+#include "core/crypto/pkcs11.h"
 
 #define SECRET_MAX 1024
 
@@ -132,7 +133,33 @@ td_code td_cli_secret(const char *file, const char *prompt, td_str *out, td_err 
 
 /* ---- private keys ---- */
 
-static td_code read_key(td_cli *cli, const char *path, bool ec, td_key **out, td_err *err)
+/* The URI's own file, what was said on the line, the environment's file, the terminal. A last try is for people. */
+static td_code ask_pin(void *context, const td_pkcs11_question *question, td_str *out, td_err *err)
+{
+    td_cli *cli = context;
+    const char *file = question->file != NULL ? question->file : td_cli_value(cli, "passphrase-file");
+    if (file == NULL) {
+        file = getenv("TIDEMARK_PIN_FILE");
+    }
+    if (file == NULL && isatty(STDIN_FILENO) != 1) {
+        return td_fail(err, TD_INVALID,
+                       "the token %s wants its PIN: name a file that holds it (--passphrase-file FILE, or "
+                       "pin-source=file:/path in the URI), or run this at a terminal",
+                       question->token);
+    }
+    if (file != NULL && question->last_try) {
+        return td_fail(err, TD_DENIED,
+                       "one more wrong PIN locks the token %s, so the one in %s was not tried; run this without the "
+                       "file and type it, or have the security officer reset it",
+                       question->token, file);
+    }
+    return td_cli_secret(file,
+                         td_cli_text(cli, "PIN of the token %s%s: ", question->token,
+                                     question->last_try ? " (ONE more wrong PIN locks it)" : ""),
+                         out, err);
+}
+
+static td_code read_file(td_cli *cli, const char *path, td_key **out, td_err *err)
 {
     TD_CLEANUP(td_cli_wipe) td_str words = {0};
     const char *file = td_cli_value(cli, "passphrase-file");
@@ -145,18 +172,37 @@ static td_code read_key(td_cli *cli, const char *path, bool ec, td_key **out, td
     if (sealed) {
         TD_TRY(td_cli_secret(file, td_cli_text(cli, "Passphrase of %s: ", path), &words, err));
     }
-    const char *passphrase = sealed ? td_str_text(&words) : NULL;
-    return ec ? td_key_read_ec(path, passphrase, out, err) : td_key_read(path, passphrase, out, err);
+    return td_key_read_ec(path, sealed ? td_str_text(&words) : NULL, out, err);
 }
 
-td_code td_cli_key_read(td_cli *cli, const char *path, td_key **out, td_err *err)
+td_code td_cli_key_read_ec(td_cli *cli, const char *name, td_key **out, td_err *err)
 {
-    return read_key(cli, path, false, out, err);
+    td_pkcs11_pin pin = {.ask = ask_pin, .context = cli};
+    return td_pkcs11_named(name) ? td_pkcs11_key(name, &pin, out, err) : read_file(cli, name, out, err);
 }
 
-td_code td_cli_key_read_ec(td_cli *cli, const char *path, td_key **out, td_err *err)
+td_code td_cli_key_read(td_cli *cli, const char *name, td_key **out, td_err *err)
 {
-    return read_key(cli, path, true, out, err);
+    TD_CLEANUP(td_key_free) td_key *key = NULL;
+    td_ec_public public_key;
+    TD_TRY(td_cli_key_read_ec(cli, name, &key, err));
+    TD_TRY(td_key_ec_public(key, &public_key, err) == TD_OK ? TD_OK : td_wrap(err, "%s", name));
+    if (public_key.curve != TD_CURVE_P256) {
+        return td_fail(err, TD_INVALID, "%s is a %s key; P-256 is needed", name, td_curve_name(public_key.curve));
+    }
+    *out = key;
+    key = NULL;
+    return TD_OK;
+}
+
+td_code td_cli_public_read(td_cli *cli, const char *name, td_ec_public *out, td_err *err)
+{
+    TD_CLEANUP(td_key_free) td_key *key = NULL;
+    if (td_pkcs11_named(name)) {
+        return td_pkcs11_public(name, out, err);
+    }
+    TD_TRY(read_file(cli, name, &key, err));
+    return td_key_ec_public(key, out, err) == TD_OK ? TD_OK : td_wrap(err, "%s", name);
 }
 
 td_code td_cli_new_passphrase(td_cli *cli, td_str *out, td_err *err)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/crypto/crypto.h"
+#include "core/crypto/pkcs11.h"
 #include "registry/manifest.h"
 
 /* What was said on the line wins over the environment, and that over the key that enrol-me made. */
@@ -41,17 +41,13 @@ td_code td_cli_person_key(td_cli *cli, td_key **out, td_err *err)
     const char *path;
     TD_TRY(find_key(cli, &path, err));
     td_code code = td_cli_key_read(cli, path, out, err);
-    if (code == TD_NOT_FOUND) {
+    if (code == TD_NOT_FOUND && !td_pkcs11_named(path)) {
         return td_fail(err, TD_NOT_FOUND,
                        "%s is not there: an approver signs with a key of his own (`tidemark key enrol-me` makes it; "
                        "--key FILE names another)",
                        path);
     }
-    TD_TRY(code);
-    if (td_key_kind_of(*out) != TD_KEY_P256) {
-        return td_fail(err, TD_INVALID, "%s is not a P-256 key", path);
-    }
-    return TD_OK;
+    return code;
 }
 
 static const td_manifest_file *find_file(const td_manifest *manifest, const char *name)

@@ -86,7 +86,7 @@ static td_code import_locked(const td_ec_public *key, psa_key_id_t *out, td_err 
                                  : td_fail(err, TD_INVALID, "the public key is not a point on %s", curve->name);
 }
 
-static td_code check_point(const td_ec_public *key, td_err *err)
+td_code td_ec__check_point(const td_ec_public *key, td_err *err)
 {
     psa_key_id_t id = 0;
     TD_TRY(td_mbed__setup(err));
@@ -136,7 +136,7 @@ td_code td_ec_public_from_pem(const char *pem, size_t size, td_ec_public *out, t
         if (der_size == head + point && memcmp(der, curves[i].head, head) == 0 && der[head] == 0x04) {
             td_ec_public key = {.curve = (td_curve)i, .size = point};
             memcpy(key.point, der + head, point);
-            TD_TRY(check_point(&key, err));
+            TD_TRY(td_ec__check_point(&key, err));
             *out = key;
             return TD_OK;
         }

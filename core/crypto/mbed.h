@@ -32,6 +32,9 @@ td_code td_pem__write(const uint8_t *der, size_t size, td_str *out, td_err *err)
 td_code td_ec__verify_digest(const td_ec_public *key, const uint8_t *digest, size_t digest_size, const uint8_t *raw,
                              td_err *err);
 
+/* INVALID: no point on its curve. In ec.c. */
+td_code td_ec__check_point(const td_ec_public *key, td_err *err);
+
 td_code td_mbed__setup(td_err *err);
 void td_mbed__lock(void);
 void td_mbed__unlock(void);

@@ -18,6 +18,7 @@ LIBRARIES = {
     "mbedtls/": ("core/crypto/",),
     "psa/": ("core/crypto/",),
     "openssl/": ("core/crypto/",),
+    "p11-kit/": ("core/crypto/",),
     "MQTTAsync.h": ("core/mqtt/",),
     "archive.h": ("registry/", "audit/", "server/", "cli/"),
     "archive_entry.h": ("registry/", "audit/", "server/", "cli/"),

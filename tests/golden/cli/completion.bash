@@ -29,7 +29,7 @@ _tidemark() {
     user) verbs="add list show disable enable" ;;
     role) verbs="list grant revoke" ;;
     token) verbs="create list rotate revoke" ;;
-    key) verbs="enrol enrol-me list sign-keyset publish" ;;
+    key) verbs="enrol enrol-me list public sign-keyset publish" ;;
     import) verbs="mlflow" ;;
   esac
   case "$noun $verb" in
@@ -144,6 +144,7 @@ _tidemark() {
     "key enrol") options=" --key --passphrase-file --reason" ;;
     "key enrol-me") options=" --key --passphrase-file --reason" ;;
     "key list") options="" ;;
+    "key public") options=" --passphrase-file --out" ;;
     "key sign-keyset") options=" --key --passphrase-file --out" ;;
     "key publish") options=" --user --reason" ;;
     "events "*) options=" --follow --after --until" ;;

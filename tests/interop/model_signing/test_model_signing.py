@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 import unittest
-import venv
+
+import reference
 
 TIDEMARK, CACHE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-PROGRAM = os.path.join(CACHE, "bin", "model_signing")
-PACKAGES = ["model-signing==1.1.1", "pyopenssl"]
+PROGRAM = reference.program(CACHE)
 FILES = {"net.onnx": b"weights" * 1000, "a-b": b"one", "a/b.bin": b"two", "empty": b"", "a/deep/er.txt": b"three"}
 CURVES = {"P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1"}
 INVALID, NOT_FOUND, CONFLICT, CORRUPT = 2, 4, 5, 8
@@ -25,17 +25,6 @@ INVALID, NOT_FOUND, CONFLICT, CORRUPT = 2, 4, 5, 8
 
 def run(*arguments):
     return subprocess.run(arguments, capture_output=True, text=True, check=False)
-
-
-def install():
-    """The program model_signing, once."""
-    if os.path.exists(PROGRAM) and run(PROGRAM, "--version").returncode == 0:
-        return
-    venv.create(CACHE, with_pip=True, clear=True)
-    done = run(os.path.join(CACHE, "bin", "pip"), "install", "--quiet", *PACKAGES)
-    if done.returncode != 0:
-        print(f"skipped: model-signing cannot be installed: {done.stderr.strip()[-300:]}")
-        sys.exit(1 if os.environ.get("CI") == "true" else 77)
 
 
 class Signing(unittest.TestCase):
@@ -273,5 +262,7 @@ class Signing(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    install()
+    if why := reference.install(CACHE):
+        print("skipped:", why)
+        sys.exit(1 if os.environ.get("CI") == "true" else 77)
     unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -42,48 +42,37 @@ void td_signer_answer(td_log_signer *signer, const td_signer_request *request, t
     snprintf(out->text, sizeof out->text, "%s", out->code == TD_OK ? td_str_text(&note) : err.text);
 }
 
-/* ---- frames ---- */
+/* ---- a socket ---- */
 
-static td_code send_all(int fd, const uint8_t *data, size_t size, td_err *err)
+static td_code send_all(void *context, const void *data, size_t size, td_err *err)
 {
+    const int *fd = context;
+    const uint8_t *at = data;
     while (size > 0) {
-        ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+        ssize_t sent = send(*fd, at, size, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) {
             continue;
         }
         if (sent <= 0) {
             return td_fail_errno(err, errno, "talking to the log's signer");
         }
-        data += sent;
+        at += sent;
         size -= (size_t)sent;
     }
     return TD_OK;
 }
 
-td_code td_signer_send(int fd, const td_str *frame, td_err *err)
+static td_code receive_all(void *context, int timeout_ms, void *out, size_t size, td_err *err)
 {
-    uint8_t bytes[4 + TD_SIGNER_FRAME_MAX];
-    size_t size = frame->size;
-    if (size > TD_SIGNER_FRAME_MAX) {
-        return td_fail(err, TD_LIMIT, "a frame of %zu bytes, at most %d are allowed", size, TD_SIGNER_FRAME_MAX);
-    }
-    for (int i = 0; i < 4; i++) {
-        bytes[i] = (uint8_t)(size >> (24 - 8 * i));
-    }
-    memcpy(bytes + 4, td_str_text(frame), size);
-    return send_all(fd, bytes, size + 4, err);
-}
-
-/* NOT_FOUND: closed before the first byte. */
-static td_code receive_all(int fd, int timeout_ms, uint8_t *out, size_t size, td_err *err)
-{
+    const int *fd = context;
+    uint8_t *bytes = out;
     for (size_t got = 0; got < size;) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        struct pollfd wait = {.fd = *fd, .events = POLLIN};
         int ready = poll(&wait, 1, timeout_ms);
         if (ready == 0) {
             return td_fail(err, TD_BUSY, "no answer within %d ms", timeout_ms);
         }
-        ssize_t count = ready < 0 ? -1 : recv(fd, out + got, size - got, 0);
+        ssize_t count = ready < 0 ? -1 : recv(*fd, bytes + got, size - got, 0);
         if (count < 0 && errno == EINTR) {
             continue;
         }
@@ -98,15 +87,52 @@ static td_code receive_all(int fd, int timeout_ms, uint8_t *out, size_t size, td
     return TD_OK;
 }
 
-td_code td_signer_receive(int fd, int timeout_ms, td_str *frame, td_err *err)
+td_signer_stream td_signer_stream_of(int *fd)
 {
-    uint8_t bytes[TD_SIGNER_FRAME_MAX];
-    TD_TRY(receive_all(fd, timeout_ms, bytes, 4, err));
-    size_t size = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+    return (td_signer_stream){send_all, receive_all, fd};
+}
+
+/* ---- frames ---- */
+
+td_code td_signer_frame(const td_str *frame, uint8_t out[4 + TD_SIGNER_FRAME_MAX], size_t *size_out, td_err *err)
+{
+    size_t size = frame->size;
+    if (size > TD_SIGNER_FRAME_MAX) {
+        return td_fail(err, TD_LIMIT, "a frame of %zu bytes, at most %d are allowed", size, TD_SIGNER_FRAME_MAX);
+    }
+    for (int i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(size >> (24 - 8 * i));
+    }
+    memcpy(out + 4, td_str_text(frame), size);
+    *size_out = size + 4;
+    return TD_OK;
+}
+
+td_code td_signer_frame_size(const uint8_t head[4], size_t *out, td_err *err)
+{
+    size_t size = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
     if (size > TD_SIGNER_FRAME_MAX) {
         return td_fail(err, TD_CORRUPT, "a frame of %zu bytes, at most %d are allowed", size, TD_SIGNER_FRAME_MAX);
     }
-    td_code code = receive_all(fd, timeout_ms, bytes, size, err);
+    *out = size;
+    return TD_OK;
+}
+
+td_code td_signer_send(const td_signer_stream *stream, const td_str *frame, td_err *err)
+{
+    uint8_t bytes[4 + TD_SIGNER_FRAME_MAX];
+    size_t size;
+    TD_TRY(td_signer_frame(frame, bytes, &size, err));
+    return stream->send(stream->context, bytes, size, err);
+}
+
+td_code td_signer_receive(const td_signer_stream *stream, int timeout_ms, td_str *frame, td_err *err)
+{
+    uint8_t bytes[TD_SIGNER_FRAME_MAX];
+    size_t size;
+    TD_TRY(stream->receive(stream->context, timeout_ms, bytes, 4, err));
+    TD_TRY(td_signer_frame_size(bytes, &size, err));
+    td_code code = stream->receive(stream->context, timeout_ms, bytes, size, err);
     if (code == TD_NOT_FOUND) {
         return td_fail(err, TD_IO, "the other side has closed in the middle of a frame");
     }

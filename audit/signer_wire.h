@@ -41,9 +41,24 @@ TD_MUST_USE td_code td_signer_reply_read(const void *data, size_t size, td_signe
 /* The signer's whole work on one request. */
 void td_signer_answer(td_log_signer *signer, const td_signer_request *request, td_signer_reply *out);
 
-/* One frame over a stream. Receiving waits at most timeout_ms for each piece (-1: for ever). NOT_FOUND: the other side
- * has closed, between frames; BUSY: it took too long; IO; CORRUPT: too long a frame. */
-TD_MUST_USE td_code td_signer_send(int fd, const td_str *frame, td_err *err);
-TD_MUST_USE td_code td_signer_receive(int fd, int timeout_ms, td_str *frame, td_err *err);
+/* A socket, or what lies over one (server/signer_tls.h). send sends all of it. receive fills all of it, waits at most
+ * timeout_ms (-1: for ever) for each piece and says NOT_FOUND when the other side closed before the first byte. */
+typedef struct td_signer_stream {
+    td_code (*send)(void *context, const void *data, size_t size, td_err *err);
+    td_code (*receive)(void *context, int timeout_ms, void *out, size_t size, td_err *err);
+    void *context;
+} td_signer_stream;
+/* Of a connected socket; *fd is borrowed. */
+td_signer_stream td_signer_stream_of(int *fd);
+
+/* A frame with its length before it. LIMIT: too long. */
+TD_MUST_USE td_code td_signer_frame(const td_str *frame, uint8_t out[4 + TD_SIGNER_FRAME_MAX], size_t *size_out,
+                                    td_err *err);
+/* The length that four bytes tell. CORRUPT: too long. */
+TD_MUST_USE td_code td_signer_frame_size(const uint8_t head[4], size_t *out, td_err *err);
+/* One frame over a stream. NOT_FOUND: the other side has closed, between frames; BUSY: it took too long; IO; CORRUPT:
+ * too long a frame. */
+TD_MUST_USE td_code td_signer_send(const td_signer_stream *stream, const td_str *frame, td_err *err);
+TD_MUST_USE td_code td_signer_receive(const td_signer_stream *stream, int timeout_ms, td_str *frame, td_err *err);
 
 #endif

@@ -1,21 +1,27 @@
 /*
- * cmd_signer.c: tidemark signer: the log's signer as a process of its own.
+ * cmd_signer.c: tidemark signer: the log's signer as a process of its own, of the server's user or of another one.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "cli/commands.h"
 
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/notify.h"
 #include "core/crypto/crypto.h"
-#include "server/signer_process.h"
+#include "server/http_watch.h"
+#include "server/signer_serve.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/worker.h"
 
-#define FILES_MAX 16
+#define FILES_MAX 64
+#define CHILD_FD_MAX 15
 
 /* Files are open by now but for the state's temporary one. No sockets, no core with a key in it, no debugger. */
 static td_code cage(td_err *err)
@@ -34,17 +40,79 @@ static td_code cage(td_err *err)
 static td_code run_signer(td_cli *cli, td_err *err)
 {
     int64_t fd;
-    TD_TRY(td_parse_int(td_cli_value(cli, "fd") ? td_cli_value(cli, "fd") : "", "--fd", 3, FILES_MAX - 1, &fd, err));
+    TD_TRY(td_parse_int(td_cli_value(cli, "fd") ? td_cli_value(cli, "fd") : "", "--fd", 3, CHILD_FD_MAX, &fd, err));
     if (!td_cli_has(cli, "key") || !td_cli_has(cli, "state")) {
         return td_fail(err, TD_INVALID, "--key and --state are needed: the log's key, and what was signed last");
     }
     TD_TRY(td_crypto_setup(err));
-    td_code code = td_signer_process(td_cli_value(cli, "key"), td_cli_value(cli, "state"), (int)fd, cage, err);
+    const td_signer_serve_options options = {
+        .key = td_cli_value(cli, "key"), .state = td_cli_value(cli, "state"), .line = (int)fd, .cage = cage};
+    td_code code = td_signer_serve(&options, err);
     if (code == TD_OK) {
         _exit(0); /* the server has closed; there is nothing to flush, and no leak checker can look in */
     }
     return code;
 }
+
+/* ---- as a service ---- */
+
+static td_code find_user(const char *name, uid_t *out, td_err *err)
+{
+    int64_t number;
+    const struct passwd *entry = getpwnam(name);
+    if (entry) {
+        *out = entry->pw_uid;
+        return TD_OK;
+    }
+    if (td_parse_int(name, "--server-user", 0, UINT32_MAX - 1, &number, err) != TD_OK) {
+        return td_fail(err, TD_NOT_FOUND, "--server-user: there is no user \"%.60s\" on this machine", name);
+    }
+    *out = (uid_t)number;
+    return TD_OK;
+}
+
+static td_code open_listeners(td_cli *cli, td_signer_serve_options *options, td_err *err)
+{
+    const char *path = td_cli_value(cli, "socket");
+    if (path) { /* whoever may reach it, only --server-user is heard */
+        TD_TRY(td_socket_listen_path(path, 0666, &options->listeners[0], err));
+        options->listener_count = 1;
+    }
+    TD_TRY(td_signer_inherit(options, err));
+    return options->listener_count > 0
+               ? TD_OK
+               : td_fail(err, TD_INVALID, "--socket is needed (or one from systemd): where servers reach the signer");
+}
+
+static td_code serve_signer(td_cli *cli, td_err *err)
+{
+    char key[4096], state[4096];
+    const char *home = td_cli_value(cli, "state"), *user = td_cli_value(cli, "server-user");
+    td_signer_serve_options options = {.key = key, .state = state, .line = -1, .cage = cage};
+    if (!home || !user) {
+        return td_fail(err, TD_INVALID, "--state and --server-user are needed: the signer's folder, whom it serves");
+    }
+    TD_TRY(find_user(user, &options.server_user, err));
+    TD_TRY(td_signer_home_check(home, err));
+    TD_TRY(td_path_join(key, home, "log.pem", err));
+    TD_TRY(td_path_join(state, home, "log.state", err));
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(open_listeners(cli, &options, err));
+    if (options.server_user == geteuid()) {
+        td_log_warn("signer", "the server's user runs its signer: whoever breaks into the server has the log's key");
+    }
+    td_print_line(cli, "ready");
+    (void)fflush(cli->out);
+    td_notify("READY=1");
+    return td_signer_serve(&options, err);
+}
+
+static const td_cli_option serve_options[] = {
+    {"state", 0, "DIR", "the signer's own folder: log.pem, the log's key, and log.state, what was signed last", false},
+    {"socket", 0, "PATH", "the Unix socket on which it listens", false},
+    {"server-user", 0, "USER", "the user who runs the server; nobody else is heard", false},
+    {0},
+};
 
 static const td_cli_option run_options[] = {
     {"key", 0, "FILE", "the log's key", false},
@@ -58,5 +126,12 @@ const td_cli_command td_cli_signer_commands[] = {
      "The server starts this by itself. The signer holds the log's key and remembers the last tree that it signed; it "
      "signs only what that tree has grown into, whatever the server says. One signer runs for a log at a time.",
      "tidemark signer run --key keys/log.pem --state keys/log.state --fd 3", run_options, run_signer},
+    {"signer", "serve", "", 0, 0, "Sign checkpoints of the log, as another user than the server",
+     "A service of its own, so that who breaks into the server gets no hold of the log's key. Its folder belongs to "
+     "the user who runs it and is closed to others. The server reaches it by audit.signer_url. Sockets that systemd "
+     "hands over are taken, too.",
+     "tidemark signer serve --state /var/lib/tidemark-signer --socket /run/tidemark-signer.sock "
+     "--server-user tidemark",
+     serve_options, serve_signer},
     {0},
 };

@@ -476,7 +476,7 @@ td_code td_listener_start(td_server *server, const td_listener_options *options,
     snprintf(listener->host, sizeof listener->host, "%s", options->kind == TD_LISTENER_ADMIN ? "admin" : options->host);
     TD_TRY(td_watch_new(server->clock, td_config_int(server->config, "http.timeout"), &listener->watch, err));
     if (options->kind == TD_LISTENER_ADMIN) {
-        TD_TRY(td_socket_listen_path(options->host, &listener->fd, err));
+        TD_TRY(td_socket_listen_path(options->host, 0600, &listener->fd, err));
     } else {
         TD_TRY(td_socket_listen(options->host, options->port, &listener->fd, &listener->port, err));
     }

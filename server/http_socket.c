@@ -80,21 +80,33 @@ td_code td_socket_listen(const char *host, int port, int *fd_out, int *port_out,
     return TD_OK;
 }
 
-td_code td_socket_listen_path(const char *path, int *fd_out, td_err *err)
+/* What a server that was killed left; anything else that lies there is somebody's. */
+static td_code remove_stale(const char *path, td_err *err)
+{
+    struct stat facts;
+    if (lstat(path, &facts) != 0) {
+        return errno == ENOENT ? TD_OK : td_fail_errno(err, errno, "%s", path);
+    }
+    if (!S_ISSOCK(facts.st_mode)) {
+        return td_fail(err, TD_CONFLICT, "%s is there already and is no socket", path);
+    }
+    return unlink(path) == 0 ? TD_OK : td_fail_errno(err, errno, "%s", path);
+}
+
+td_code td_socket_listen_path(const char *path, unsigned mode, int *fd_out, td_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path) {
-        return td_fail(err, TD_LIMIT,
-                       "%s: the path of the admin socket is longer than %zu bytes; use a shorter workspace path", path,
+        return td_fail(err, TD_LIMIT, "%s: the path of a socket is longer than %zu bytes; use a shorter one", path,
                        sizeof address.sun_path - 1);
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     TD_CLEANUP(td_close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        return td_fail_errno(err, errno, "making the admin socket");
+        return td_fail_errno(err, errno, "making a socket");
     }
-    (void)unlink(path); /* we hold the workspace's lock: what is there is stale */
-    mode_t before = umask(0177);
+    TD_TRY(remove_stale(path, err));
+    mode_t before = umask(0777u & ~mode);
     int failed = bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ? errno : 0;
     umask(before);
     if (failed || listen(fd, BACKLOG) != 0) {

@@ -32,7 +32,8 @@ void td_watch_check(td_watch_list *list, int64_t now_ms);
 
 /* A listening TCP socket on a numeric address or name; port 0: any. CONFLICT: taken; INVALID: no such address. */
 TD_MUST_USE td_code td_socket_listen(const char *host, int port, int *fd_out, int *port_out, td_err *err);
-/* A listening Unix socket, mode 0600; a stale one is replaced. */
-TD_MUST_USE td_code td_socket_listen_path(const char *path, int *fd_out, td_err *err);
+/* A listening Unix socket. A stale one is replaced: the caller knows that nobody else listens there. CONFLICT: what
+ * lies there is no socket. */
+TD_MUST_USE td_code td_socket_listen_path(const char *path, unsigned mode, int *fd_out, td_err *err);
 
 #endif

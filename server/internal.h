@@ -56,6 +56,7 @@ typedef struct td_server {
     _Atomic(td_link *) link_slot; /* set a little after the server is ready; see td_server_link */
     td_sequencer *sequencer;
     char read_only[240]; /* why nothing is written, and the way on; "" when all is well. Constant once it serves */
+    td_err failed; /* why the server ends by itself; the sequencer's until that is joined */
     td_witnesses *witnesses; /* NULL: no policy names any */
     td_scheduler *scheduler;
     td_webhooks *webhooks;

@@ -54,8 +54,10 @@ static td_code log_json(td_request *request, json_t **out, td_err *err)
     td_sequencer_look(request->server->sequencer, &state);
     char hash[TD_DIGEST_TEXT];
     td_hex_encode(root.hash, sizeof root.hash, hash);
-    *out = json_pack("{s:I, s:I, s:s, s:s, s:I}", "records", (json_int_t)records, "tree_size", (json_int_t)root.size,
-                     "root", hash, "signer", state.signer.worth, "unsigned_ms", (json_int_t)state.away_ms);
+    *out = json_pack("{s:I, s:I, s:s, s:s, s:s, s:I}", "records", (json_int_t)records, "tree_size",
+                     (json_int_t)root.size, "root", hash, "signer", td_signer_apart_worth(state.signer.apart),
+                     "signer_apart", td_signer_apart_name(state.signer.apart), "unsigned_ms",
+                     (json_int_t)state.away_ms);
     if (!*out) {
         return td_fail(err, TD_NOMEM, "no memory for the status");
     }

@@ -14,10 +14,12 @@
 #include "server/signer_link.h"
 #include "server/workspace_internal.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LEAVES_AT_ONCE 1000
 #define CHECKPOINT_EVERY_MS 200
@@ -36,6 +38,7 @@ struct td_sequencer {
     bool work, stopping;
     int64_t unsigned_since_ms; /* monotonic: signing has failed since then; 0: all is signed */
     bool refused;
+    bool judged; /* the signer was asked whether this log may go on */
     char trouble[240];
 };
 
@@ -45,6 +48,7 @@ void td_sequencer_look(td_sequencer *sequencer, td_sequencer_state *out)
     pthread_mutex_lock(&sequencer->lock);
     int64_t since = sequencer->unsigned_since_ms;
     out->refused = sequencer->refused;
+    out->judged = sequencer->judged;
     memcpy(out->trouble, sequencer->trouble, sizeof out->trouble);
     pthread_mutex_unlock(&sequencer->lock);
     out->away_ms = since ? td_server_monotonic_ms(sequencer->server) - since : 0;
@@ -55,6 +59,11 @@ td_code td_sequencer_check_signed(td_sequencer *sequencer, td_err *err)
     td_sequencer_state state;
     int64_t most = td_config_int(sequencer->server->config, "audit.signer_patience");
     td_sequencer_look(sequencer, &state);
+    if (!state.judged) {
+        return td_fail(err, TD_BUSY,
+                       "the log's signer has not been reached since the server started, and only it knows whether "
+                       "this is the newest history: nothing new is rolled out before it said so");
+    }
     return state.away_ms < most ? TD_OK
                           : td_fail(err, TD_BUSY,
                                     "nothing was signed into the log for %lld s, so nothing new is rolled out (limit: "
@@ -126,6 +135,45 @@ static void note_outcome(td_sequencer *sequencer, td_code code, const td_err *er
     }
 }
 
+/* What the world may have seen signed decides, never the database. */
+static td_code judge(td_sequencer *sequencer, td_err *err)
+{
+    char next[4096];
+    td_log_root root;
+    td_server *server = sequencer->server;
+    TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_NEXT, next, err));
+    if (td_path_exists(next)) {
+        return td_fail(err, TD_CONFLICT, "`tidemark log resume` was interrupted");
+    }
+    td_code code = td_signer_link_look(sequencer->signer, &root, err);
+    if (code == TD_NOT_FOUND) {
+        return td_fail(err, TD_CONFLICT, "the memory of the log's signer is lost");
+    }
+    TD_TRY(code);
+    TD_TRY(sequence(sequencer, err)); /* what was signed may be here, but not in the tree yet */
+    return td_log_extends(sequencer->db, &root, err);
+}
+
+/* The signer was away when the server started. A log that turns out to be behind it is not written any longer: the
+ * server ends, and its next start is read-only. */
+static td_code judge_late(td_sequencer *sequencer, td_err *err)
+{
+    td_server *server = sequencer->server;
+    td_code code = judge(sequencer, err);
+    if (code == TD_OK) {
+        pthread_mutex_lock(&sequencer->lock);
+        sequencer->judged = true;
+        pthread_mutex_unlock(&sequencer->lock);
+    } else if ((code == TD_CONFLICT || code == TD_CORRUPT) && server->failed.code == TD_OK) {
+        (void)td_fail(&server->failed, TD_CORRUPT,
+                      "the log's signer has come, and refuses: %.100s. Start the server again: it is read-only then, "
+                      "and says how to go on",
+                      err->text);
+        (void)kill(getpid(), SIGTERM);
+    }
+    return code;
+}
+
 static void run_once(td_sequencer *sequencer)
 {
     td_err err = {0};
@@ -134,6 +182,7 @@ static void run_once(td_sequencer *sequencer)
         code = td_workspace_reader(sequencer->server->workspace, &sequencer->db, &err);
     }
     code = code == TD_OK ? sequence(sequencer, &err) : code;
+    code = code == TD_OK && !sequencer->judged ? judge_late(sequencer, &err) : code;
     code = code == TD_OK ? sign(sequencer, &err) : code;
     note_outcome(sequencer, code, &err);
 }
@@ -201,25 +250,6 @@ void td_sequencer_wake(td_sequencer *sequencer)
     }
 }
 
-/* What the world may have seen signed decides, never the database. */
-static td_code judge(td_sequencer *sequencer, td_err *err)
-{
-    char next[4096];
-    td_log_root root;
-    td_server *server = sequencer->server;
-    TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_NEXT, next, err));
-    if (td_path_exists(next)) {
-        return td_fail(err, TD_CONFLICT, "`tidemark log resume` was interrupted");
-    }
-    td_code code = td_signer_link_look(sequencer->signer, &root, err);
-    if (code == TD_NOT_FOUND) {
-        return td_fail(err, TD_CONFLICT, "the memory of the log's signer is lost");
-    }
-    TD_TRY(code);
-    TD_TRY(sequence(sequencer, err)); /* what was signed may be here, but not in the tree yet */
-    return td_log_extends(sequencer->db, &root, err);
-}
-
 /* A signer that a killed server left needs a moment to go. */
 static td_code judge_patiently(td_sequencer *sequencer, td_err *err)
 {
@@ -240,6 +270,11 @@ static td_code open_parts(td_sequencer *sequencer, td_err *err)
     TD_TRY(td_signer_link_new(server, &sequencer->signer, err));
     TD_TRY(td_workspace_reader(server->workspace, &sequencer->db, err));
     td_code code = judge_patiently(sequencer, &why);
+    if ((code == TD_BUSY || code == TD_IO) && td_signer_link_is_service(sequencer->signer)) {
+        note_outcome(sequencer, code, &why); /* the log goes on; judge_late makes up for it */
+        return TD_OK;
+    }
+    sequencer->judged = true;
     if (code != TD_OK && code != TD_CONFLICT && code != TD_CORRUPT) {
         return td_fail(err, code, "%s", why.text);
     }

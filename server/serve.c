@@ -432,6 +432,10 @@ td_code td_server_run(const td_server_options *options, td_err *err)
         wait_signals(server, options, &signals);
     }
     stop(server);
+    if (code == TD_OK && server->failed.code != TD_OK) {
+        *err = server->failed;
+        code = err->code;
+    }
     td_config_free(&server->config);
     free(server);
     return code;

@@ -24,6 +24,9 @@ const td_setting td_settings[] = {
      "such lines in a second; what is left out is counted"},
     {"audit.signer_state", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
      "file of the log signer's memory, best on a disk that is not set back with this one; empty: keys/log.state"},
+    {"audit.signer_url", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "the log's signer where it is a service of another user (tidemark signer serve): unix:/PATH of its socket; empty: "
+     "the server starts one"},
     {"metrics.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
      "let programs on this machine read /metrics without a token, unless a proxy forwards them"},
     {"audit.signer_patience", TD_SETTING_DURATION, "10m", 1000, INT64_C(30) * 24 * 3600 * 1000, NULL, false,

@@ -7,10 +7,8 @@
 #include "server/signer_link.h"
 
 #include "audit/past.h"
-#include "audit/signer_wire.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
-#include "server/signer_child.h"
 #include "server/workspace_internal.h"
 
 #include <stdio.h>
@@ -21,69 +19,48 @@
 
 struct td_signer_link {
     const td_server *server;
+    td_signer_where where;
     char vkey[TD_LOG_VKEY_MAX];
     char origin[TD_LOG_ORIGIN_MAX];
-    int fd;           /* -1: no connection */
-    bool known;       /* root is what this connection's signer remembers */
+    td_signer_line *line; /* NULL: no connection */
+    bool known;           /* root is what this connection's signer remembers */
     td_log_root root;
     int64_t next_try_ms, pause_ms;
-    atomic_int child;
+    char why[180]; /* it is away */
+    atomic_int apart; /* td_signer_apart */
     atomic_int_fast64_t starts;
 };
 
 static void hang_up(td_signer_link *link)
 {
-    td_close_fd(&link->fd);
+    td_signer_line_close(&link->line);
     link->known = false;
-    pid_t child = atomic_exchange(&link->child, 0);
-    if (child > 0) {
-        td_signer_child_stop(child);
-    }
 }
 
 /* Every failure of the line ends here. */
 static td_code away(td_signer_link *link, td_err *err)
 {
-    td_err why = *err;
+    snprintf(link->why, sizeof link->why, "%.179s", err->text);
     hang_up(link);
     link->pause_ms = link->pause_ms == 0 ? PAUSE_FIRST_MS : link->pause_ms * 2;
     link->pause_ms = link->pause_ms > TD_SIGNER_PAUSE_MAX_MS ? TD_SIGNER_PAUSE_MAX_MS : link->pause_ms;
     link->next_try_ms = td_server_monotonic_ms(link->server) + link->pause_ms;
-    return td_fail(err, TD_BUSY, "the log's signer is away: %.180s", why.text);
-}
-
-static td_code reach_child(td_signer_link *link, td_err *err)
-{
-    char key[4096], state[4096];
-    pid_t child;
-    TD_TRY(td_workspace_file(link->server->path, TD_FILE_LOG, key, err));
-    TD_TRY(td_workspace__signer_state(link->server->path, link->server->config, state, err));
-    TD_TRY(td_signer_child_start(key, state, &link->fd, &child, err));
-    atomic_store(&link->child, child);
-    atomic_fetch_add(&link->starts, 1);
-    return TD_OK;
+    return td_fail(err, TD_BUSY, "the log's signer is away: %s", link->why);
 }
 
 static td_code reach(td_signer_link *link, td_err *err)
 {
-    if (link->fd >= 0) {
+    if (link->line) {
         return TD_OK;
     }
-    int64_t wait_ms = td_signer_link_pause_ms(link);
-    if (wait_ms > 0) {
-        return td_fail(err, TD_BUSY, "the log's signer is away; it is tried again in %lld ms", (long long)wait_ms);
+    if (td_signer_link_pause_ms(link) > 0) {
+        return td_fail(err, TD_BUSY, "the log's signer is away: %s", link->why);
     }
-    return reach_child(link, err) == TD_OK ? TD_OK : away(link, err);
-}
-
-static td_code exchange(const td_signer_link *link, const td_signer_request *request, td_signer_reply *reply,
-                        td_err *err)
-{
-    TD_CLEANUP(td_str_done) td_str frame = {0};
-    TD_TRY(td_signer_request_write(request, &frame, err));
-    TD_TRY(td_signer_send(link->fd, &frame, err));
-    TD_TRY(td_signer_receive(link->fd, TD_SIGNER_ANSWER_MS, &frame, err));
-    return td_signer_reply_read(td_str_text(&frame), frame.size, reply, err);
+    if (td_signer_line_open(&link->where, &link->line, err) != TD_OK) {
+        return away(link, err);
+    }
+    atomic_fetch_add(&link->starts, link->where.kind == TD_SIGNER_CHILD);
+    return TD_OK;
 }
 
 /* A signer that cannot open its files, or serves another server, is started anew until it can. */
@@ -91,7 +68,7 @@ static td_code ask(td_signer_link *link, td_signer_request *request, td_signer_r
 {
     memcpy(request->origin, link->origin, sizeof request->origin);
     TD_TRY(reach(link, err));
-    if (exchange(link, request, reply, err) != TD_OK) {
+    if (td_signer_line_ask(link->line, request, reply, err) != TD_OK) {
         return away(link, err);
     }
     if (reply->code == TD_OK || reply->code == TD_CONFLICT) {
@@ -116,6 +93,7 @@ td_code td_signer_link_look(td_signer_link *link, td_log_root *out, td_err *err)
     if (!link->known) {
         TD_TRY(ask(link, &request, &reply, err));
     }
+    atomic_store(&link->apart, (int)td_signer_line_apart(link->line));
     *out = link->root;
     return TD_OK;
 }
@@ -137,15 +115,19 @@ td_code td_signer_link_sign(td_signer_link *link, const td_log_growth *growth, t
 
 int64_t td_signer_link_pause_ms(const td_signer_link *link)
 {
-    int64_t left = link->fd >= 0 ? 0 : link->next_try_ms - td_server_monotonic_ms(link->server);
+    int64_t left = link->line ? 0 : link->next_try_ms - td_server_monotonic_ms(link->server);
     return left > 0 ? left : 0;
 }
 
 void td_signer_link_facts(td_signer_link *link, td_signer_facts *out)
 {
-    out->worth = "a process of its own, of the same user: it protects from a restored or edited database, not from a "
-                 "server that is broken into";
+    out->apart = (td_signer_apart)atomic_load(&link->apart);
     out->starts = (int64_t)atomic_load(&link->starts);
+}
+
+bool td_signer_link_is_service(const td_signer_link *link)
+{
+    return link->where.kind != TD_SIGNER_CHILD;
 }
 
 static td_code read_vkey(td_signer_link *link, td_err *err)
@@ -170,7 +152,7 @@ td_code td_signer_link_new(const td_server *server, td_signer_link **out, td_err
         return td_fail(err, TD_NOMEM, "no memory for the line to the log's signer");
     }
     link->server = server;
-    link->fd = -1;
+    TD_TRY(td_signer_where_read(server->path, server->config, &link->where, err));
     TD_TRY(read_vkey(link, err));
     td_err why = {0};
     if (reach(link, &why) != TD_OK) {

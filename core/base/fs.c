@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TEMPORARY ".tmp-" /* between the name of what is written and six letters */
+
 void td_close_fd(int *fd)
 {
     if (*fd >= 0) {
@@ -87,7 +89,7 @@ td_code td_folder_sync(const char *path, td_err *err)
 static td_code write_temporary(const char *path, const void *data, size_t size, mode_t mode, char temporary[4096],
                                td_err *err)
 {
-    int length = snprintf(temporary, 4096, "%s.XXXXXX", path);
+    int length = snprintf(temporary, 4096, "%s" TEMPORARY "XXXXXX", path);
     if (length < 0 || length >= 4096) {
         return td_fail(err, TD_LIMIT, "the path %.120s… is longer than 4095 bytes", path);
     }
@@ -132,6 +134,30 @@ td_code td_file_create(const char *path, const void *data, size_t size, mode_t m
     }
     unlink(temporary);
     return td_folder_sync(folder, err);
+}
+
+td_code td_file_sweep(const char *path, td_err *err)
+{
+    char parent[4096], head[256 + sizeof TEMPORARY];
+    const char *slash = strrchr(path, '/');
+    TD_TRY(parent_of(path, parent, err));
+    int length = snprintf(head, sizeof head, "%s" TEMPORARY, slash ? slash + 1 : path);
+    if (length < 0 || (size_t)length >= sizeof head) {
+        return td_fail(err, TD_LIMIT, "the name %.120s… is longer than 255 bytes", path);
+    }
+    DIR *folder = opendir(parent);
+    if (folder == NULL) {
+        return td_fail_errno(err, errno, "%s", parent);
+    }
+    td_code code = TD_OK;
+    for (const struct dirent *entry; code == TD_OK && (entry = readdir(folder)) != NULL;) {
+        if (strncmp(entry->d_name, head, (size_t)length) == 0 && strlen(entry->d_name) == (size_t)length + 6 &&
+            unlinkat(dirfd(folder), entry->d_name, 0) != 0) {
+            code = td_fail_errno(err, errno, "%s/%s", parent, entry->d_name);
+        }
+    }
+    closedir(folder);
+    return code;
 }
 
 td_code td_file_read(const char *path, size_t limit, td_str *out, td_err *err)

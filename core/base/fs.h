@@ -17,6 +17,9 @@
 TD_MUST_USE td_code td_file_replace(const char *path, const void *data, size_t size, mode_t mode, td_err *err);
 /* As td_file_replace but CONFLICT if path exists. */
 TD_MUST_USE td_code td_file_create(const char *path, const void *data, size_t size, mode_t mode, td_err *err);
+/* Removes what killed writers of `path` left half written beside it (NAME.tmp-XXXXXX). Only while nobody else can be
+ * writing it. */
+TD_MUST_USE td_code td_file_sweep(const char *path, td_err *err);
 /* Appends the whole file to out. LIMIT if larger than limit; only regular files. */
 TD_MUST_USE td_code td_file_read(const char *path, size_t limit, td_str *out, td_err *err);
 /* mkdir -p with mode for what is made; each made folder's parent is fsynced. */

@@ -10,7 +10,7 @@ _tidemark() {
     store) verbs="verify" ;;
     backup) verbs="verify list prune" ;;
     log) verbs="resume" ;;
-    signer) verbs="run" ;;
+    signer) verbs="run serve" ;;
     model) verbs="register create change list show download diff inspect sign verify" ;;
     version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
@@ -47,6 +47,7 @@ _tidemark() {
     "restore "*) options=" --reason --digest --key --keys --signer-state" ;;
     "log resume") options=" --reason --accept-truncation --last --although-whole" ;;
     "signer run") options=" --key --state --fd" ;;
+    "signer serve") options=" --state --socket --server-user" ;;
     "login "*) options="" ;;
     "logout "*) options="" ;;
     "whoami "*) options="" ;;

@@ -119,23 +119,24 @@ static void signer_wire__frames_over_a_stream(void **state)
     TD_CLEANUP(td_str_done) td_str frame = {0};
     TD_CLEANUP(td_str_done) td_str got = {0};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    td_signer_stream near = td_signer_stream_of(&ends[0]), far = td_signer_stream_of(&ends[1]);
     td_str_add(&frame, "hello");
-    assert_int_equal(td_signer_send(ends[0], &frame, &err), TD_OK);
-    assert_int_equal(td_signer_receive(ends[1], 1000, &got, &err), TD_OK);
+    assert_int_equal(td_signer_send(&near, &frame, &err), TD_OK);
+    assert_int_equal(td_signer_receive(&far, 1000, &got, &err), TD_OK);
     assert_string_equal(td_str_text(&got), "hello");
-    assert_int_equal(td_signer_receive(ends[1], 0, &got, &err), TD_BUSY);
+    assert_int_equal(td_signer_receive(&far, 0, &got, &err), TD_BUSY);
     assert_int_equal(send(ends[0], "\x00\x00\x10\x01", 4, 0), 4); /* one byte too long */
-    assert_int_equal(td_signer_receive(ends[1], 1000, &got, &err), TD_CORRUPT);
+    assert_int_equal(td_signer_receive(&far, 1000, &got, &err), TD_CORRUPT);
     assert_int_equal(send(ends[0], "\x00\x00\x00\x05" "he", 6, 0), 6);
     close(ends[0]);
-    assert_int_equal(td_signer_receive(ends[1], 1000, &got, &err), TD_IO); /* closed within a frame */
-    assert_int_equal(td_signer_receive(ends[1], 1000, &got, &err), TD_NOT_FOUND);
+    assert_int_equal(td_signer_receive(&far, 1000, &got, &err), TD_IO); /* closed within a frame */
+    assert_int_equal(td_signer_receive(&far, 1000, &got, &err), TD_NOT_FOUND);
     close(ends[1]);
     td_str_clear(&frame);
     for (int i = 0; i <= TD_SIGNER_FRAME_MAX; i++) {
         td_str_add_char(&frame, 'x');
     }
-    assert_int_equal(td_signer_send(-1, &frame, &err), TD_LIMIT);
+    assert_int_equal(td_signer_send(&near, &frame, &err), TD_LIMIT);
 }
 
 int main(void)

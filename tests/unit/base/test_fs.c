@@ -49,6 +49,25 @@ static void file__replace_create_read(void **state)
     assert_int_equal(td_file_read("/nonexistent/x", 100, &text, &err), TD_NOT_FOUND);
 }
 
+static void file__sweep_takes_what_was_half_written_alone(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"s",           "s.tmp-Ab3xyZ", "s.backup",
+                                        "s.tmp-Ab3xyZ0", "t.tmp-Ab3xyZ", "s.tmp-Ab3xy"};
+    char path[4096];
+    td_err err;
+    for (size_t i = 0; i < TD_COUNT_OF(names); i++) {
+        assert_int_equal(td_path_join(path, folder, names[i], &err), TD_OK);
+        assert_int_equal(td_file_replace(path, "x", 1, 0600, &err), TD_OK);
+    }
+    assert_int_equal(td_path_join(path, folder, "s", &err), TD_OK);
+    assert_int_equal(td_file_sweep(path, &err), TD_OK);
+    for (size_t i = 0; i < TD_COUNT_OF(names); i++) {
+        assert_int_equal(td_path_join(path, folder, names[i], &err), TD_OK);
+        assert_int_equal(td_path_exists(path), i != 1);
+    }
+}
+
 static void folder__remove_does_not_follow_links(void **state)
 {
     (void)state;
@@ -85,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file__replace_create_read),
+        cmocka_unit_test(file__sweep_takes_what_was_half_written_alone),
         cmocka_unit_test(folder__remove_does_not_follow_links),
         cmocka_unit_test(name__cannot_leave_its_folder),
     };

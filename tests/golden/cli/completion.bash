@@ -118,7 +118,7 @@ _tidemark() {
     "lineage show") options=" --up --down --depth" ;;
     "lineage impact") options="" ;;
     "audit list") options=" --after --newest --object --actor --action --filter --order-by --limit --cursor" ;;
-    "audit verify") options=" --key --older --proof --signatures --no-content" ;;
+    "audit verify") options=" --key --older --policy --cosigned-after --proof --signatures --no-content" ;;
     "audit export") options=" --out" ;;
     "audit checkpoint") options=" --signed" ;;
     "audit witnesses") options="" ;;

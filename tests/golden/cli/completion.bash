@@ -59,7 +59,7 @@ _tidemark() {
     "model download") options="" ;;
     "model diff") options="" ;;
     "model inspect") options=" --strict" ;;
-    "model sign") options=" --key --passphrase-file --signature --ignore-path --follow-links" ;;
+    "model sign") options=" --key --passphrase-file --signature --ignore-path --follow-links --include-git" ;;
     "model verify") options=" --key --signature --ignore-path --follow-links --ignore-unsigned-files" ;;
     "version show") options="" ;;
     "version list") options=" --filter --order-by --limit --cursor" ;;

@@ -298,24 +298,25 @@ static void count_one(void *context, const char *sql)
 /* What is still in use stays prepared; what nobody asked for between two looks goes. */
 static void shrink__forgets_statements_that_rest(void **state)
 {
-    fixture *f = *state;
+    (void)state;
+    td_db *db = open_writer(lists);
     int prepared = 0;
-    td_db_on_prepare(f->db, count_one, &prepared);
+    td_db_on_prepare(db, count_one, &prepared);
     static const char busy[] = "SELECT 1 AS one", resting[] = "SELECT 2 AS two";
     td_stmt *stmt;
-    assert_int_equal(td_db_prepare(f->db, resting, &stmt, NULL), TD_OK);
+    assert_int_equal(td_db_prepare(db, resting, &stmt, NULL), TD_OK);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(td_db_prepare(f->db, busy, &stmt, NULL), TD_OK);
-        td_db_shrink(f->db);
+        assert_int_equal(td_db_prepare(db, busy, &stmt, NULL), TD_OK);
+        td_db_shrink(db);
     }
     assert_int_equal(prepared, 2);
-    assert_int_equal(td_db_prepare(f->db, busy, &stmt, NULL), TD_OK);
+    assert_int_equal(td_db_prepare(db, busy, &stmt, NULL), TD_OK);
     assert_int_equal(prepared, 2);
-    assert_int_equal(td_db_prepare(f->db, resting, &stmt, NULL), TD_OK);
+    assert_int_equal(td_db_prepare(db, resting, &stmt, NULL), TD_OK);
     assert_int_equal(prepared, 3);
     assert_int_equal(td_step_one(stmt, NULL, "no row"), TD_OK);
     assert_int_equal(td_column_int(stmt, "two"), 2);
-    td_db_on_prepare(f->db, NULL, NULL);
+    td_db_close(db);
 }
 
 int main(void)

@@ -42,5 +42,9 @@ td_code td_log__fetch(void *db, int level, int64_t position, uint8_t *hash_out, 
 /* --- witness_store.c --- */
 /* The newest published checkpoint, with its cosignatures. NOT_FOUND. */
 td_code td_log__checkpoint(td_db *db, td_log_root *root_out, td_str *note_out, td_err *err);
+/* Told of each cosignature of a checkpoint; `line` is its signature line. */
+typedef td_code (*td_cosignature_visit)(void *context, const uint8_t witness[TD_ED25519_PUBLIC_SIZE], int64_t time_s,
+                                        const char *line, td_err *err);
+td_code td_log__cosignatures(td_db *db, int64_t size, td_cosignature_visit visit, void *context, td_err *err);
 
 #endif

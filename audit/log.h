@@ -103,6 +103,8 @@ TD_MUST_USE td_code td_log_consistency(td_db *db, int64_t old_size, int64_t new_
  * signature and key hash, so that record + proof + vkey suffice offline. BUSY: no checkpoint covers the record yet
  * (about a second). NOT_FOUND. */
 TD_MUST_USE td_code td_log_proof_text(td_db *db, int64_t seq, td_str *out, td_err *err);
+/* The same in Sigsum's form, version 2, cosignatures included: what `sigsum-verify` reads. */
+TD_MUST_USE td_code td_log_sigsum_text(td_db *db, int64_t seq, td_str *out, td_err *err);
 /* Offline: does `proof` (text) show that `record` (canonical bytes) is in the log of `vkey`? CORRUPT, with the
  * reason. */
 TD_MUST_USE td_code td_log_proof_check(const char *proof, size_t proof_size, const void *record, size_t record_size,

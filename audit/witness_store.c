@@ -60,19 +60,44 @@ static td_code read_checkpoint(td_db *db, int64_t max_size, td_log_root *root_ou
     return good ? TD_OK : td_fail(err, TD_CORRUPT, "the newest checkpoint's root has %zu bytes, not 32", size);
 }
 
-static td_code add_cosignatures(td_db *db, int64_t size, td_str *note_out, td_err *err)
+static td_code visit_cosignatures(td_stmt *stmt, td_cosignature_visit visit, void *context, td_err *err)
 {
-    td_stmt *stmt;
     bool row;
-    TD_TRY(td_db_prepare(db, "SELECT line FROM log_cosignature WHERE size = :size ORDER BY witness", &stmt, err));
-    td_bind_int(stmt, ":size", size);
+    size_t size = 0;
     TD_TRY(td_step(stmt, &row, err));
     while (row) {
-        td_str_add(note_out, td_column_text(stmt, "line"));
+        const void *witness = td_column_blob(stmt, "witness", &size);
+        if (witness == NULL || size != TD_ED25519_PUBLIC_SIZE) {
+            return td_fail(err, TD_CORRUPT, "a stored witness's key has %zu bytes", size);
+        }
+        TD_TRY(visit(context, witness, td_column_int(stmt, "time_s"), td_column_text(stmt, "line"), err));
         TD_TRY(td_step(stmt, &row, err));
     }
+    return TD_OK;
+}
+
+td_code td_log__cosignatures(td_db *db, int64_t size, td_cosignature_visit visit, void *context, td_err *err)
+{
+    td_stmt *stmt;
+    TD_TRY(td_db_prepare(
+        db, "SELECT witness, time_s, line FROM log_cosignature WHERE size = :size ORDER BY witness", &stmt, err));
+    td_bind_int(stmt, ":size", size);
+    td_code code = visit_cosignatures(stmt, visit, context, err);
     td_reset(stmt);
+    return code;
+}
+
+static td_code add_line_of(void *note_out, const uint8_t *witness, int64_t time_s, const char *line, td_err *err)
+{
+    (void)witness;
+    (void)time_s;
+    td_str_add(note_out, line);
     return td_str_check(note_out, err);
+}
+
+static td_code add_cosignatures(td_db *db, int64_t size, td_str *note_out, td_err *err)
+{
+    return td_log__cosignatures(db, size, add_line_of, note_out, err);
 }
 
 /* 0 without one; at_ms_out may be NULL. */

@@ -103,8 +103,9 @@ static td_code run_proof(td_cli *cli, td_err *err)
     TD_CLEANUP(td_str_done) td_str proof = {0};
     int64_t seq;
     TD_TRY(td_parse_int(cli->arguments[0], "the record's number", 0, INT64_MAX, &seq, err));
-    TD_TRY(td_cli_fetch(cli, td_cli_path(cli, "audit", "records", cli->arguments[0], "proof", NULL), 1 << 20, &proof,
-                        err));
+    const char *path = td_cli_path(cli, "audit", "records", cli->arguments[0], "proof", NULL);
+    path = td_cli_query(cli, path, "format", td_cli_has(cli, "sigsum") ? "sigsum" : NULL);
+    TD_TRY(td_cli_fetch(cli, path, 1 << 20, &proof, err));
     (void)fputs(td_str_text(&proof), cli->out);
     return TD_OK;
 }
@@ -379,6 +380,10 @@ static const td_cli_option checkpoint_options[] = {
     {"signed", 0, NULL, "the newest that the log signed, whether the witnesses have cosigned it or not", false},
     {0},
 };
+static const td_cli_option proof_options[] = {
+    {"sigsum", 0, NULL, "in the form that sigsum-verify reads", false},
+    {0},
+};
 static const td_cli_option verify_options[] = {
     {"key", 0, "KEY", "the log's key as you know it: its text, or a file with it", false},
     {"older", 0, "FILE", "a checkpoint kept from earlier: the log must be an extension of it", true},
@@ -412,6 +417,7 @@ const td_cli_command td_cli_audit_commands[] = {
     {"audit", "show", "SEQ", 1, 1, "Print the bytes of one record as they were hashed", NULL,
      "tidemark audit show 17 > record", NULL, run_show},
     {"audit", "proof", "SEQ", 1, 1, "Print the proof that a record is in the log", NULL,
-     "tidemark audit proof 17 > proof; tidemark audit verify record --proof proof --key log.vkey", NULL, run_proof},
+     "tidemark audit proof 17 > proof; tidemark audit verify record --proof proof --key log.vkey", proof_options,
+     run_proof},
     {0},
 };

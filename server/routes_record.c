@@ -119,8 +119,12 @@ static td_code get_record_proof(td_request *request, td_err *err)
 {
     int64_t seq;
     TD_TRY(read_seq(request, &seq, err));
+    static const char *const formats[] = {"tlog", "sigsum", NULL};
     TD_CLEANUP(td_str_done) td_str proof = {0};
-    TD_TRY(td_log_proof_text(request->db, seq, &proof, err));
+    const char *format;
+    TD_TRY(td_request_query_choice(request, "format", formats, "tlog", &format, err));
+    TD_TRY(strcmp(format, "sigsum") == 0 ? td_log_sigsum_text(request->db, seq, &proof, err)
+                                         : td_log_proof_text(request->db, seq, &proof, err));
     return td_answer_bytes(request, 200, "text/plain; charset=utf-8", &proof, err);
 }
 
@@ -312,7 +316,8 @@ const td_route td_routes_record[] = {
     TD_GET("/api/v1/audit/witnesses", TD_MAY_READ_AUDIT, get_witnesses, "The witnesses, and what they have cosigned"),
     TD_GET("/api/v1/audit/export", TD_MAY_EXPORT_AUDIT, export_audit, "The whole log as a tar that verifies offline"),
     TD_GET("/api/v1/audit/records/{seq}", TD_MAY_READ_AUDIT, get_record, "Canonical bytes of one record"),
-    TD_GET("/api/v1/audit/records/{seq}/proof", TD_MAY_READ_AUDIT, get_record_proof, "Its proof of inclusion"),
+    TD_GET("/api/v1/audit/records/{seq}/proof", TD_MAY_READ_AUDIT, get_record_proof,
+           "Its proof of inclusion (?format=sigsum: as Sigsum's programs read it)"),
     TD_GET("/api/v1/events", TD_MAY_READ, get_events, "The project's records as a feed (?after= &wait_ms= long poll)"),
     TD_GET("/api/v1/events/stream", TD_MAY_READ, stream_events,
            "The same as server-sent events, from Last-Event-ID or ?after= on, else from now"),

@@ -10,29 +10,11 @@ cd "$(dirname "$0")/../.."
 base=$PWD/build/matrix
 mkdir -p "$base"
 
-# fetch FOLDER ARCHITECTURE SUITE PACKAGE…: downloads the packages (with what they need, if SUITE is empty) and unpacks them.
+# fetch NAME ARCHITECTURE SUITE PACKAGE…
 fetch() {
-    local folder=$base/$1 architecture=$2 suite=$3
-    shift 3
-    mkdir -p "$folder"/{lists/partial,cache/archives/partial,root,parts}
-    : >"$folder/status"
-    local options=(-o "Dir::State::Lists=$folder/lists" -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=root
-        -o Debug::NoLocking=1)
-    if [ -n "$suite" ]; then
-        local uri
-        uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E '/debian/?$' | head -n 1)
-        printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
-            "$uri" "$suite" >"$folder/parts/one.sources"
-        options+=(-o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$folder/parts")
-        apt-get "${options[@]}" update -qq
-        (cd "$folder" && apt-get "${options[@]}" download -qq "$@")
-        for package in "$folder"/*.deb; do dpkg -x "$package" "$folder/root"; done
-    else
-        options+=(-o "APT::Architecture=$architecture" -o "APT::Architectures::=$architecture" -o "Dir::State::status=$folder/status")
-        apt-get "${options[@]}" update -qq
-        apt-get "${options[@]}" install -y -qq --no-install-recommends --download-only "$@" >"$folder/apt.log"
-        for package in "$folder"/cache/archives/*.deb; do dpkg -x "$package" "$folder/root"; done
-    fi
+    local name=$1
+    shift
+    tests/debian.sh "$base/$name" "$@"
 }
 
 # leg NAME CMAKE-OPTION…: configures, builds, runs the quick layers.

@@ -123,7 +123,7 @@ _tidemark() {
     "audit checkpoint") options=" --signed" ;;
     "audit witnesses") options="" ;;
     "audit show") options="" ;;
-    "audit proof") options="" ;;
+    "audit proof") options=" --sigsum" ;;
     "project create") options=" --description" ;;
     "project list") options=" --archived --filter --order-by --limit --cursor" ;;
     "project show") options="" ;;

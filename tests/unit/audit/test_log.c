@@ -238,6 +238,31 @@ static void proof__too_early_and_unknown(void **state)
     assert_int_equal(td_log_proof_text(f->db, -1, &proof, &err), TD_NOT_FOUND);
 }
 
+/* sigsum-verify itself reads it in tests/interop/sigsum; here is what stands in it, and when. */
+static void sigsum_proof__has_a_path_from_two_records_on(void **state)
+{
+    fixture *f = *state;
+    td_err err = {.code = TD_OK};
+    TD_CLEANUP(td_str_done) td_str one = {0};
+    TD_CLEANUP(td_str_done) td_str two = {0};
+    const char *log = strrchr(td_log_signer_origin(f->signer), '/') + 1;
+    char head[96];
+    snprintf(head, sizeof head, "version=2\nlog=%s\nleaf=", log);
+    fixture_append_many(f, 1);
+    assert_int_equal(td_log_sigsum_text(f->db, 0, &one, &err), TD_BUSY);
+    assert_int_equal(one.size, 0);
+    fixture_seal(f);
+    assert_int_equal(td_log_sigsum_text(f->db, 0, &one, &err), TD_OK);
+    assert_int_equal(strncmp(td_str_text(&one), head, strlen(head)), 0);
+    assert_non_null(strstr(td_str_text(&one), "\n\nsize=1\nroot_hash="));
+    assert_null(strstr(td_str_text(&one), "leaf_index="));
+    fixture_append_many(f, 1);
+    fixture_seal(f);
+    assert_int_equal(td_log_sigsum_text(f->db, 1, &two, &err), TD_OK);
+    assert_non_null(strstr(td_str_text(&two), "\n\nleaf_index=1\nnode_hash="));
+    assert_int_equal(td_log_sigsum_text(f->db, 2, &two, &err), TD_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +277,7 @@ int main(void)
         WITH_LOG(proof__shows_each_record_and_no_other),
         WITH_LOG(proof__any_changed_byte_is_noticed),
         WITH_LOG(proof__too_early_and_unknown),
+        WITH_LOG(sigsum_proof__has_a_path_from_two_records_on),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

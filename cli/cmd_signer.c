@@ -10,7 +10,9 @@
 #include "core/base/notify.h"
 #include "core/crypto/crypto.h"
 #include "server/http_watch.h"
+#include "server/signer_adopt.h"
 #include "server/signer_serve.h"
+#include "server/signer_work.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -56,18 +58,17 @@ static td_code run_signer(td_cli *cli, td_err *err)
 
 /* ---- as a service ---- */
 
-static td_code find_user(const char *name, uid_t *out, td_err *err)
+/* By name or number; a number without an account has a group of the same number. */
+static td_code find_user(const char *option, const char *name, uid_t *user_out, gid_t *group_out, td_err *err)
 {
     int64_t number;
     const struct passwd *entry = getpwnam(name);
-    if (entry) {
-        *out = entry->pw_uid;
-        return TD_OK;
+    if (!entry && td_parse_int(name, option, 0, UINT32_MAX - 1, &number, err) != TD_OK) {
+        return td_fail(err, TD_NOT_FOUND, "%s: there is no user \"%.60s\" on this machine", option, name);
     }
-    if (td_parse_int(name, "--server-user", 0, UINT32_MAX - 1, &number, err) != TD_OK) {
-        return td_fail(err, TD_NOT_FOUND, "--server-user: there is no user \"%.60s\" on this machine", name);
-    }
-    *out = (uid_t)number;
+    entry = entry ? entry : getpwuid((uid_t)number);
+    *user_out = entry ? entry->pw_uid : (uid_t)number;
+    *group_out = entry ? entry->pw_gid : (gid_t)number;
     return TD_OK;
 }
 
@@ -92,10 +93,11 @@ static td_code serve_signer(td_cli *cli, td_err *err)
     if (!home || !user) {
         return td_fail(err, TD_INVALID, "--state and --server-user are needed: the signer's folder, whom it serves");
     }
-    TD_TRY(find_user(user, &options.server_user, err));
+    gid_t group;
+    TD_TRY(find_user("--server-user", user, &options.server_user, &group, err));
     TD_TRY(td_signer_home_check(home, err));
-    TD_TRY(td_path_join(key, home, "log.pem", err));
-    TD_TRY(td_path_join(state, home, "log.state", err));
+    TD_TRY(td_path_join(key, home, TD_SIGNER_HOME_KEY, err));
+    TD_TRY(td_path_join(state, home, TD_SIGNER_HOME_STATE, err));
     TD_TRY(td_crypto_setup(err));
     TD_TRY(open_listeners(cli, &options, err));
     if (options.server_user == geteuid()) {
@@ -106,6 +108,48 @@ static td_code serve_signer(td_cli *cli, td_err *err)
     td_notify("READY=1");
     return td_signer_serve(&options, err);
 }
+
+/* ---- moving in ---- */
+
+static void print_adopted(td_cli *cli, const json_t *answer)
+{
+    td_print_line(cli, "The log's key and memory (%lld records signed) are in %s, and nowhere else.",
+                  (long long)td_json_int(answer, "signed", 0), td_json_text(answer, "home", ""));
+    if (td_json_bool(answer, "retired", false)) {
+        td_print_line(cli, "The key of the log before it was put aside in retired/ there.");
+    }
+    td_print_line(cli, "The server reaches the signer at %s (audit.signer_url). Start the signer, then the server.",
+                  td_json_text(answer, "url", ""));
+    td_print_line(cli, "Backups that were made with keys still hold the key: destroy them, or keep them as secret.");
+}
+
+static td_code adopt(td_cli *cli, td_err *err)
+{
+    const char *url = td_cli_value(cli, "url"), *owner = td_cli_value(cli, "owner");
+    TD_CLEANUP(td_json_done) json_t *answer = NULL;
+    td_signer_adopt_options options = {.workspace = cli->workspace,
+                                       .home = td_cli_value(cli, "state"),
+                                       .owner = geteuid(),
+                                       .group = getegid(),
+                                       .url = url ? url : TD_SIGNER_URL_DEFAULT};
+    if (!options.home) {
+        return td_fail(err, TD_INVALID, "--state is needed: the signer's folder");
+    }
+    if (owner) {
+        TD_TRY(find_user("--owner", owner, &options.owner, &options.group, err));
+    }
+    TD_TRY(td_crypto_setup(err));
+    TD_TRY(td_signer_adopt(&options, &answer, err));
+    td_cli_present(cli, answer, print_adopted);
+    return TD_OK;
+}
+
+static const td_cli_option adopt_options[] = {
+    {"state", 0, "DIR", "the signer's own folder; made if it is not there", false},
+    {"owner", 0, "USER", "who will run the signer, and own the folder (default: you)", false},
+    {"url", 0, "URL", "where the server will reach it (default: " TD_SIGNER_URL_DEFAULT ")", false},
+    {0},
+};
 
 static const td_cli_option serve_options[] = {
     {"state", 0, "DIR", "the signer's own folder: log.pem, the log's key, and log.state, what was signed last", false},
@@ -133,5 +177,12 @@ const td_cli_command td_cli_signer_commands[] = {
      "tidemark signer serve --state /var/lib/tidemark-signer --socket /run/tidemark-signer.sock "
      "--server-user tidemark",
      serve_options, serve_signer},
+    {"signer", "adopt", "", 0, 0, "Move the log's key out of the workspace to a signer of its own",
+     "Key and memory leave the workspace for the folder of a signer that runs as another user (`tidemark signer "
+     "serve`), and audit.signer_url is set. No server and no signer may run meanwhile. There is no moment at which two "
+     "could sign; a kill is taken up by the same command. After `tidemark log resume` it brings the new key, and puts "
+     "the old one aside.",
+     "tidemark signer adopt --workspace /var/lib/tidemark --state /var/lib/tidemark-signer --owner tidemark-signer",
+     adopt_options, adopt},
     {0},
 };

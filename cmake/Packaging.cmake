@@ -34,7 +34,8 @@ td_install(cli "${docs}/tidemark.bash" TO "${CMAKE_INSTALL_DATADIR}/bash-complet
 
 set(units lib/systemd/system)
 set(sysusers lib/sysusers.d)
-td_install(server packaging/tidemark.service packaging/tidemark-worker.service TO ${units})
+td_install(server packaging/tidemark.service packaging/tidemark-signer.socket packaging/tidemark-signer.service
+  packaging/tidemark-worker.service TO ${units})
 td_install(server packaging/tidemark-server.sysusers TO ${sysusers} AS tidemark-server.conf)
 
 install(TARGETS tidemark-agent tidemark-agent-enrol RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT agent)

@@ -135,16 +135,30 @@ static void note_outcome(td_sequencer *sequencer, td_code code, const td_err *er
     }
 }
 
+/* Commands that move the log's key leave a sign while they are under way. */
+static td_code check_unfinished(const td_sequencer *sequencer, td_err *err)
+{
+    static const struct {
+        const char *file, *meaning;
+        bool only_service;
+    } signs[] = {{TD_FILE_LOG_NEXT, "`tidemark log resume` was interrupted", false},
+                 {TD_FILE_LOG_MOVING, "`tidemark signer adopt` was interrupted", false},
+                 {TD_FILE_LOG_STATE, "the log's key waits for `tidemark signer adopt`", true}};
+    char path[4096];
+    for (size_t i = 0; i < TD_COUNT_OF(signs); i++) {
+        TD_TRY(td_workspace_file(sequencer->server->path, signs[i].file, path, err));
+        if (td_path_exists(path) && (!signs[i].only_service || td_signer_link_is_service(sequencer->signer))) {
+            return td_fail(err, TD_CONFLICT, "%s", signs[i].meaning);
+        }
+    }
+    return TD_OK;
+}
+
 /* What the world may have seen signed decides, never the database. */
 static td_code judge(td_sequencer *sequencer, td_err *err)
 {
-    char next[4096];
     td_log_root root;
-    td_server *server = sequencer->server;
-    TD_TRY(td_workspace_file(server->path, TD_FILE_LOG_NEXT, next, err));
-    if (td_path_exists(next)) {
-        return td_fail(err, TD_CONFLICT, "`tidemark log resume` was interrupted");
-    }
+    TD_TRY(check_unfinished(sequencer, err));
     td_code code = td_signer_link_look(sequencer->signer, &root, err);
     if (code == TD_NOT_FOUND) {
         return td_fail(err, TD_CONFLICT, "the memory of the log's signer is lost");

@@ -34,9 +34,25 @@ static td_code child_files(const char *workspace, const td_config *config, td_si
     return td_workspace__signer_state(workspace, config, out->state, err);
 }
 
-td_code td_signer_where_read(const char *workspace, const td_config *config, td_signer_where *out, td_err *err)
+static td_code read_url(const char *url, td_signer_where *out, td_err *err)
 {
     static const char unix_scheme[] = "unix:";
+    if (strncmp(url, unix_scheme, strlen(unix_scheme)) != 0 || url[strlen(unix_scheme)] != '/') {
+        return td_fail(err, TD_INVALID, "audit.signer_url must be unix:/PATH, not \"%.80s\"", url);
+    }
+    out->kind = TD_SIGNER_SOCKET;
+    snprintf(out->path, sizeof out->path, "%s", url + strlen(unix_scheme));
+    return TD_OK;
+}
+
+td_code td_signer_url_check(const char *url, td_err *err)
+{
+    td_signer_where where;
+    return read_url(url, &where, err);
+}
+
+td_code td_signer_where_read(const char *workspace, const td_config *config, td_signer_where *out, td_err *err)
+{
     const char *url = td_config_text(config, "audit.signer_url");
     td_signer_where where = {.kind = TD_SIGNER_CHILD};
     if (*url && *td_config_text(config, "audit.signer_state")) {
@@ -44,14 +60,7 @@ td_code td_signer_where_read(const char *workspace, const td_config *config, td_
                        "audit.signer_state is of a signer that the server starts; with audit.signer_url the memory is "
                        "that signer's own: remove one of the two");
     }
-    if (strncmp(url, unix_scheme, strlen(unix_scheme)) == 0 && url[strlen(unix_scheme)] == '/') {
-        where.kind = TD_SIGNER_SOCKET;
-        snprintf(where.path, sizeof where.path, "%s", url + strlen(unix_scheme));
-    } else if (*url) {
-        return td_fail(err, TD_INVALID, "audit.signer_url must be unix:/PATH, not \"%.80s\"", url);
-    } else {
-        TD_TRY(child_files(workspace, config, &where, err));
-    }
+    TD_TRY(*url ? read_url(url, &where, err) : child_files(workspace, config, &where, err));
     *out = where;
     return TD_OK;
 }

@@ -29,6 +29,9 @@ typedef struct td_signer_where {
 TD_MUST_USE td_code td_signer_where_read(const char *workspace, const td_config *config, td_signer_where *out,
                                          td_err *err);
 
+/* INVALID: no url of a signer that is a service. */
+TD_MUST_USE td_code td_signer_url_check(const char *url, td_err *err);
+
 /* What it is worth that the signer is apart. */
 typedef enum td_signer_apart {
     TD_APART_UNKNOWN, /* it has not been reached yet */

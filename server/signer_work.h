@@ -13,6 +13,9 @@
 
 /* What a reply to TD_SIGNER_LOOK says beside the tree: "uid " and a number, whose process this is. */
 #define TD_SIGNER_UID "uid "
+/* In the folder of a signer that is a service. */
+#define TD_SIGNER_HOME_KEY "log.pem"
+#define TD_SIGNER_HOME_STATE "log.state"
 
 typedef struct td_signer_work td_signer_work;
 

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct td_workspace {
@@ -75,6 +76,44 @@ td_code td_workspace__signer_state(const char *workspace, const td_config *confi
         return TD_OK;
     }
     return td_workspace_file(workspace, TD_FILE_LOG_STATE, out, err);
+}
+
+/* It is the workspace's owner's, whoever (root) writes it. */
+static td_code replace_config(const char *workspace, const char *path, const td_str *text, td_err *err)
+{
+    struct stat facts;
+    TD_TRY(td_file_replace(path, td_str_text(text), text->size, 0600, err));
+    if (stat(workspace, &facts) != 0 ||
+        (facts.st_uid != geteuid() && chown(path, facts.st_uid, facts.st_gid) != 0)) {
+        return td_fail_errno(err, errno, "%s", path);
+    }
+    return TD_OK;
+}
+
+td_code td_workspace__setting_write(const char *workspace, const char *key, const char *value, td_err *err)
+{
+    char path[4096];
+    size_t key_length = strlen(key);
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    TD_CLEANUP(td_str_done) td_str out = {0};
+    TD_CLEANUP(td_config_free) td_config *config = NULL;
+    TD_TRY(td_workspace_file(workspace, TD_FILE_CONFIG, path, err));
+    TD_TRY(td_file_read(path, TD_YAML_BYTES_MAX, &text, err));
+    td_str_addf(&out, "%s: %s\n", key, value);
+    for (const char *line = td_str_text(&text); *line;) {
+        size_t length = strcspn(line, "\n");
+        if (strncmp(line, key, key_length) != 0 || line[key_length] != ':') {
+            td_str_append(&out, line, length);
+            td_str_add_char(&out, '\n');
+        }
+        line += length + (line[length] == '\n');
+    }
+    TD_TRY(td_str_check(&out, err));
+    TD_TRY(td_config_parse(td_str_text(&out), out.size, path, NULL, NULL, &config, err));
+    if (strcmp(td_config_text(config, key), value) != 0) {
+        return td_fail(err, TD_INVALID, "%s sets %s somewhere else: remove that first", path, key);
+    }
+    return replace_config(workspace, path, &out, err);
 }
 
 static td_code find_workspace(const char *path, char absolute[PATH_MAX], td_err *err)

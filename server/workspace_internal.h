@@ -22,6 +22,7 @@ extern const td_migration *const td_workspace__migrations[];
 #define TD_FILE_LOG_NEXT "keys/log.next.pem" /* while `log resume` is under way */
 #define TD_FILE_LOG_VKEY "keys/log.vkey"
 #define TD_FILE_LOG_STATE "keys/log.state"
+#define TD_FILE_LOG_MOVING "keys/log.state.moving" /* while `signer adopt` is under way */
 #define TD_FILE_CA_KEY "keys/ca.key.pem"
 #define TD_FILE_CA "keys/ca.crt.pem"
 #define TD_FILE_SERVER_KEY "keys/server.key.pem"
@@ -37,6 +38,10 @@ extern const td_migration *const td_workspace__migrations[];
 /* Where the log's signer keeps its memory: as configured, or in keys/. */
 TD_MUST_USE td_code td_workspace__signer_state(const char *workspace, const td_config *config, char out[4096],
                                                td_err *err);
+/* Puts the line "key: value" into tidemark.yaml, instead of such a line; the rest stays as its owner wrote it. INVALID:
+ * another line contradicts it. */
+TD_MUST_USE td_code td_workspace__setting_write(const char *workspace, const char *key, const char *value,
+                                                td_err *err);
 /* Loads the keys that a server needs. */
 TD_MUST_USE td_code td_server_keys_load(const char *workspace, const char *profile, td_server_keys *out, td_err *err);
 void td_server_keys_done(td_server_keys *keys);

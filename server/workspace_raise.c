@@ -101,27 +101,6 @@ static td_code check_threshold(td_db *db, const char *profile, td_err *err)
     return TD_OK;
 }
 
-/* The line "profile: …" of tidemark.yaml; the rest stays as its owner wrote it. */
-static td_code write_profile(const char *workspace, const char *profile, td_err *err)
-{
-    char path[4096];
-    TD_TRY(td_workspace_file(workspace, TD_FILE_CONFIG, path, err));
-    TD_CLEANUP(td_str_done) td_str text = {0};
-    TD_CLEANUP(td_str_done) td_str out = {0};
-    TD_TRY(td_file_read(path, TD_YAML_BYTES_MAX, &text, err));
-    td_str_addf(&out, "profile: %s\n", profile);
-    for (const char *line = td_str_text(&text); *line;) {
-        size_t length = strcspn(line, "\n");
-        if (strncmp(line, "profile:", 8) != 0) {
-            td_str_append(&out, line, length);
-            td_str_add_char(&out, '\n');
-        }
-        line += length + (line[length] == '\n');
-    }
-    TD_TRY(td_str_check(&out, err));
-    return td_file_replace(path, out.data, out.size, 0600, err);
-}
-
 static td_code record(td_db *db, const char *before, const char *profile, const char *reason, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *from = json_pack("{s:s}", "profile", before);
@@ -160,6 +139,6 @@ td_code td_workspace_raise(const char *path, const char *profile, const char *re
     TD_TRY(td_txn_begin(td_workspace_db(workspace), &txn, err));
     TD_TRY(record(td_workspace_db(workspace), before, profile, reason, err));
     TD_TRY(take_root_offline(folder, err));
-    TD_TRY(write_profile(folder, profile, err));
+    TD_TRY(td_workspace__setting_write(folder, "profile", profile, err));
     return td_txn_commit(&txn, err);
 }

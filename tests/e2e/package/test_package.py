@@ -22,14 +22,22 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive
 dpkg -i "$D"/tidemark_*.deb "$D"/tidemark-server_*.deb "$D"/tidemark-agent_*.deb >"$D"/install.log 2>&1
 grep -q 'tidemark init /var/lib/tidemark' "$D"/install.log && echo said-what-to-do
-getent passwd tidemark tidemark-worker tidemark-agent >/dev/null && getent group tidemark-apps >/dev/null && echo users
-test "$(stat -c %a:%U /var/lib/tidemark)" = 700:tidemark && echo state-folder
+getent passwd tidemark tidemark-signer tidemark-worker tidemark-agent >/dev/null && getent group tidemark-apps >/dev/null && echo users
+test "$(stat -c %a:%U /var/lib/tidemark /var/lib/tidemark-signer | tr '\n' ' ')" = "700:tidemark 700:tidemark-signer " && echo state-folder
 runuser -u tidemark -- tidemark init /var/lib/tidemark --profile team >/dev/null && echo initialised
+install -d -o tidemark-signer -m 0755 /run/signer
+tidemark signer adopt --workspace /var/lib/tidemark --state /var/lib/tidemark-signer --owner tidemark-signer --url unix:/run/signer/s >/dev/null && echo adopted
+runuser -u tidemark-signer -- tidemark signer serve --state /var/lib/tidemark-signer --socket /run/signer/s --server-user tidemark \
+    >"$D"/signer.out 2>"$D"/signer.err & signer=$!
+until grep -q ready "$D"/signer.out; do kill -0 $signer || { cat "$D"/signer.err; exit 1; }; sleep 0.1; done
 runuser -u tidemark -- env TIDEMARK_HTTP_PORT=0 tidemark serve --workspace /var/lib/tidemark >"$D"/serve.out 2>"$D"/serve.err &
 until grep -q ready "$D"/serve.out; do kill -0 $! || { cat "$D"/serve.err; exit 1; }; sleep 0.1; done
-runuser -u tidemark -- tidemark status --workspace /var/lib/tidemark --json | grep -q '"profile": "team"' && echo serves
+runuser -u tidemark -- tidemark status --workspace /var/lib/tidemark --json | tee "$D"/status.json | grep -q '"profile": "team"' && echo serves
+grep -q '"signer_apart": "another_user"' "$D"/status.json && echo signed-by-another-user
 kill "$(cat /var/lib/tidemark/run/pid)" && wait $! && echo stopped
+kill $signer
 runuser -u nobody -- ls /var/lib/tidemark 2>/dev/null || echo closed-to-others
+runuser -u tidemark -- cat /var/lib/tidemark-signer/log.pem 2>/dev/null || echo key-closed-to-the-server
 tidemark-agent --version >/dev/null && man -w tidemark tidemark-agent tidemark-agent-enrol >/dev/null && echo agent
 bash -c 'source /usr/share/bash-completion/completions/tidemark; complete -p tidemark' >/dev/null && echo completes
 dpkg -i "$D"/tidemark-server_*.deb >"$D"/again.log 2>&1
@@ -38,9 +46,10 @@ dpkg -r tidemark-server tidemark tidemark-agent >/dev/null 2>&1
 test -e /var/lib/tidemark/tidemark.db && test ! -e /usr/bin/tidemark && echo removed
 dpkg -P tidemark-server tidemark tidemark-agent >"$D"/purge.log 2>&1
 test -e /var/lib/tidemark/tidemark.db && grep -q 'workspace /var/lib/tidemark stays' "$D"/purge.log && echo records-survive-purge
-test ! -e /var/lib/tidemark-agent && echo agent-purged
+test -e /var/lib/tidemark-signer/log.pem && test ! -e /var/lib/tidemark-agent && echo agent-purged
 """
-TOLD = ["said-what-to-do", "users", "state-folder", "initialised", "serves", "stopped", "closed-to-others", "agent", "completes",
+TOLD = ["said-what-to-do", "users", "state-folder", "initialised", "adopted", "serves", "signed-by-another-user", "stopped",
+        "closed-to-others", "key-closed-to-the-server", "agent", "completes",
         "upgrade-says-nothing", "removed", "records-survive-purge", "agent-purged"]
 
 # $V is empty and on a file system of its own, because an overlay cannot lie on an overlay.
@@ -112,20 +121,24 @@ class Units(unittest.TestCase):
     def test_the_servers_sandbox_is_tight(self):
         self.assertLessEqual(self.exposure("tidemark.service"), SCORE_MAX)
 
+    def test_the_signers_sandbox_is_tighter(self):
+        self.assertLess(self.exposure("tidemark-signer.service"), self.exposure("tidemark.service"))
+
     def test_the_agents_and_the_workers_are_not_open(self):
         self.assertLess(self.exposure("tidemark-agent.service"), 50)
         self.assertLess(self.exposure("tidemark-worker.service"), 50)
 
     def test_units_are_well_formed(self):
-        for unit in ("tidemark.service", "tidemark-worker.service", "tidemark-agent.service"):
+        for unit in ("tidemark.service", "tidemark-signer.service", "tidemark-signer.socket", "tidemark-worker.service",
+                     "tidemark-agent.service"):
             done = subprocess.run([tool("systemd-analyze"), "verify", "--man=no", os.path.join(SOURCE, "packaging", unit)],
                                   capture_output=True, text=True, check=False)
             problems = [line for line in done.stderr.splitlines() if unit in line and "is not executable" not in line]
             self.assertEqual(problems, [])
 
-    def allowed(self):
+    def allowed(self, unit):
         """The calls that the unit's filter lets through."""
-        with open(os.path.join(SOURCE, "packaging/tidemark.service"), encoding="utf-8") as file:
+        with open(os.path.join(SOURCE, "packaging", unit), encoding="utf-8") as file:
             filters = re.findall(r"^SystemCallFilter=(.*)$", file.read(), re.M)
         return self.calls(filters[0].split()) - self.calls(filters[1].lstrip("~").split())
 
@@ -140,26 +153,41 @@ class Units(unittest.TestCase):
             found |= self.calls(inner)
         return found
 
-    def test_what_the_server_calls_passes_the_units_filter(self):
+    def traced(self, folder, name, *arguments):
+        """The program under strace, once it is ready, and how to tell what it called."""
+        process = subprocess.Popen(["strace", "-f", "-qq", "-o", f"{folder}/{name}", self.program, *arguments], stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, text=True, env={**os.environ, "TIDEMARK_HTTP_PORT": "0"})
+        self.assertTrue(process.stdout.readline().startswith("ready"))
+        self.addCleanup(process.stdout.close)
+        return process
+
+    def check_calls(self, folder, name, unit, least):
+        with open(f"{folder}/{name}", encoding="utf-8", errors="replace") as file:
+            used = set(re.findall(r"^\d+ +(\w+)\(", file.read(), re.M))
+        self.assertGreater(len(used), least)
+        as_root_only = {"fchown"}  # SQLite gives a new file its folder's owner
+        self.assertEqual(used - self.allowed(unit) - {"execve"} - as_root_only, set(), unit)
+
+    def test_what_server_and_signer_call_passes_the_units_filters(self):
         tool("systemd-analyze")
         tool("strace")
+        self.program = os.path.join(SOURCE, "build/release/bin/tidemark")
         with tempfile.TemporaryDirectory() as folder:
-            program = os.path.join(SOURCE, "build/release/bin/tidemark")
-            subprocess.run([program, "init", folder + "/ws", "--profile", "demo"], check=True, stdout=subprocess.DEVNULL)
-            process = subprocess.Popen(["strace", "-f", "-qq", "-o", folder + "/calls", program, "serve", "--workspace", folder + "/ws"],
-                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                       env={**os.environ, "TIDEMARK_HTTP_PORT": "0"})
-            self.assertTrue(process.stdout.readline().startswith("ready"))
-            subprocess.run([program, "status", "--workspace", folder + "/ws"], check=True, stdout=subprocess.DEVNULL)
-            with open(folder + "/ws/run/pid", encoding="utf-8") as file:
+            workspace, home, sock = folder + "/ws", folder + "/home", folder + "/signer.sock"
+            subprocess.run([self.program, "init", workspace, "--profile", "demo"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([self.program, "signer", "adopt", "--workspace", workspace, "--state", home, "--url", "unix:" + sock], check=True,
+                           stdout=subprocess.DEVNULL)
+            signer = self.traced(folder, "signer", "signer", "serve", "--state", home, "--socket", sock, "--server-user", str(os.geteuid()))
+            server = self.traced(folder, "server", "serve", "--workspace", workspace)
+            subprocess.run([self.program, "status", "--workspace", workspace], check=True, stdout=subprocess.DEVNULL)
+            with open(workspace + "/run/pid", encoding="utf-8") as file:
                 os.kill(int(file.read()), 15)
-            self.assertEqual(process.wait(60), 0)
-            process.stdout.close()
-            with open(folder + "/calls", encoding="utf-8", errors="replace") as file:
-                used = set(re.findall(r"^\d+ +(\w+)\(", file.read(), re.M))
-        self.assertGreater(len(used), 30)
-        as_root_only = {"fchown"}  # SQLite gives a new file its folder's owner
-        self.assertEqual(used - self.allowed() - {"execve"} - as_root_only, set())
+            self.assertEqual(server.wait(60), 0)
+            child = int(output("pgrep", "-P", str(signer.pid)))
+            os.kill(child, 15)
+            signer.wait(60)
+            self.check_calls(folder, "server", "tidemark.service", 30)
+            self.check_calls(folder, "signer", "tidemark-signer.service", 20)
 
 
 if __name__ == "__main__":

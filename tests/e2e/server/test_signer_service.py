@@ -35,13 +35,13 @@ class Signer:
         os.chmod(server.folder, 0o777 if ROOT else 0o700)  # it binds its socket there
 
     def move_in(self, server):
-        """What `signer adopt` does with more care."""
-        os.mkdir(self.home, 0o700)
-        for name in ("log.pem", "log.state"):
-            shutil.move(server.path("keys/" + name), os.path.join(self.home, name))
-        if ROOT:
-            for name in ("", "log.pem", "log.state"):
-                os.chown(os.path.join(self.home, name), self.user, self.user)
+        done = self.adopt(server)
+        assert done.returncode == 0, done
+
+    def adopt(self, server, before=()):
+        return subprocess.run([*before, harness.TIDEMARK, "signer", "adopt", "--workspace", server.workspace, "--state", self.home,
+                               "--owner", str(self.user), "--url", "unix:" + self.socket, "--json"],
+                              capture_output=True, text=True, check=False, env={**clean(), "ASAN_OPTIONS": "detect_leaks=0"})
 
     def command(self):
         return [harness.TIDEMARK, "signer", "serve", "--state", self.home, "--socket", self.socket, "--server-user", str(os.geteuid()),
@@ -122,7 +122,6 @@ class Service(Case):
         self.service = Signer(self.server)
         self.addCleanup(self.service.kill)
         self.service.move_in(self.server)
-        self.server.settings["AUDIT_SIGNER_URL"] = "unix:" + self.service.socket
         self.origin = self.server.read("keys/log.vkey").split("+")[0]
 
     def both(self):
@@ -347,6 +346,92 @@ class Refuses(Service):
                                   env={**self.server.environment(), **{"TIDEMARK_" + key: value for key, value in settings.items()}})
             self.assertEqual(done.returncode, 2, done)
             self.assertIn(word, done.stderr)
+
+
+class Adopts(Case):
+    def setUp(self):
+        super().setUp()
+        self.wait_signed()
+        self.service = Signer(self.server)
+        self.addCleanup(self.service.kill)
+
+    def test_not_while_a_server_runs(self):
+        done = self.service.adopt(self.server)
+        self.assertEqual(done.returncode, 7, done)
+        self.assertTrue(os.path.exists(self.server.path("keys/log.state")))
+
+    def test_nobody_else_can_read_what_it_moved(self):
+        self.server.stop()
+        self.service.move_in(self.server)
+        for name in ("", "log.pem", "log.state"):
+            facts = os.stat(os.path.join(self.service.home, name))
+            self.assertEqual((facts.st_uid, facts.st_mode & 0o77), (self.service.user, 0), name)
+        left = [name for name in os.listdir(self.server.path("keys")) if name.startswith("log")]
+        self.assertEqual(left, ["log.vkey"])
+        self.assertIn(f"audit.signer_url: unix:{self.service.socket}", self.server.read("tidemark.yaml"))
+
+    def test_not_beside_another_log_nor_a_second_memory(self):
+        self.server.stop()
+        kept = self.server.read("keys/log.state"), self.server.read("keys/log.pem")
+        self.service.move_in(self.server)
+        other = harness.Server("demo")
+        self.addCleanup(other.close)
+        done = self.service.adopt(other)
+        self.assertEqual(done.returncode, 5, done)
+        self.assertIn("another log", done.stderr)
+        for name, text in zip(("log.state", "log.pem"), kept):
+            with open(os.open(self.server.path("keys/" + name), os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+                file.write(text)
+        done = self.service.adopt(self.server)
+        self.assertEqual(done.returncode, 5, done)
+        self.assertIn("two memories", done.stderr)
+
+    def test_not_while_the_signer_runs(self):
+        self.server.stop()
+        self.service.move_in(self.server)
+        self.service.start()
+        done = self.service.adopt(self.server)
+        self.assertEqual(done.returncode, 7, done)
+        self.assertIn("another signer of this log is running", done.stderr)
+
+    def interrupted(self, where):
+        here, there = (os.path.exists(path) for path in (self.server.path("keys/log.state"), os.path.join(self.service.home, "log.state")))
+        self.assertFalse(here and there, where)
+        if os.path.exists(self.server.path("keys/log.state.moving")) and self.read_only < 3:
+            self.read_only += 1
+            self.server.start()
+            self.assertIn("adopt", self.server.call("GET", "/api/v1/status").json["read_only"])
+            self.server.stop()
+        done = self.service.adopt(self.server)
+        self.assertEqual(done.returncode, 0, (where, done))
+        self.assertEqual(sorted(os.listdir(self.service.home)), ["log.pem", "log.state", "log.state.lock"], where)
+        self.assertEqual([name for name in os.listdir(self.server.path("keys")) if name.startswith("log")], ["log.vkey"], where)
+
+    def test_whenever_it_is_killed(self):
+        """Never two that can sign, never none for good; until it has ended a server is read-only."""
+        if not shutil.which("strace"):
+            self.skipTest("strace is missing")
+        self.server.stop()
+        kept = os.path.join(self.server.folder, "kept")
+        shutil.copytree(self.server.workspace, kept)
+        killed, self.read_only = 0, 0
+        for call in ("fsync", "rename", "unlink", "link", "chown"):  # strace counts each by itself
+            for step in range(1, 100):
+                shutil.rmtree(self.server.workspace)
+                shutil.rmtree(self.service.home, ignore_errors=True)
+                shutil.copytree(kept, self.server.workspace)
+                done = self.service.adopt(self.server, ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                                                        f"inject={call}:signal=KILL:when={step}"])
+                if done.returncode == 0:
+                    break
+                killed += 1
+                self.interrupted((call, step))
+        self.assertGreater(killed, 20)
+        self.assertGreater(self.read_only, 0)
+        self.service.start()
+        self.server.start()
+        self.change()
+        self.wait_signed()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ _tidemark() {
     store) verbs="verify" ;;
     backup) verbs="verify list prune" ;;
     log) verbs="resume" ;;
-    signer) verbs="run serve" ;;
+    signer) verbs="run serve adopt" ;;
     model) verbs="register create change list show download diff inspect sign verify" ;;
     version) verbs="show list search check derive submit approve reject move change tag" ;;
     alias) verbs="set list delete" ;;
@@ -48,6 +48,7 @@ _tidemark() {
     "log resume") options=" --reason --accept-truncation --last --although-whole" ;;
     "signer run") options=" --key --state --fd" ;;
     "signer serve") options=" --state --socket --server-user" ;;
+    "signer adopt") options=" --state --owner --url" ;;
     "login "*) options="" ;;
     "logout "*) options="" ;;
     "whoami "*) options="" ;;
@@ -59,7 +60,7 @@ _tidemark() {
     "model download") options="" ;;
     "model diff") options="" ;;
     "model inspect") options=" --strict" ;;
-    "model sign") options=" --key --passphrase-file --signature --ignore-path --follow-links --include-git" ;;
+    "model sign") options=" --key --passphrase-file --signature --ignore-path --follow-links" ;;
     "model verify") options=" --key --signature --ignore-path --follow-links --ignore-unsigned-files" ;;
     "version show") options="" ;;
     "version list") options=" --filter --order-by --limit --cursor" ;;
@@ -118,7 +119,7 @@ _tidemark() {
     "lineage show") options=" --up --down --depth" ;;
     "lineage impact") options="" ;;
     "audit list") options=" --after --newest --object --actor --action --filter --order-by --limit --cursor" ;;
-    "audit verify") options=" --key --older --policy --cosigned-after --proof --signatures --no-content" ;;
+    "audit verify") options=" --key --older --proof --signatures --no-content" ;;
     "audit export") options=" --out" ;;
     "audit checkpoint") options=" --signed" ;;
     "audit witnesses") options="" ;;

@@ -16,6 +16,7 @@ import unittest
 
 import reference
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 TIDEMARK, CACHE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 PROGRAM = reference.program(CACHE)
 FILES = {"net.onnx": b"weights" * 1000, "a-b": b"one", "a/b.bin": b"two", "empty": b"", "a/deep/er.txt": b"three"}
@@ -80,6 +81,32 @@ class Signing(unittest.TestCase):
     def both_refuse(self, *parts):
         self.we_refuse(self.we_verify(), CORRUPT, *parts)
         self.assertNotEqual(self.they_verify().returncode, 0)
+
+    # ---- the published schemas ----
+
+    def schemas(self, *paths):
+        return run(reference.python(CACHE), os.path.join(HERE, "schemas.py"), *paths)
+
+    def test_the_published_schemas(self):
+        os.symlink("net.onnx", os.path.join(self.model, "link"))
+        made = []
+        for name, curve, more in (("plain", "P-256", ["--ignore-path", "link"]), ("wide", "P-384", ["--follow-links"]),
+                                  ("widest", "P-521", ["--follow-links", "--ignore-path", "a/deep"])):
+            private, _ = self.key(curve, name)
+            made.append(os.path.join(self.work, name + ".sig"))
+            self.good(self.we_sign(*more, private=private, sig=made[-1]))
+        self.assertEqual(self.good(self.schemas(*made)).stdout.split(), made)
+        print(f"model.sig against the schemas of OpenSSF Model Signing: {len(made)} of {len(made)}")
+
+    def test_the_schemas_bite(self):
+        vectors = os.path.join(HERE, "..", "..", "vectors", "registry", "model-signing", "test-vectors", "v1.0")
+        for folder, good in (("valid", True), ("invalid", False), ("invalid-payload", False)):
+            for name in sorted(os.listdir(os.path.join(vectors, folder))):
+                with self.subTest(name):
+                    self.assertEqual(self.schemas(os.path.join(vectors, folder, name)).returncode == 0, good)
+        self.good(self.we_sign())
+        self.edited(lambda bundle: bundle["dsseEnvelope"].update(more=1))
+        self.assertIn("'more' was unexpected", self.schemas(self.sig).stderr)
 
     # ---- what both accept and refuse ----
 

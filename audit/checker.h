@@ -26,6 +26,9 @@ TD_MUST_USE td_code td_rules_finish(const td_rules *rules, td_err *err);
 /* The next thing to be checked; when it passed, td_audit__passed. */
 void td_audit__check(td_audit_checks *checks, td_audit_check check);
 void td_audit__passed(td_audit_checks *checks, td_audit_check check);
+/* The checkpoint against the policy of the options, if there is one. vkey: the log's key, or NULL. */
+TD_MUST_USE td_code td_audit__judge(td_audit_checks *checks, const td_audit_verify_options *options, const char *vkey,
+                                    const td_str *note, td_err *err);
 
 /* An older checkpoint of an earlier origin. */
 typedef struct td_checker_past {

@@ -7,6 +7,7 @@
 
 static const char *const names[][2] = {
     [TD_AUDIT_SIGNATURE] = {"A1", "checkpoints are signed by the log's key"},
+    [TD_AUDIT_QUORUM] = {"quorum", "the newest checkpoint carries the cosignatures that the policy asks for"},
     [TD_AUDIT_TREE] = {"A2", "all leaves add up to the signed root"},
     [TD_AUDIT_OLDER] = {"A3", "older checkpoints are beginnings of this log"},
     [TD_AUDIT_RECORD] = {"A4", "each record fits its leaf"},
@@ -37,4 +38,18 @@ void td_audit__check(td_audit_checks *checks, td_audit_check check)
 void td_audit__passed(td_audit_checks *checks, td_audit_check check)
 {
     checks->count[check]++;
+}
+
+td_code td_audit__judge(td_audit_checks *checks, const td_audit_verify_options *options, const char *vkey,
+                        const td_str *note, td_err *err)
+{
+    if (options->demand == NULL) {
+        return TD_OK;
+    }
+    td_audit__check(checks, TD_AUDIT_QUORUM);
+    options->demand->vkey = vkey;
+    options->demand->others = options->older;
+    TD_TRY(td_policy_judge(options->demand, td_str_text(note), note->size, options->findings, err));
+    td_audit__passed(checks, TD_AUDIT_QUORUM);
+    return TD_OK;
 }

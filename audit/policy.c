@@ -21,6 +21,11 @@ size_t td_policy_logs(const td_policy *policy)
     return (size_t)policy->log_count;
 }
 
+td_code td_policy_log_vkey(const td_policy *policy, size_t index, td_str *out, td_err *err)
+{
+    return td_note_key_text(&policy->logs[index], out, err);
+}
+
 size_t td_policy_witnesses(const td_policy *policy)
 {
     return (size_t)policy->witness_count;
@@ -94,7 +99,7 @@ static td_code take_signature(void *context, const char *text, size_t text_size,
     return TD_OK;
 }
 
-static bool quorum_reached(const td_policy *policy, const int64_t *times)
+bool td_policy__quorum(const td_policy *policy, const int64_t *times)
 {
     int seen[TD_POLICY_PARTIES_MAX] = {0}; /* members that have seen the tree */
     for (int i = 0; i < policy->party_count; i++) { /* members come before their groups */
@@ -121,6 +126,18 @@ static td_code signed_by_its_log(const weighing *job, td_err *err)
                    job->log_count == 1 ? job->logs[0].name : "any log of the policy under its own name");
 }
 
+td_code td_policy__log_signed(const td_policy *policy, const char *note, size_t size, const char *origin, td_err *err)
+{
+    for (int i = 0; i < policy->log_count; i++) {
+        if (strcmp(policy->logs[i].name, origin) == 0) {
+            size_t text_size;
+            return td_note_verify(note, size, &policy->logs[i], &text_size, err);
+        }
+    }
+    return td_fail(err, TD_CORRUPT, "the policy is for another log: it lists %s%s, the checkpoint is of %.100s",
+                   policy->logs[0].name, policy->log_count > 1 ? " and others" : "", origin);
+}
+
 td_code td_policy_weigh(const td_policy *policy, const char *vkey, const char *note, size_t size,
                         td_policy_verdict *out, td_err *err)
 {
@@ -138,7 +155,7 @@ td_code td_policy_weigh(const td_policy *policy, const char *vkey, const char *n
     TD_TRY(td_note_each(note, size, take_signature, &job, &text_size, err));
     TD_TRY(td_checkpoint_parse(note, text_size, job.verdict.origin, &job.verdict.root, err));
     TD_TRY(signed_by_its_log(&job, err));
-    job.verdict.quorum = quorum_reached(policy, job.verdict.times);
+    job.verdict.quorum = td_policy__quorum(policy, job.verdict.times);
     *out = job.verdict;
     return TD_OK;
 }

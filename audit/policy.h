@@ -31,6 +31,8 @@ TD_MUST_USE td_code td_policy_read(const char *path, td_policy **out, td_err *er
 void td_policy_free(td_policy **policy); /* TD_CLEANUP */
 
 size_t td_policy_logs(const td_policy *policy);      /* how many it lists */
+/* The key of one of them as "name+hex8+base64". */
+TD_MUST_USE td_code td_policy_log_vkey(const td_policy *policy, size_t index, td_str *out, td_err *err);
 size_t td_policy_witnesses(const td_policy *policy); /* how many it lists */
 /* Borrowed; url "" if the policy has none. */
 const char *td_policy_witness_name(const td_policy *policy, size_t index);
@@ -56,5 +58,37 @@ TD_MUST_USE td_code td_policy_weigh(const td_policy *policy, const char *vkey, c
 /* The same; CORRUPT also when the quorum is not reached: the message names who has cosigned. */
 TD_MUST_USE td_code td_policy_check(const td_policy *policy, const char *vkey, const char *note, size_t size,
                                     td_policy_verdict *out, td_err *err);
+
+/* ---- For auditors: why each witness's word counts, or does not ---- */
+
+typedef enum td_cosign_state { /* a later one outweighs an earlier one */
+    TD_COSIGN_MISSING,         /* no line of it */
+    TD_COSIGN_KEY,             /* a line under its name by another key */
+    TD_COSIGN_OLD,             /* good, but earlier than asked for */
+    TD_COSIGN_GOOD,
+    TD_COSIGN_OTHER,           /* over another checkpoint that the caller has */
+    TD_COSIGN_FORGED,          /* its key's line, but not over this checkpoint */
+} td_cosign_state;
+/* "wrong_key"; "a cosignature bears its name, …". Static storage. */
+const char *td_cosign_state_name(td_cosign_state state);
+const char *td_cosign_state_means(td_cosign_state state);
+
+typedef struct td_policy_demand {
+    const td_policy *policy;
+    const char *vkey;          /* the log's key where the policy lists none; else it is asked for as well; or NULL */
+    int64_t not_before_s;      /* older cosignatures do not count; 0: all do */
+    const char *const *others; /* other checkpoints of the log, to tell what was cosigned instead; NULL ends; or NULL */
+} td_policy_demand;
+
+typedef struct td_policy_findings {
+    td_policy_verdict verdict;
+    td_cosign_state states[TD_POLICY_WITNESSES_MAX];
+} td_policy_findings;
+
+/* Judges a checkpoint. *out tells what was found, as far as it came, whether it is OK or not. CORRUPT: not signed by a
+ * log of the policy, a wrong line under a witness's key, no quorum; the message names witnesses. INVALID: as
+ * td_policy_weigh. */
+TD_MUST_USE td_code td_policy_judge(const td_policy_demand *demand, const char *note, size_t size,
+                                    td_policy_findings *out, td_err *err);
 
 #endif

@@ -38,5 +38,9 @@ struct td_policy {
 
 /* Is the line by this witness? *named: its key under the name that it signed with. */
 bool td_policy__by_witness(const td_note_signature *signature, const td_policy_witness *witness, td_note_key *named);
+/* Have enough seen the tree? times: of each witness, 0: it has not. */
+bool td_policy__quorum(const td_policy *policy, const int64_t *times);
+/* CORRUPT: it is signed by none of the policy's logs, or not under its own name. */
+td_code td_policy__log_signed(const td_policy *policy, const char *note, size_t size, const char *origin, td_err *err);
 
 #endif

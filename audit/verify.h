@@ -11,7 +11,7 @@
 #ifndef TD_AUDIT_VERIFY_H
 #define TD_AUDIT_VERIFY_H
 
-#include "audit/log.h"
+#include "audit/policy.h"
 
 #define TD_AUDIT_OLDER_MAX 64 /* older checkpoints at a time */
 
@@ -37,6 +37,7 @@ typedef td_code (*td_audit_then)(void *context, td_db *db, td_err *err);
 /* What an auditor checks, in docs/audit.md's words. A run stops at the first that fails. */
 typedef enum td_audit_check {
     TD_AUDIT_SIGNATURE,  /* A1: the checkpoint is signed by the log */
+    TD_AUDIT_QUORUM,     /* it carries the cosignatures that the policy asks for */
     TD_AUDIT_TREE,       /* A2: the leaves add up to the signed root */
     TD_AUDIT_OLDER,      /* A3: older checkpoints are beginnings of it */
     TD_AUDIT_RECORD,     /* A4: each record fits its leaf */
@@ -67,6 +68,9 @@ typedef struct td_audit_verify_options {
                        * only: verdict.trusted stays false), or no signature check for a database */
     const char *const *older; /* texts of checkpoints kept from earlier, in any order; NULL ends them. The log must
                                * extend each, and a rewritten record lies between two of them */
+    td_policy_demand *demand;      /* the newest published checkpoint must satisfy it; or NULL. Its vkey and others are
+                                   * set from these options */
+    td_policy_findings *findings; /* of it; not NULL with demand */
     bool signatures;              /* verify each leaf's own signature too (slow) */
     const uint8_t *submitter;     /* verify_db with `signatures`: the submitter's public key, 32 bytes */
     td_audit_seen seen;           /* or NULL */

@@ -151,8 +151,22 @@ static td_code check_tail(const db_check *job, td_err *err)
     return TD_OK;
 }
 
+/* What the server hands out, against the auditor's policy. */
+static td_code judge_published(const db_check *job, td_err *err)
+{
+    TD_CLEANUP(td_str_done) td_str note = {0};
+    td_log_root root;
+    if (job->options->demand == NULL) {
+        return TD_OK;
+    }
+    td_audit__check(job->checker.checks, TD_AUDIT_QUORUM);
+    TD_TRY(td_log__checkpoint(job->db, &root, &note, err));
+    return td_audit__judge(job->checker.checks, job->options, job->options->vkey, &note, err);
+}
+
 static td_code verify_all(db_check *job, td_err *err)
 {
+    TD_TRY(judge_published(job, err));
     TD_TRY(td_checkpoint__after(job->db, 0, &job->next, err));
     TD_TRY(td_record__each(job->db, 0, INT64_MAX, take_row, job, err));
     TD_TRY(check_tail(job, err));

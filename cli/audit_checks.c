@@ -61,6 +61,7 @@ static json_t *failure_json(const td_audit_checks *checks, const td_err *failure
 static void print_failure(td_cli *cli, const json_t *answer)
 {
     td_audit_checks_print(cli, answer);
+    td_audit_policy_print(cli, answer);
 }
 
 void td_audit_checks_print(td_cli *cli, const json_t *answer)
@@ -75,10 +76,12 @@ void td_audit_checks_print(td_cli *cli, const json_t *answer)
     td_print_table(cli, columns, json_object_get(answer, "checks"), "");
 }
 
-void td_audit_checks_failed(td_cli *cli, const td_audit_checks *checks, const td_err *failure)
+void td_audit_checks_failed(td_cli *cli, const td_audit_checks *checks, const td_audit_policy *policy,
+                            const td_err *failure)
 {
     TD_CLEANUP(td_json_done) json_t *answer = failure_json(checks, failure);
-    if (answer != NULL) {
+    bool judged = checks->now == TD_AUDIT_QUORUM || checks->count[TD_AUDIT_QUORUM] > 0;
+    if (answer != NULL && (!judged || td_audit_policy_add(policy, answer, NULL) == TD_OK)) {
         td_cli_present(cli, answer, print_failure);
     }
 }

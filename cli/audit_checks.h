@@ -7,6 +7,7 @@
 #define TD_CLI_AUDIT_CHECKS_H
 
 #include "audit/verify.h"
+#include "cli/audit_policy.h"
 #include "cli/cli.h"
 #include "cli/output.h"
 
@@ -19,7 +20,8 @@ json_t *td_audit_clock_json(const td_audit_checks *checks);
 /* The list "checks" of an answer. */
 void td_audit_checks_print(td_cli *cli, const json_t *answer);
 /* Prints how far a verification came that failed. */
-void td_audit_checks_failed(td_cli *cli, const td_audit_checks *checks, const td_err *failure);
+void td_audit_checks_failed(td_cli *cli, const td_audit_checks *checks, const td_audit_policy *policy,
+                            const td_err *failure);
 
 /* Who erased what, and why. */
 typedef struct td_audit_erasures {

@@ -207,6 +207,7 @@ static void print_verdict(td_cli *cli, const json_t *verdict)
                   td_tint_code(cli, TD_TINT_GOOD), td_tint_code(cli, TD_TINT_NONE));
     td_print_fields(cli, fields, verdict);
     td_audit_checks_print(cli, verdict);
+    td_audit_policy_print(cli, verdict);
     td_audit_erasures_print(cli, verdict);
     const json_t *clock = json_object_get(verdict, "clock");
     if (clock != NULL) {
@@ -315,10 +316,12 @@ static td_code verify_proof(td_cli *cli, const char *vkey, td_err *err)
     return TD_OK;
 }
 
-static td_code present_verdict(td_cli *cli, const td_audit_verdict *verdict, const rows_check *rows, td_err *err)
+static td_code present_verdict(td_cli *cli, const td_audit_verdict *verdict, const rows_check *rows,
+                               const td_audit_policy *policy, td_err *err)
 {
     TD_CLEANUP(td_json_done) json_t *answer = verdict_json(verdict);
     TD_TRY(td_cli_need(answer, err));
+    TD_TRY(td_audit_policy_add(policy, answer, err));
     json_t *clock = td_audit_clock_json(&rows->checks);
     bool good = json_object_set_new(answer, "checks", td_audit_checks_json(&rows->checks, NULL)) == 0 &&
                 (clock == NULL || json_object_set_new(answer, "clock", clock) == 0) &&
@@ -342,6 +345,8 @@ static td_code run_verify(td_cli *cli, td_err *err)
     if (td_cli_has(cli, "proof")) {
         return verify_proof(cli, options.vkey, err);
     }
+    TD_CLEANUP(td_audit_policy_done) td_audit_policy policy = {.policy = NULL};
+    TD_TRY(td_audit_policy_read(cli, &policy, &options, err));
     TD_TRY(read_older(cli, older, err));
     options.seen = follow_rows;
     options.seen_context = &rows;
@@ -351,11 +356,11 @@ static td_code run_verify(td_cli *cli, td_err *err)
                                             : td_audit_verify_export(cli->arguments[0], &options, &verdict, err);
     if (code != TD_OK) {
         if (code == TD_CORRUPT) {
-            td_audit_checks_failed(cli, &rows.checks, err);
+            td_audit_checks_failed(cli, &rows.checks, &policy, err);
         }
         return code;
     }
-    return present_verdict(cli, &verdict, &rows, err);
+    return present_verdict(cli, &verdict, &rows, &policy, err);
 }
 
 static const td_cli_option list_options[] = {
@@ -382,6 +387,8 @@ static const td_cli_option proof_options[] = {
 static const td_cli_option verify_options[] = {
     {"key", 0, "KEY", "the log's key as you know it: its text, or a file with it", false},
     {"older", 0, "FILE", "a checkpoint kept from earlier: the log must be an extension of it", true},
+    {"policy", 0, "FILE", "a witness policy: its quorum must have cosigned the newest checkpoint", false},
+    {"cosigned-after", 0, "TIME", "of the policy's witnesses: earlier cosignatures do not count", false},
     {"proof", 0, "FILE", "the argument is one record; FILE is what `audit proof` printed for it", false},
     {"signatures", 0, NULL, "check each leaf's own signature too (slow)", false},
     {"no-content", 0, NULL, "of a workspace: do not hash the files of its versions", false},

@@ -202,6 +202,7 @@ static const td_cli_option sign_options[] = {
     {"signature", 'o', "FILE", "default: FOLDER/model.sig", false},
     {"ignore-path", 0, "PATH", "below the folder: not signed, may change", true},
     {"follow-links", 0, NULL, "links to files count as what they point to (default: refuse them)", false},
+    {"include-git", 0, NULL, "sign what git keeps (.git, .gitignore, …) too (default: leave it out)", false},
     {0},
 };
 static const td_cli_option model_verify_options[] = {

@@ -152,11 +152,11 @@ static const char *signature_path(td_cli *cli)
     return path != NULL ? path : td_cli_text(cli, "%s/" SIGNATURE_NAME, cli->arguments[0]);
 }
 
-/* Paths that are ignored: git's, `own` (or NULL), and those that were given. */
+/* Paths that are ignored: git's unless they count, `own` (or NULL), and those that were given. */
 static td_code ignored_paths(td_cli *cli, const char *own, td_modelsig *out, td_err *err)
 {
     size_t count = 0, given = 0, at = 0;
-    while (td_modelsig_always_ignored[count] != NULL) {
+    while (!out->counts_git && td_modelsig_always_ignored[count] != NULL) {
         count++;
     }
     while (td_cli_value_at(cli, "ignore-path", given) != NULL) {
@@ -222,7 +222,7 @@ td_code td_cli_model_sign(td_cli *cli, td_err *err)
     TD_CLEANUP(td_key_free) td_key *key = NULL;
     TD_CLEANUP(td_str_done) td_str text = {0};
     const char *path = signature_path(cli), *name;
-    td_modelsig about = {.follow_links = td_cli_has(cli, "follow-links")};
+    td_modelsig about = {.follow_links = td_cli_has(cli, "follow-links"), .counts_git = td_cli_has(cli, "include-git")};
     walk w = {.cli = cli, .folder = cli->arguments[0], .sig = &about, .signing = true};
     if (td_cli_value(cli, "key") == NULL) {
         return td_fail(err, TD_INVALID, "--key FILE is needed: the private key that signs");
@@ -277,7 +277,7 @@ static td_code report_verified(td_cli *cli, const td_modelsig *sig, td_err *err)
 /* What this verifier was told to ignore, beside what the signature says. */
 static td_code add_ignored(td_cli *cli, const td_modelsig *sig, td_modelsig *out, td_err *err)
 {
-    td_modelsig own = {0};
+    td_modelsig own = {.counts_git = sig->counts_git};
     TD_TRY(ignored_paths(cli, NULL, &own, err));
     size_t count = own.ignored_count + sig->ignored_count;
     *out = *sig;

@@ -47,6 +47,7 @@ typedef struct td_modelsig {
     const char **ignored; /* ignore_paths */
     size_t ignored_count;
     bool follow_links; /* allow_symlinks */
+    bool counts_git;   /* a file that git keeps at the top is among the files */
     uint8_t root[TD_DIGEST_SIZE];
     const uint8_t *payload; /* decoded bytes that are signed */
     size_t payload_size;
@@ -58,7 +59,7 @@ typedef struct td_modelsig {
 TD_MUST_USE td_code td_modelsig_read(const void *text, size_t size, td_arena *arena, td_modelsig *out, td_err *err);
 /* The hint and the signature are of this public key (PEM text). CORRUPT. */
 TD_MUST_USE td_code td_modelsig_check_signature(const td_modelsig *sig, const char *public_pem, td_err *err);
-/* Is this name one that the signature does not speak of? What git keeps at the top never counts. */
+/* Is this name one that the signature does not speak of? What git keeps at the top counts only with counts_git. */
 bool td_modelsig_ignores(const td_modelsig *sig, const char *name);
 /* The listed files are exactly `files` (any order; ignored ones left out); others_may_be: further ones do not matter.
  * CORRUPT names the file that differs, lacks or is too many. */
@@ -68,7 +69,7 @@ TD_MUST_USE td_code td_modelsig_check_files(const td_modelsig *sig, const td_mod
 TD_MUST_USE td_code td_modelsig_verify(const void *text, size_t size, const char *public_pem,
                                        const td_modelsig_file *files, size_t count, td_err *err);
 
-/* What is ignored at the top of every model's folder, by the specification; ends with NULL. */
+/* What git keeps at the top of a model's folder, ignored unless the signature counts it; ends with NULL. */
 extern const char *const td_modelsig_always_ignored[];
 
 #endif

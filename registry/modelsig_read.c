@@ -141,6 +141,24 @@ static td_code read_resource(const json_t *resource, td_arena *arena, td_modelsi
     return read_digest(td_json_text(resource, "digest", NULL), name, file->digest, err);
 }
 
+static bool is_under(const char *name, const char *path)
+{
+    size_t length = strlen(path);
+    return strncmp(name, path, length) == 0 && (name[length] == '\0' || name[length] == '/');
+}
+
+const char *const td_modelsig_always_ignored[] = {".git", ".gitignore", ".gitattributes", ".github", NULL};
+
+static bool is_of_git(const char *name)
+{
+    for (size_t i = 0; td_modelsig_always_ignored[i] != NULL; i++) {
+        if (is_under(name, td_modelsig_always_ignored[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static td_code read_resources(const json_t *list, td_arena *arena, td_modelsig *sig, td_err *err)
 {
     size_t count = json_array_size(list);
@@ -152,9 +170,26 @@ static td_code read_resources(const json_t *list, td_arena *arena, td_modelsig *
         return td_fail(err, TD_NOMEM, "no memory to read model.sig");
     }
     for (; sig->file_count < count; sig->file_count++) {
-        TD_TRY(read_resource(json_array_get(list, sig->file_count), arena, &sig->files[sig->file_count], err));
+        td_modelsig_file *file = &sig->files[sig->file_count];
+        TD_TRY(read_resource(json_array_get(list, sig->file_count), arena, file, err));
+        sig->counts_git = sig->counts_git || is_of_git(file->name);
     }
     return TD_OK;
+}
+
+/* "./notes/" is "notes": some write the one, some the other. NULL: no memory, or no text. */
+static const char *plain_path(const char *path, td_arena *arena)
+{
+    char *copy = td_arena_text(arena, path);
+    size_t length = copy != NULL ? strlen(copy) : 0;
+    while (length > 1 && copy[length - 1] == '/') {
+        copy[--length] = '\0';
+    }
+    while (length > 2 && strncmp(copy, "./", 2) == 0) {
+        copy += 2;
+        length -= 2;
+    }
+    return copy;
 }
 
 static td_code read_ignored(const json_t *list, td_arena *arena, td_modelsig *sig, td_err *err)
@@ -166,7 +201,7 @@ static td_code read_ignored(const json_t *list, td_arena *arena, td_modelsig *si
     }
     for (; sig->ignored_count < count; sig->ignored_count++) {
         const char *path = json_string_value(json_array_get(list, sig->ignored_count));
-        sig->ignored[sig->ignored_count] = td_arena_text(arena, path);
+        sig->ignored[sig->ignored_count] = plain_path(path, arena);
         if (sig->ignored[sig->ignored_count] == NULL) {
             return malformed(err, "an ignored path is no text");
         }
@@ -268,20 +303,10 @@ td_code td_modelsig_check_signature(const td_modelsig *sig, const char *pem, td_
     return code == TD_CORRUPT ? malformed(err, "the signature does not verify") : code;
 }
 
-const char *const td_modelsig_always_ignored[] = {".git", ".gitignore", ".gitattributes", ".github", NULL};
-
-static bool is_under(const char *name, const char *path)
-{
-    size_t length = strlen(path);
-    return strncmp(name, path, length) == 0 && (name[length] == '\0' || name[length] == '/');
-}
-
 bool td_modelsig_ignores(const td_modelsig *sig, const char *name)
 {
-    for (size_t i = 0; td_modelsig_always_ignored[i] != NULL; i++) {
-        if (is_under(name, td_modelsig_always_ignored[i])) {
-            return true;
-        }
+    if (!sig->counts_git && is_of_git(name)) {
+        return true;
     }
     for (size_t i = 0; i < sig->ignored_count; i++) {
         if (is_under(name, sig->ignored[i])) {

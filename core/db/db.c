@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOOKASIDE_SIZE 1200 /* SQLite's own default is a hundred such, in each connection, touched or not */
+#define LOOKASIDE_SLOTS 24
 #define BUSY_MS 5000 /* how long a connection waits for another's lock */
 
 td_code td_db__fail(td_db *db, int result, const char *what, td_err *err)
@@ -73,6 +75,7 @@ static void set_limits(sqlite3 *handle)
 
 static td_code set_pragmas(td_db *db, td_err *err)
 {
+    (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_SIZE, LOOKASIDE_SLOTS);
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -191,8 +194,27 @@ td_code td_db_open(const char *path, td_db_mode mode, const td_clock *clock, td_
     return TD_OK;
 }
 
+/* Statements of the bucket that nobody asked for since the last time. */
+static void drop_unused(td_stmt **link)
+{
+    while (*link != NULL) {
+        td_stmt *stmt = *link;
+        if (stmt->used || sqlite3_stmt_busy(stmt->handle)) {
+            stmt->used = false;
+            link = &stmt->next;
+        } else {
+            *link = stmt->next;
+            sqlite3_finalize(stmt->handle);
+            free(stmt);
+        }
+    }
+}
+
 void td_db_shrink(td_db *db)
 {
+    for (size_t i = 0; i < TD_DB_CACHE_BUCKETS; i++) {
+        drop_unused(&db->cache[i]);
+    }
     (void)sqlite3_db_release_memory(db->handle);
 }
 

@@ -107,8 +107,8 @@ typedef struct td_db_progress {
 TD_MUST_USE td_code td_db_copy(td_db *from, const char *path, const td_db_progress *progress, td_err *err);
 /* Reads everything: pages, indexes against tables, foreign keys. CORRUPT names the first damage. */
 TD_MUST_USE td_code td_db_check(td_db *db, td_err *err);
-/* Gives back the memory of cached pages, for a connection that rests; what is asked next is read from the file again.
- */
+/* Gives back the memory of cached pages, and of statements that were not asked for since the call before, for a
+ * connection that rests: between two uses, on its own thread. What is asked next is read and prepared again. */
 void td_db_shrink(td_db *db);
 /* Hook of tests that check statements: called with each literal that is prepared. */
 void td_db_on_prepare(td_db *db, void (*hook)(void *context, const char *sql), void *context);

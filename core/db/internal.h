@@ -19,6 +19,7 @@ struct td_stmt {
     struct td_stmt *next; /* in its bucket */
     int last_column;      /* that was read: the next one is near */
     int bind_failed;      /* sticky SQLite code of a bind */
+    bool used;            /* since td_db_shrink last looked */
 };
 
 struct td_db {

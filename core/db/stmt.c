@@ -39,6 +39,7 @@ td_code td_db_prepare(td_db *db, const char *sql_literal, td_stmt **out, td_err 
     for (td_stmt *stmt = db->cache[bucket]; stmt != NULL; stmt = stmt->next) {
         if (stmt->literal == sql_literal) {
             td_reset(stmt);
+            stmt->used = true;
             *out = stmt;
             return TD_OK;
         }
@@ -46,6 +47,7 @@ td_code td_db_prepare(td_db *db, const char *sql_literal, td_stmt **out, td_err 
     td_stmt *stmt = NULL;
     TD_TRY(new_stmt(db, sql_literal, SQLITE_PREPARE_PERSISTENT, &stmt, err));
     stmt->literal = sql_literal;
+    stmt->used = true;
     stmt->next = db->cache[bucket];
     db->cache[bucket] = stmt;
     *out = stmt;

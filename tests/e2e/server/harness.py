@@ -135,7 +135,16 @@ class Server:
     def close(self):
         if self.process:
             self.kill()
+        self.keep()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def keep(self):
+        """TD_KEEP names a folder for a copy of each server's database: tests/golden/audit/collect.py reads them."""
+        folder = os.environ.get("TD_KEEP")
+        if folder and os.path.exists(self.path("tidemark.db")):
+            for more in ("", "-wal"):
+                if os.path.exists(self.path("tidemark.db" + more)):
+                    shutil.copy(self.path("tidemark.db" + more), os.path.join(folder, os.path.basename(self.folder) + ".db" + more))
 
     def log_text(self):
         with open(os.path.join(self.folder, "server.log"), encoding="utf-8", errors="replace") as log:

@@ -2,9 +2,12 @@
 
 SPDX-License-Identifier: Apache-2.0
 """
+import io
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import unittest
 import urllib.parse
@@ -232,6 +235,93 @@ class Policies(WitnessTest):
             self.server.log.close()
             self.server.process = None
             self.assertIn(words.decode(), self.server.log_text())
+
+
+class OfflineVerification(WitnessTest):
+    """`audit verify --policy`: an auditor holds an export, or a workspace, against his own policy."""
+    quorum = "group Q 2 one two three\nquorum Q\n"
+
+    def setUp(self):
+        super().setUp()
+        self.witnesses["three"].mode = "gone"
+        self.server.start()
+        self.published(self.grow())
+        self.export = os.path.join(self.folder, "audit.tar")
+        with open(self.export, "wb") as file:
+            file.write(self.server.call("GET", "/api/v1/audit/export", as_="ben").bytes)
+
+    def verify(self, *arguments, policy=None):
+        done = subprocess.run([harness.TIDEMARK, "audit", "verify", *arguments, "--policy", policy or self.policy, "--json"],
+                              capture_output=True, text=True, check=False)
+        return done, json.loads(done.stdout) if done.stdout else {}
+
+    def states(self, answer):
+        return {each["name"]: each["state"] for each in answer["policy"]["witnesses"]}
+
+    def edit_checkpoint(self, change):
+        out = os.path.join(self.folder, "edited.tar")
+        with tarfile.open(self.export) as old, tarfile.open(out, "w", format=tarfile.USTAR_FORMAT) as new:
+            for entry in old:
+                data = old.extractfile(entry).read()
+                data = change(data.decode()).encode() if entry.name == "checkpoint" else data
+                entry.size = len(data)
+                new.addfile(entry, io.BytesIO(data))
+        return out
+
+    def test_export_and_workspace_satisfy_it(self):
+        for where in ([self.export], ["--workspace", self.server.workspace]):
+            done, answer = self.verify(*where)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(answer["trusted"])
+            self.assertTrue(answer["policy"]["reached"])
+            self.assertEqual(self.states(answer), {"one": "good", "two": "good", "three": "missing"})
+            self.assertEqual({each["check"]: each["state"] for each in answer["checks"]}["quorum"], "passed")
+
+    def test_a_quorum_that_is_not_met_names_who_is_missing(self):
+        self.write_policy("group Q all one two three\nquorum Q\n")
+        for where in ([self.export], ["--workspace", self.server.workspace]):
+            done, answer = self.verify(*where)
+            self.assertEqual(done.returncode, 8, done.stderr)
+            self.assertIn("three: has not cosigned it", done.stderr)
+            self.assertEqual(answer["failure"]["check"], "quorum")
+            self.assertEqual(self.states(answer)["three"], "missing")
+        done, _ = self.verify(self.export, "--cosigned-after", "2126-01-01T00:00:00Z")
+        self.assertIn("one: cosigned it before the time", done.stderr)
+
+    def test_forged_and_foreign_cosignatures(self):
+        def forge(note):
+            lines = note.splitlines()
+            at = next(i for i, line in enumerate(lines) if line.split(" ")[1:2] == ["one.example/w"])
+            blob = bytearray(witness.base64.b64decode(lines[at].split(" ")[2]))
+            blob[-1] ^= 1
+            lines[at] = lines[at].rsplit(" ", 1)[0] + " " + witness.base64.b64encode(blob).decode()
+            return "\n".join(lines) + "\n"
+        done, answer = self.verify(self.edit_checkpoint(forge))
+        self.assertEqual((done.returncode, self.states(answer)["one"]), (8, "forged"), done.stderr)
+        self.witnesses["one"].key = witness.Key(self.folder, "one.example/w")  # the policy's file now names another key
+        self.write_policy(self.quorum)
+        done, answer = self.verify(self.export)
+        self.assertEqual((done.returncode, self.states(answer)["one"]), (8, "wrong_key"), done.stderr)
+
+    def test_a_cosignature_of_an_older_checkpoint(self):
+        kept = os.path.join(self.folder, "kept")
+        with open(kept, "w", encoding="utf-8") as file:
+            file.write(self.checkpoint())
+        line = next(line for line in self.checkpoint().splitlines() if " one.example/w " in line)
+        self.published(self.grow())
+        with open(self.export, "wb") as file:
+            file.write(self.server.call("GET", "/api/v1/audit/export", as_="ben").bytes)
+        edited = self.edit_checkpoint(lambda note: "\n".join(
+            line if " one.example/w " in each else each for each in note.splitlines()) + "\n")
+        done, answer = self.verify(edited, "--older", kept)
+        self.assertEqual((done.returncode, self.states(answer)["one"]), (8, "other_checkpoint"), done.stderr)
+
+    def test_a_policy_for_another_log(self):
+        self.write_policy(self.quorum, "11" * 32)
+        for where in ([self.export], ["--workspace", self.server.workspace]):
+            done, _ = self.verify(*where)
+            self.assertEqual(done.returncode, 8)
+            self.assertIn("the policy is for another log", done.stderr)
 
 
 if __name__ == "__main__":

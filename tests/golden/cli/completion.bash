@@ -60,7 +60,7 @@ _tidemark() {
     "model download") options="" ;;
     "model diff") options="" ;;
     "model inspect") options=" --strict" ;;
-    "model sign") options=" --key --passphrase-file --signature --ignore-path --follow-links" ;;
+    "model sign") options=" --key --passphrase-file --signature --ignore-path --follow-links --include-git" ;;
     "model verify") options=" --key --signature --ignore-path --follow-links --ignore-unsigned-files" ;;
     "version show") options="" ;;
     "version list") options=" --filter --order-by --limit --cursor" ;;
@@ -119,7 +119,7 @@ _tidemark() {
     "lineage show") options=" --up --down --depth" ;;
     "lineage impact") options="" ;;
     "audit list") options=" --after --newest --object --actor --action --filter --order-by --limit --cursor" ;;
-    "audit verify") options=" --key --older --proof --signatures --no-content" ;;
+    "audit verify") options=" --key --older --policy --cosigned-after --proof --signatures --no-content" ;;
     "audit export") options=" --out" ;;
     "audit checkpoint") options=" --signed" ;;
     "audit witnesses") options="" ;;

@@ -215,6 +215,7 @@ class Signing(unittest.TestCase):
         os.symlink(outside, os.path.join(self.model, "empty"))  # the same bytes, by a link that the signature does not allow
         self.both_refuse("empty is a link; --follow-links")
         self.we_refuse(self.we_verify("--follow-links"), CORRUPT, "the signature does not follow links")
+        self.good(self.they_verify("--allow_symlinks"))  # the reference believes its own option alone
         self.we_refuse(self.we_verify("--ignore-unsigned-files"), CORRUPT, "empty is signed, and is no file there")
 
     def test_what_is_no_file(self):
@@ -223,6 +224,179 @@ class Signing(unittest.TestCase):
         os.remove(os.path.join(self.model, "pipe"))
         os.symlink(self.work, os.path.join(self.model, "up"))
         self.we_refuse(self.we_sign("--follow-links"), CORRUPT, "up is a link to a folder")
+
+    # ---- names, and what is no part of the model ----
+
+    def sign_again(self, sign, *more):
+        if os.path.exists(self.sig):
+            os.remove(self.sig)
+        self.good(sign(*more))
+
+    def test_names_of_every_kind(self):
+        for name in (".hidden", ".config/x", "a b", "z\u00e4h\u00df", "\u30e2\u30c7\u30eb.bin", "quote\"and\\back", "new\nline", "a.b", "a-b.c/d",
+                     "A", "~", "$HOME", "-", "--key", "a/.gitignore", "a/model.sig"):
+            self.write(name, name.encode())
+        for sign in (self.we_sign, self.they_sign):
+            with self.subTest(sign.__name__):
+                self.sign_again(sign)
+                self.good(self.we_verify())
+                self.good(self.they_verify())
+                self.write(".hidden", b"changed")
+                self.both_refuse('the file ".hidden"')
+                self.write(".hidden", b".hidden")
+
+    def test_empty_folders_do_not_count(self):
+        for sign in (self.we_sign, self.they_sign):
+            self.sign_again(sign)
+            os.makedirs(os.path.join(self.model, "nothing/in/here"), exist_ok=True)
+            self.good(self.we_verify())
+            self.good(self.they_verify())
+
+    def test_a_late_file_in_every_place(self):
+        for sign in (self.we_sign, self.they_sign):
+            self.sign_again(sign)
+            for name in ("late", "a/deep/late", ".late", "new/late", "a/.git", "model.sig"):
+                with self.subTest(f"{sign.__name__} {name}"):
+                    self.write(name)
+                    self.both_refuse(f'"{name}" is not covered')
+                    self.good(self.we_verify("--ignore-unsigned-files"))
+                    self.good(self.we_verify("--ignore-path", name))
+                    os.remove(os.path.join(self.model, name))
+            self.write("late")
+            self.good(self.they_verify("--ignore_unsigned_files"))
+            self.good(self.they_verify("--ignore-paths", os.path.join(self.model, "late")))
+            os.remove(os.path.join(self.model, "late"))
+            shutil.rmtree(os.path.join(self.model, "new"), ignore_errors=True)
+
+    def test_ignoring_takes_no_signed_file_away(self):
+        """Whoever verifies may leave out what is unsigned, never what was signed."""
+        for sign in (self.we_sign, self.they_sign):
+            self.sign_again(sign)
+            for name in ("net.onnx", "a", "a/deep"):
+                self.we_refuse(self.we_verify("--ignore-path", name), CORRUPT, "which is not there")
+                self.assertNotEqual(self.they_verify("--ignore-paths", os.path.join(self.model, name)).returncode, 0)
+
+    def test_ignored_paths_of_both(self):
+        self.write("notes/draft.md")
+        self.write("log")
+        ours = ("--ignore-path", "notes", "--ignore-path", "log")
+        theirs = ("--ignore-paths", os.path.join(self.model, "notes"), "--ignore-paths", os.path.join(self.model, "log"))
+        for sign, more in ((self.we_sign, ours), (self.they_sign, theirs)):
+            with self.subTest(sign.__name__):
+                self.sign_again(sign, *more)
+                self.write("notes/more/deep.md")
+                os.remove(os.path.join(self.model, "log"))
+                self.good(self.we_verify())
+                self.good(self.they_verify())
+                self.write("log", b"other")
+                self.write("notebook")
+                self.both_refuse('"notebook" is not covered')
+                os.remove(os.path.join(self.model, "notebook"))
+                self.write("a/notes")
+                self.both_refuse('"a/notes" is not covered')
+                os.remove(os.path.join(self.model, "a/notes"))
+
+    def test_their_signature_inside_of_the_folder(self):
+        self.sig = os.path.join(self.model, "sig", "their.sig")
+        os.mkdir(os.path.dirname(self.sig))
+        self.good(self.they_sign())
+        self.good(self.we_verify())
+        self.write("sig/other.sig")
+        self.both_refuse('"sig/other.sig" is not covered')
+
+    def test_what_git_keeps(self):
+        self.write(".gitattributes", b"*.bin filter=lfs")
+        self.write(".git/config")
+        for sign in (self.we_sign, self.they_sign):
+            self.sign_again(sign)
+            self.write(".gitattributes", b"changed")
+            self.write(".git/more")
+            self.write(".github/workflows/x.yml")
+            self.good(self.we_verify())
+            self.good(self.they_verify())
+        for sign, option in ((self.we_sign, "--include-git"), (self.they_sign, "--no-ignore-git-paths")):
+            with self.subTest(sign.__name__):
+                self.write(".gitattributes", b"*.bin filter=lfs")
+                self.sign_again(sign, option)
+                self.good(self.we_verify())
+                self.good(self.they_verify("--no-ignore-git-paths"))
+                self.write(".gitattributes", b"changed")
+                self.we_refuse(self.we_verify(), CORRUPT, 'the file ".gitattributes" is not the one')
+                self.assertNotEqual(self.they_verify("--no-ignore-git-paths").returncode, 0)
+                self.write(".gitattributes", b"*.bin filter=lfs")
+                self.write(".git/hooks/late")
+                self.we_refuse(self.we_verify(), CORRUPT, '".git/hooks/late" is not covered')
+                self.assertNotEqual(self.they_verify("--no-ignore-git-paths").returncode, 0)
+                os.remove(os.path.join(self.model, ".git/hooks/late"))
+
+    # ---- links ----
+
+    def test_a_link_to_a_folder(self):
+        """The reference skips what lies behind it, so it would be there unsigned; we refuse."""
+        self.good(self.we_sign())
+        outside = os.path.join(self.work, "outside")
+        os.mkdir(outside)
+        with open(os.path.join(outside, "x"), "wb") as file:
+            file.write(b"x")
+        os.symlink(outside, os.path.join(self.model, "up"))
+        self.both_refuse("up is a link; --follow-links")
+        self.assertNotEqual(self.they_sign().returncode, 0)
+        self.good(self.they_sign("--allow_symlinks"))
+        self.we_refuse(self.we_verify("--follow-links"), CORRUPT, "up is a link to a folder")
+
+    def test_a_link_that_leads_nowhere(self):
+        self.good(self.we_sign())
+        os.symlink("nowhere", os.path.join(self.model, "lost"))
+        self.both_refuse("lost is a link; --follow-links")
+        self.assertNotEqual(self.they_verify("--allow_symlinks").returncode, 0)
+        os.remove(self.sig)
+        self.we_refuse(self.we_sign("--follow-links"), NOT_FOUND, "lost")
+        self.assertNotEqual(self.they_sign("--allow_symlinks").returncode, 0)
+
+    def test_a_link_in_a_circle(self):
+        os.symlink("round", os.path.join(self.model, "round"))
+        self.assertNotEqual(self.we_sign("--follow-links").returncode, 0)
+        self.assertNotEqual(self.they_sign("--allow_symlinks").returncode, 0)
+        self.assertFalse(os.path.exists(self.sig))
+
+    def test_a_link_within_the_folder(self):
+        os.symlink("net.onnx", os.path.join(self.model, "latest.onnx"))
+        for sign, option in ((self.we_sign, "--follow-links"), (self.they_sign, "--allow_symlinks")):
+            with self.subTest(sign.__name__):
+                self.sign_again(sign, option)
+                self.good(self.we_verify("--follow-links"))
+                self.good(self.they_verify("--allow_symlinks"))
+                os.remove(os.path.join(self.model, "latest.onnx"))
+                self.write("latest.onnx", FILES["net.onnx"])  # the same bytes, as a file
+                self.good(self.we_verify())
+                self.good(self.they_verify())
+                os.remove(os.path.join(self.model, "latest.onnx"))
+                os.symlink("a-b", os.path.join(self.model, "latest.onnx"))
+                self.we_refuse(self.we_verify("--follow-links"), CORRUPT, '"latest.onnx" is not the one')
+                self.assertNotEqual(self.they_verify("--allow_symlinks").returncode, 0)
+                os.remove(os.path.join(self.model, "latest.onnx"))
+                os.symlink("net.onnx", os.path.join(self.model, "latest.onnx"))
+
+    def test_a_link_in_what_is_ignored(self):
+        """We do not look at what is ignored; the reference refuses a link there too, unless it may follow it."""
+        self.good(self.we_sign("--ignore-path", "cache"))
+        os.mkdir(os.path.join(self.model, "cache"))
+        os.symlink("../net.onnx", os.path.join(self.model, "cache", "link"))
+        self.good(self.we_verify())
+        self.assertNotEqual(self.they_verify().returncode, 0)
+        self.good(self.they_verify("--allow_symlinks"))
+
+    def test_the_folder_itself_by_a_link(self):
+        real, self.model = self.model, os.path.join(self.work, "by-link")
+        os.symlink(real, self.model)
+        for sign in (self.we_sign, self.they_sign):
+            if sign == self.they_sign:  # the reference takes a link as the model's folder only where links are allowed
+                self.sign_again(sign, "--allow_symlinks")
+                self.good(self.we_verify("--follow-links"))
+            else:
+                self.sign_again(sign)
+                self.good(self.we_verify())
+            self.good(self.they_verify("--allow_symlinks"))
 
     # ---- what is no such signature ----
 

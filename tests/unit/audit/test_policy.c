@@ -287,6 +287,72 @@ static void policy__limits_hold(void **state)
     assert_int_equal(td_policy_parse(td_str_text(&large), large.size, "p", &policy, &err), TD_LIMIT);
 }
 
+/* ---- the auditor's judgement ---- */
+
+static td_code hold(scene *s, const char *rest, int64_t not_before_s, const char *const *others,
+                    td_policy_findings *found, td_err *err)
+{
+    TD_CLEANUP(td_policy_free) td_policy *policy = NULL;
+    assert_int_equal(read_policy(s, rest, &policy, err), TD_OK);
+    td_policy_demand demand = {.policy = policy, .not_before_s = not_before_s, .others = others};
+    return td_policy_judge(&demand, td_str_text(&s->note), s->note.size, found, err);
+}
+
+static void judge__names_each_witness_and_what_stands_in_its_place(void **state)
+{
+    scene *s = *state;
+    static const char rest[] = "group G 2 A B C\nquorum G\n";
+    TD_CLEANUP(witness_done) test_witness imposter = witness_make("a.example/w1");
+    td_err err = {.code = TD_OK};
+    td_policy_findings found;
+    witness_cosign(&imposter, td_str_text(&s->text), AT, &s->note);
+    witness_cosign(&s->b, td_str_text(&s->text), AT, &s->note);
+    assert_int_equal(hold(s, rest, 0, NULL, &found, &err), TD_CORRUPT);
+    assert_int_equal(found.states[0], TD_COSIGN_KEY);
+    assert_int_equal(found.states[1], TD_COSIGN_GOOD);
+    assert_int_equal(found.states[2], TD_COSIGN_MISSING);
+    assert_non_null(strstr(err.text, "quorum (G); A: a cosignature bears its name"));
+    assert_non_null(strstr(err.text, "C: has not cosigned it"));
+    witness_cosign(&s->c, td_str_text(&s->text), AT + 5, &s->note);
+    assert_int_equal(hold(s, rest, AT, NULL, &found, &err), TD_OK);
+    assert_int_equal(found.verdict.cosigned, 2);
+    assert_int_equal(hold(s, rest, AT + 1, NULL, &found, &err), TD_CORRUPT);
+    assert_int_equal(found.states[1], TD_COSIGN_OLD);
+    assert_non_null(strstr(err.text, "B: cosigned it before the time"));
+}
+
+/* One wrong line spoils the note, whoever else has signed: with enough luck it would have counted. */
+static void judge__a_forged_cosignature_outweighs_a_quorum(void **state)
+{
+    scene *s = *state;
+    static const char other[] = "an older checkpoint\n7\nAAAA\n\n\xe2\x80\x94 x AAAA\n";
+    static const char *const others[] = {other, NULL};
+    td_err err = {.code = TD_OK};
+    td_policy_findings found;
+    witness_cosign(&s->a, td_str_text(&s->text), AT, &s->note);
+    witness_cosign(&s->b, "an older checkpoint\n7\nAAAA\n", AT, &s->note);
+    witness_cosign(&s->b, td_str_text(&s->text), AT, &s->note);
+    assert_int_equal(hold(s, "quorum A\n", 0, NULL, &found, &err), TD_CORRUPT);
+    assert_int_equal(found.states[1], TD_COSIGN_FORGED);
+    assert_int_equal(hold(s, "quorum A\n", 0, others, &found, &err), TD_CORRUPT);
+    assert_int_equal(found.states[1], TD_COSIGN_OTHER);
+    assert_non_null(strstr(err.text, "B: its cosignature is over an older checkpoint"));
+}
+
+static void judge__a_policy_for_another_log_says_so(void **state)
+{
+    scene *s = *state;
+    char text[256];
+    td_err err = {.code = TD_OK};
+    td_policy_findings found;
+    TD_CLEANUP(td_policy_free) td_policy *policy = NULL;
+    (void)snprintf(text, sizeof text, "log %s\nquorum none\n", s->a.hex);
+    assert_int_equal(td_policy_parse(text, strlen(text), "p", &policy, &err), TD_OK);
+    td_policy_demand demand = {.policy = policy};
+    assert_int_equal(td_policy_judge(&demand, td_str_text(&s->note), s->note.size, &found, &err), TD_CORRUPT);
+    assert_non_null(strstr(err.text, "the policy is for another log"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -301,6 +367,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(policy__bad_lines_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(policy__keys_of_the_wrong_kind_or_twice_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(policy__limits_hold, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(judge__names_each_witness_and_what_stands_in_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(judge__a_forged_cosignature_outweighs_a_quorum, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(judge__a_policy_for_another_log_says_so, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

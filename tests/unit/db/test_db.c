@@ -289,6 +289,36 @@ static void check__finds_damage(void **state)
     td_db_close(reader);
 }
 
+static void count_one(void *context, const char *sql)
+{
+    (void)sql;
+    ++*(int *)context;
+}
+
+/* What is still in use stays prepared; what nobody asked for between two looks goes. */
+static void shrink__forgets_statements_that_rest(void **state)
+{
+    (void)state;
+    td_db *db = open_writer(lists);
+    int prepared = 0;
+    td_db_on_prepare(db, count_one, &prepared);
+    static const char busy[] = "SELECT 1 AS one", resting[] = "SELECT 2 AS two";
+    td_stmt *stmt;
+    assert_int_equal(td_db_prepare(db, resting, &stmt, NULL), TD_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(td_db_prepare(db, busy, &stmt, NULL), TD_OK);
+        td_db_shrink(db);
+    }
+    assert_int_equal(prepared, 2);
+    assert_int_equal(td_db_prepare(db, busy, &stmt, NULL), TD_OK);
+    assert_int_equal(prepared, 2);
+    assert_int_equal(td_db_prepare(db, resting, &stmt, NULL), TD_OK);
+    assert_int_equal(prepared, 3);
+    assert_int_equal(td_step_one(stmt, NULL, "no row"), TD_OK);
+    assert_int_equal(td_column_int(stmt, "two"), 2);
+    td_db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(copy__is_one_state_though_others_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(checkpoint__does_not_wait_for_a_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(check__finds_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(shrink__forgets_statements_that_rest, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

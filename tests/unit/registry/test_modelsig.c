@@ -126,6 +126,53 @@ static void modelsig__changed_missing_and_extra_files_are_named(void **state)
     refused(verify(&m, 3, &err), &err, TD_CORRUPT, "a/x.onnx");
 }
 
+/* A signature over one file with one ignored path, read again; lives in the arena. */
+static td_modelsig signed_with(const char *file, const char *ignored, td_arena *arena)
+{
+    td_err err = {0};
+    TD_CLEANUP(model_done) signed_model m = sign();
+    TD_CLEANUP(td_str_done) td_str text = {0};
+    td_modelsig_file files[] = {{.name = file}};
+    td_modelsig sig;
+    const td_modelsig_how how = {.name = "model", .ignored = &ignored, .ignored_count = 1};
+    must(td_modelsig_make(&how, files, 1, m.key, &text, &err), &err);
+    must(td_modelsig_read(text.data, text.size, arena, &sig, &err), &err);
+    return sig;
+}
+
+static void modelsig__ignored_paths_in_any_spelling(void **state)
+{
+    static const char *const spellings[] = {"notes", "notes/", "./notes", "././notes//"};
+    (void)state;
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    for (size_t i = 0; i < TD_COUNT_OF(spellings); i++) {
+        td_modelsig sig = signed_with("a", spellings[i], &arena);
+        assert_true(td_modelsig_ignores(&sig, "notes"));
+        assert_true(td_modelsig_ignores(&sig, "notes/x/y"));
+        assert_false(td_modelsig_ignores(&sig, "notesx"));
+        assert_false(td_modelsig_ignores(&sig, "a/notes"));
+    }
+    static const char *const all[] = {".", "./", "", "/", "..", "../"}; /* none of them hides the whole folder */
+    for (size_t i = 0; i < TD_COUNT_OF(all); i++) {
+        td_modelsig sig = signed_with("a", all[i], &arena);
+        assert_false(td_modelsig_ignores(&sig, "a"));
+        assert_false(td_modelsig_ignores(&sig, "b/c"));
+    }
+}
+
+static void modelsig__what_git_keeps_counts_where_it_is_signed(void **state)
+{
+    (void)state;
+    TD_CLEANUP(td_arena_done) td_arena arena = {0};
+    td_modelsig sig = signed_with("a", "b", &arena);
+    assert_true(td_modelsig_ignores(&sig, ".git/config"));
+    sig = signed_with(".gitattributes", "b", &arena);
+    assert_false(td_modelsig_ignores(&sig, ".git/config"));
+    assert_false(td_modelsig_ignores(&sig, ".gitattributes"));
+    sig = signed_with(".gitattributesx", "b", &arena);
+    assert_true(td_modelsig_ignores(&sig, ".gitattributes"));
+}
+
 static void modelsig__another_key_is_refused(void **state)
 {
     (void)state;
@@ -268,6 +315,8 @@ int main(void)
         cmocka_unit_test(modelsig__form_is_exactly_the_specified_one),
         cmocka_unit_test(modelsig__root_is_over_raw_digests_in_order),
         cmocka_unit_test(modelsig__changed_missing_and_extra_files_are_named),
+        cmocka_unit_test(modelsig__ignored_paths_in_any_spelling),
+        cmocka_unit_test(modelsig__what_git_keeps_counts_where_it_is_signed),
         cmocka_unit_test(modelsig__another_key_is_refused),
         cmocka_unit_test(modelsig__changed_bytes_do_not_verify),
         cmocka_unit_test(modelsig__edited_statements_are_refused),

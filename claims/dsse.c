@@ -5,6 +5,8 @@
  */
 #include "claims/dsse.h"
 
+#include "core/crypto/ec.h"
+
 #include <string.h>
 
 /* ---- keys ---- */
@@ -202,12 +204,14 @@ td_code td_dsse_make(const char *payload_type, const void *payload, size_t size,
                      td_err *err)
 {
     TD_CLEANUP(td_str_done) td_str encoded = {0};
+    TD_CLEANUP(td_str_done) td_str der = {0};
     td_public_key public_key;
-    uint8_t raw[TD_SIGNATURE_SIZE], der[TD_SIGNATURE_DER_MAX], key_id[TD_KEY_ID_SIZE];
+    uint8_t raw[TD_SIGNATURE_SIZE], key_id[TD_KEY_ID_SIZE];
     char hex[2 * TD_KEY_ID_SIZE + 1];
     TD_TRY(td_dsse_pae(payload_type, payload, size, &encoded, err));
-    TD_TRY(td_key_sign(key, encoded.data, encoded.size, raw, err));
     td_public_key_of(key, &public_key);
+    TD_TRY(public_key.kind == TD_KEY_P256 ? td_key_ec_sign(key, encoded.data, encoded.size, &der, err)
+                                          : td_key_sign(key, encoded.data, encoded.size, raw, err));
     td_public_key_id(&public_key, key_id);
     td_hex_encode(key_id, sizeof key_id, hex);
     td_dsse envelope = {.payload_type = payload_type,
@@ -216,8 +220,8 @@ td_code td_dsse_make(const char *payload_type, const void *payload, size_t size,
                         .signatures = {{.bytes = raw, .size = sizeof raw, .key_id = hex}},
                         .signature_count = 1};
     if (public_key.kind == TD_KEY_P256) {
-        envelope.signatures[0].bytes = der;
-        envelope.signatures[0].size = td_signature_to_der(raw, der);
+        envelope.signatures[0].bytes = (const uint8_t *)der.data;
+        envelope.signatures[0].size = der.size;
     }
     return td_dsse_write(&envelope, out, err);
 }

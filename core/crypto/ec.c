@@ -124,6 +124,41 @@ td_code td_ec__verify_digest(const td_ec_public *key, const uint8_t *digest, siz
     return code;
 }
 
+static td_code sign_locked(td_curve name, const uint8_t *scalar, const uint8_t *digest, size_t digest_size,
+                           uint8_t *raw_out, td_err *err)
+{
+    const struct curve *curve = &curves[name];
+    psa_algorithm_t algorithm = PSA_ALG_DETERMINISTIC_ECDSA(curve->hash);
+    psa_key_attributes_t attributes = PSA_KEY_ATTRIBUTES_INIT;
+    psa_key_id_t id = 0;
+    size_t size = 0;
+    psa_set_key_usage_flags(&attributes, PSA_KEY_USAGE_SIGN_HASH);
+    psa_set_key_algorithm(&attributes, algorithm);
+    psa_set_key_type(&attributes, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1));
+    psa_set_key_bits(&attributes, curve->bits);
+    psa_status_t status = psa_import_key(&attributes, scalar, curve->scalar, &id);
+    if (status == PSA_SUCCESS) {
+        status = psa_sign_hash(id, algorithm, digest, digest_size, raw_out, 2 * curve->scalar, &size);
+        (void)psa_destroy_key(id);
+    }
+    if (status == PSA_ERROR_NOT_SUPPORTED) {
+        return td_fail(err, TD_INVALID, "this build of mbedTLS does not sign on the curve %s", curve->name);
+    }
+    return status == PSA_SUCCESS && size == 2 * curve->scalar
+               ? TD_OK
+               : td_fail(err, TD_NOMEM, "mbedTLS could not sign (%d)", (int)status);
+}
+
+td_code td_ec__sign_digest(td_curve curve, const uint8_t *scalar, const uint8_t *digest, size_t digest_size,
+                           uint8_t *raw_out, td_err *err)
+{
+    TD_TRY(td_mbed__setup(err));
+    td_mbed__lock();
+    td_code code = sign_locked(curve, scalar, digest, digest_size, raw_out, err);
+    td_mbed__unlock();
+    return code;
+}
+
 /* ---- public keys ---- */
 
 td_code td_ec_public_from_pem(const char *pem, size_t size, td_ec_public *out, td_err *err)

@@ -2,7 +2,8 @@
  * ec.h: ECDSA on the curves that other people's formats allow beside our own: P-256, P-384, P-521, each with its hash.
  *
  * Tidemark's own keys are P-256 and Ed25519 with raw signatures (crypto.h). OpenSSF Model Signing takes any of the
- * three NIST curves and signatures in DER; only what reads or makes such files includes this header.
+ * three NIST curves and signatures in DER, and claims have such signatures too; only what reads or makes such files
+ * includes this header.
  * Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -47,7 +48,8 @@ bool td_ec_from_der(td_curve curve, const uint8_t *der, size_t size, uint8_t raw
 TD_MUST_USE td_code td_key_read_ec(const char *path, const char *passphrase, td_key **out, td_err *err);
 /* INVALID: an Ed25519 key. */
 TD_MUST_USE td_code td_key_ec_public(const td_key *key, td_ec_public *out, td_err *err);
-/* Appends the signature in DER. */
+/* Appends the signature in DER. Its nonce follows from key and data (RFC 6979): the same again gives the same bytes,
+ * unless the private half lies outside. About a thousand a second (P-256); td_key_sign is much faster. */
 TD_MUST_USE td_code td_key_ec_sign(const td_key *key, const void *data, size_t size, td_str *out, td_err *err);
 
 /* A key whose private half lies elsewhere (in a token). `sign` makes raw r‖s over a digest. */

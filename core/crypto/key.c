@@ -238,14 +238,13 @@ size_t td_key_public(const td_key *key, uint8_t out[TD_P256_PUBLIC_SIZE])
     return size;
 }
 
-/* By libcrypto: DER of a curve, raw of Ed25519. */
+/* By libcrypto, for it is fast: DER of P-256, raw of Ed25519. */
 static td_code sign_inside(const td_key *key, const void *data, size_t size, uint8_t made[TD_EC_DER_MAX],
                            size_t *size_out, td_err *err)
 {
     static const uint8_t nothing[1] = {0};
-    static const EVP_MD *(*const digests[TD_CURVE_COUNT])(void) = {EVP_sha256, EVP_sha384, EVP_sha512};
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    const EVP_MD *digest = key->kind == TD_KEY_P256 ? digests[key->curve]() : NULL;
+    const EVP_MD *digest = key->kind == TD_KEY_P256 ? EVP_sha256() : NULL;
     *size_out = TD_EC_DER_MAX;
     bool good = context != NULL && EVP_DigestSignInit(context, NULL, digest, NULL, key->pkey) == 1 &&
                 EVP_DigestSign(context, made, size_out, size > 0 ? data : nothing, size) == 1;
@@ -265,6 +264,24 @@ static td_code sign_outside(const td_key *key, const void *data, size_t size, ui
         return td_fail(err, TD_NOMEM, "libcrypto could not hash what is to be signed");
     }
     return key->outside.sign(key->outside.context, digest, digest_size, raw, err);
+}
+
+/* Raw; the same key and data give the same bytes. libcrypto 3.0 has no such signature, so mbedTLS makes it. */
+static td_code sign_repeatably(const td_key *key, const void *data, size_t size, uint8_t raw[TD_EC_RAW_MAX],
+                               td_err *err)
+{
+    uint8_t digest[64], scalar[TD_EC_SCALAR_MAX];
+    size_t digest_size = td_ec_hash(key->curve, data, size, digest);
+    int scalar_size = (int)td_curve_scalar(key->curve);
+    BIGNUM *number = NULL;
+    bool good = digest_size > 0 && EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, &number) == 1 &&
+                BN_bn2binpad(number, scalar, scalar_size) == scalar_size;
+    BN_clear_free(number);
+    td_code code = good ? td_ec__sign_digest(key->curve, scalar, digest, digest_size, raw, err)
+                        : td_fail(err, TD_NOMEM, "libcrypto does not give out the private key");
+    OPENSSL_cleanse(scalar, sizeof scalar);
+    ERR_clear_error();
+    return code;
 }
 
 td_code td_key_sign(const td_key *key, const void *data, size_t size, uint8_t out[TD_SIGNATURE_SIZE], td_err *err)
@@ -299,17 +316,11 @@ td_code td_key_ec_public(const td_key *key, td_ec_public *out, td_err *err)
 td_code td_key_ec_sign(const td_key *key, const void *data, size_t size, td_str *out, td_err *err)
 {
     uint8_t made[TD_EC_DER_MAX], raw[TD_EC_RAW_MAX];
-    size_t made_size;
     if (key->kind != TD_KEY_P256) {
         return td_fail(err, TD_INVALID, "an Ed25519 key; one of P-256, P-384 or P-521 is needed");
     }
-    if (key->pkey == NULL) {
-        TD_TRY(sign_outside(key, data, size, raw, err));
-        made_size = td_ec_to_der(key->curve, raw, made);
-    } else {
-        TD_TRY(sign_inside(key, data, size, made, &made_size, err));
-    }
-    td_str_append(out, (const char *)made, made_size);
+    TD_TRY(key->pkey == NULL ? sign_outside(key, data, size, raw, err) : sign_repeatably(key, data, size, raw, err));
+    td_str_append(out, (const char *)made, td_ec_to_der(key->curve, raw, made));
     return td_str_check(out, err);
 }
 

@@ -32,6 +32,10 @@ td_code td_pem__write(const uint8_t *der, size_t size, td_str *out, td_err *err)
 td_code td_ec__verify_digest(const td_ec_public *key, const uint8_t *digest, size_t digest_size, const uint8_t *raw,
                              td_err *err);
 
+/* A signature whose nonce follows from key and digest (RFC 6979), raw; the lock not held. In ec.c. */
+td_code td_ec__sign_digest(td_curve curve, const uint8_t *scalar, const uint8_t *digest, size_t digest_size,
+                           uint8_t *raw_out, td_err *err);
+
 /* INVALID: no point on its curve. In ec.c. */
 td_code td_ec__check_point(const td_ec_public *key, td_err *err);
 

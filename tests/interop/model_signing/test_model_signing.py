@@ -82,6 +82,16 @@ class Signing(unittest.TestCase):
         self.we_refuse(self.we_verify(), CORRUPT, *parts)
         self.assertNotEqual(self.they_verify().returncode, 0)
 
+    def test_the_same_again_is_the_same(self):
+        """By RFC 6979: no signature hangs on the machine's random numbers."""
+        for curve in CURVES:
+            private, _ = self.key(curve, curve)
+            made = [os.path.join(self.work, f"{curve}-{number}.sig") for number in range(2)]
+            for path in made:
+                self.good(self.we_sign(private=private, sig=path))
+            with open(made[0], "rb") as one, open(made[1], "rb") as other:
+                self.assertEqual(one.read(), other.read())
+
     # ---- the published schemas ----
 
     def schemas(self, *paths):

@@ -1,18 +1,20 @@
 /*
- * test_vectors.c: Wycheproof's cases and DSSE's own example through core/crypto, every case counted, none skipped.
+ * test_vectors.c: Wycheproof's cases, RFC 6979's and DSSE's own example through core/crypto, every case counted, none
+ * skipped.
  *
  * A file is one JSON object a line; tests/vectors/README.md names the sources.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/fs.h"
 #include "core/base/json.h"
-#include "core/crypto/crypto.h"
+#include "core/crypto/ec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -135,8 +137,90 @@ static void hmac__cases_agree(void **state)
     run_file("hmac_sha256.jsonl", "wycheproof hmac sha256", accepts_hmac, 66, 108);
 }
 
-/* The example of DSSE's protocol.md: deterministic ECDSA P-256, so the published bytes must verify as they stand. */
-static void dsse__published_example_verifies(void **state)
+/* ---- signatures that follow from key and message alone (RFC 6979) ---- */
+
+/* The named curve's oid with its context tag, as SEC1 has it. */
+static void add_curve(const char *curve, td_str *der)
+{
+    static const struct {
+        const char *name, *bytes;
+        size_t size;
+    } curves[] = {{"P-256", "\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 12},
+                  {"P-384", "\xa0\x07\x06\x05\x2b\x81\x04\x00\x22", 9},
+                  {"P-521", "\xa0\x07\x06\x05\x2b\x81\x04\x00\x23", 9}};
+    for (size_t i = 0; i < TD_COUNT_OF(curves); i++) {
+        if (strcmp(curve, curves[i].name) == 0) {
+            td_str_append(der, curves[i].bytes, curves[i].size);
+            return;
+        }
+    }
+    fail_msg("no such curve: %s", curve);
+}
+
+/* A private key out of its number, by way of a file in PEM (SEC1) as a person would have it. */
+static td_key *key_of(const char *curve, const char *private_hex)
+{
+    char path[] = "/tmp/td-vectors-XXXXXX";
+    td_err err = {.code = TD_OK};
+    td_key *key = NULL;
+    TD_CLEANUP(td_str_done) td_str tail = {0};
+    TD_CLEANUP(td_str_done) td_str der = {0};
+    TD_CLEANUP(td_str_done) td_str pem = {0};
+    uint8_t scalar[TD_EC_SCALAR_MAX];
+    size_t size = strlen(private_hex) / 2;
+    assert_true(size <= sizeof scalar);
+    assert_int_equal(td_hex_decode(private_hex, 2 * size, scalar, size, &err), TD_OK);
+    add_curve(curve, &tail);
+    const char head[] = {0x30, (char)(3 + 2 + size + tail.size), 0x02, 0x01, 0x01, 0x04, (char)size};
+    td_str_append(&der, head, sizeof head);
+    td_str_append(&der, (const char *)scalar, size);
+    td_str_append(&der, tail.data, tail.size);
+    td_str_add(&pem, "-----BEGIN EC PRIVATE KEY-----\n");
+    td_base64_add(&pem, der.data, der.size);
+    td_str_add(&pem, "\n-----END EC PRIVATE KEY-----\n");
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, pem.data, pem.size), (ssize_t)pem.size);
+    assert_int_equal(close(file), 0);
+    if (td_key_read_ec(path, NULL, &key, &err) != TD_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(unlink(path), 0);
+    return key;
+}
+
+/* Our signature in DER of the data is the one in raw hexadecimal? */
+static bool signs_as(const td_key *key, const void *data, size_t size, const char *raw_hex)
+{
+    uint8_t want[TD_EC_RAW_MAX], raw[TD_EC_RAW_MAX];
+    td_err err = {.code = TD_OK};
+    td_ec_public public_key;
+    TD_CLEANUP(td_str_done) td_str der = {0};
+    assert_int_equal(td_key_ec_public(key, &public_key, &err), TD_OK);
+    size_t raw_size = 2 * td_curve_scalar(public_key.curve);
+    assert_int_equal(strlen(raw_hex), 2 * raw_size);
+    assert_int_equal(td_hex_decode(raw_hex, 2 * raw_size, want, raw_size, &err), TD_OK);
+    assert_int_equal(td_key_ec_sign(key, data, size, &der, &err), TD_OK);
+    assert_int_equal(td_ec_verify(&public_key, data, size, (const uint8_t *)der.data, der.size, &err), TD_OK);
+    return td_ec_from_der(public_key.curve, (const uint8_t *)der.data, der.size, raw) && memcmp(raw, want, raw_size) == 0;
+}
+
+static bool signs_so(const json_t *item)
+{
+    const char *message = td_json_text(item, "msg", "");
+    TD_CLEANUP(td_key_free) td_key *key = key_of(td_json_text(item, "curve", ""), td_json_text(item, "private", ""));
+    return signs_as(key, message, strlen(message), td_json_text(item, "sig", ""));
+}
+
+static void rfc6979__signatures_are_the_published_bytes(void **state)
+{
+    (void)state;
+    run_file("rfc6979.jsonl", "rfc 6979 signatures byte for byte", signs_so, 7, 0);
+}
+
+/* The example of DSSE's protocol.md: deterministic ECDSA P-256, so the published bytes must verify as they stand, and be
+ * what we make of the published key. */
+static void dsse__published_example_is_made_and_verifies(void **state)
 {
     (void)state;
     static const char key[] = "04"
@@ -153,6 +237,13 @@ static void dsse__published_example_verifies(void **state)
     assert_int_equal(td_hex_decode(key, strlen(key), public_key, sizeof public_key, &err), TD_OK);
     assert_int_equal(td_base64_decode(signature, strlen(signature), raw, sizeof raw, &size, &err), TD_OK);
     assert_int_equal(td_p256_verify(public_key, pae.data, pae.size, raw, &err), TD_OK);
+    TD_CLEANUP(td_key_free)
+    td_key *private_key = key_of("P-256", "d73ec437fd6346e3619c5ebfdfff0f6916804955ad32ac9ac492b0ede1f6ffb7");
+    char raw_hex[2 * TD_SIGNATURE_SIZE + 1];
+    td_hex_encode(raw, sizeof raw, raw_hex);
+    bool same = signs_as(private_key, pae.data, pae.size, raw_hex);
+    printf("dsse example byte for byte: %d of 1\n", same ? 1 : 0);
+    assert_true(same);
     pae.data[0] = 'd';
     assert_int_equal(td_p256_verify(public_key, pae.data, pae.size, raw, &err), TD_CORRUPT);
 }
@@ -169,7 +260,8 @@ int main(void)
         cmocka_unit_test(ecdsa__p1363_cases_agree),
         cmocka_unit_test(ed25519__cases_agree),
         cmocka_unit_test(hmac__cases_agree),
-        cmocka_unit_test(dsse__published_example_verifies),
+        cmocka_unit_test(rfc6979__signatures_are_the_published_bytes),
+        cmocka_unit_test(dsse__published_example_is_made_and_verifies),
     };
     return cmocka_run_group_tests_name("crypto vectors", tests, NULL, NULL);
 }

@@ -5,7 +5,6 @@
  */
 #include "cli/commands.h"
 
-#include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/notify.h"
 #include "core/crypto/crypto.h"
@@ -13,9 +12,12 @@
 #include "server/signer_adopt.h"
 #include "server/signer_serve.h"
 #include "server/signer_work.h"
+#include "server/workspace_internal.h"
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -37,6 +39,15 @@ static td_code cage(td_err *err)
         return td_fail_errno(err, errno, "caging the log's signer");
     }
     return TD_OK;
+}
+
+/* Everything is open. */
+static td_code cage_service(td_err *err)
+{
+    (void)puts("ready");
+    (void)fflush(stdout);
+    td_notify("READY=1");
+    return cage(err);
 }
 
 static td_code run_signer(td_cli *cli, td_err *err)
@@ -72,40 +83,80 @@ static td_code find_user(const char *option, const char *name, uid_t *user_out, 
     return TD_OK;
 }
 
+/* "HOST:PORT", "[::1]:PORT". */
+static td_code listen_at(td_cli *cli, const char *text, td_signer_serve_options *options, td_err *err)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t port;
+    int bound;
+    if (!colon) {
+        return td_fail(err, TD_INVALID, "--listen must be HOST:PORT, not \"%.80s\"", text);
+    }
+    TD_TRY(td_parse_int(colon + 1, "--listen: the port", 0, 65535, &port, err));
+    size_t skip = *text == '[' && colon > text && colon[-1] == ']' ? 1 : 0;
+    const char *host = td_cli_text(cli, "%.*s", (int)((size_t)(colon - text) - 2 * skip), text + skip);
+    TD_TRY(td_socket_listen(host, (int)port, &options->listeners[options->listener_count], &bound, err));
+    options->listener_count++;
+    td_print_line(cli, "listening on %s port %d", host, bound);
+    return TD_OK;
+}
+
 static td_code open_listeners(td_cli *cli, td_signer_serve_options *options, td_err *err)
 {
-    const char *path = td_cli_value(cli, "socket");
+    const char *path = td_cli_value(cli, "socket"), *address = td_cli_value(cli, "listen");
     if (path) { /* whoever may reach it, only --server-user is heard */
-        TD_TRY(td_socket_listen_path(path, 0666, &options->listeners[0], err));
-        options->listener_count = 1;
+        TD_TRY(td_socket_listen_path(path, 0666, &options->listeners[options->listener_count++], err));
+    }
+    if (address) {
+        TD_TRY(listen_at(cli, address, options, err));
     }
     TD_TRY(td_signer_inherit(options, err));
     return options->listener_count > 0
                ? TD_OK
-               : td_fail(err, TD_INVALID, "--socket is needed (or one from systemd): where servers reach the signer");
+               : td_fail(err, TD_INVALID, "--socket or --listen is needed (or a socket from systemd)");
+}
+
+/* An option, or a file in the signer's folder. */
+static const char *file_of(td_cli *cli, const char *option, const char *home, const char *name)
+{
+    const char *told = td_cli_value(cli, option);
+    return told ? told : td_cli_text(cli, "%s/%s", home, name);
+}
+
+static td_code find_server(td_cli *cli, td_signer_serve_options *options, td_err *err)
+{
+    gid_t group;
+    const char *user = td_cli_value(cli, "server-user"), *client = td_cli_value(cli, "tls-client");
+    options->client = client ? client : TD_MQTT_IDENTITY;
+    options->server_user = (uid_t)-1; /* nobody */
+    if (!user) {
+        return td_cli_has(cli, "listen") && !td_cli_has(cli, "socket")
+                   ? TD_OK
+                   : td_fail(err, TD_INVALID, "--server-user is needed: whom the signer serves");
+    }
+    TD_TRY(find_user("--server-user", user, &options->server_user, &group, err));
+    if (options->server_user == geteuid()) {
+        td_log_warn("signer", "the server's user runs its signer: whoever breaks into the server has the log's key");
+    }
+    return TD_OK;
 }
 
 static td_code serve_signer(td_cli *cli, td_err *err)
 {
-    char key[4096], state[4096];
-    const char *home = td_cli_value(cli, "state"), *user = td_cli_value(cli, "server-user");
-    td_signer_serve_options options = {.key = key, .state = state, .line = -1, .cage = cage};
-    if (!home || !user) {
-        return td_fail(err, TD_INVALID, "--state and --server-user are needed: the signer's folder, whom it serves");
+    const char *home = td_cli_value(cli, "state");
+    td_signer_serve_options options = {.line = -1, .cage = cage_service};
+    if (!home) {
+        return td_fail(err, TD_INVALID, "--state is needed: the signer's folder");
     }
-    gid_t group;
-    TD_TRY(find_user("--server-user", user, &options.server_user, &group, err));
+    TD_TRY(find_server(cli, &options, err));
     TD_TRY(td_signer_home_check(home, err));
-    TD_TRY(td_path_join(key, home, TD_SIGNER_HOME_KEY, err));
-    TD_TRY(td_path_join(state, home, TD_SIGNER_HOME_STATE, err));
+    options.key = td_cli_text(cli, "%s/%s", home, TD_SIGNER_HOME_KEY);
+    options.state = td_cli_text(cli, "%s/%s", home, TD_SIGNER_HOME_STATE);
+    options.certificate = file_of(cli, "tls-cert", home, TD_SIGNER_HOME_TLS);
+    options.certificate_key = file_of(cli, "tls-key", home, TD_SIGNER_HOME_TLS_KEY);
+    options.client_ca = file_of(cli, "tls-client-ca", home, TD_SIGNER_HOME_CA);
     TD_TRY(td_crypto_setup(err));
     TD_TRY(open_listeners(cli, &options, err));
-    if (options.server_user == geteuid()) {
-        td_log_warn("signer", "the server's user runs its signer: whoever breaks into the server has the log's key");
-    }
-    td_print_line(cli, "ready");
-    (void)fflush(cli->out);
-    td_notify("READY=1");
     return td_signer_serve(&options, err);
 }
 
@@ -154,7 +205,12 @@ static const td_cli_option adopt_options[] = {
 static const td_cli_option serve_options[] = {
     {"state", 0, "DIR", "the signer's own folder: log.pem, the log's key, and log.state, what was signed last", false},
     {"socket", 0, "PATH", "the Unix socket on which it listens", false},
-    {"server-user", 0, "USER", "the user who runs the server; nobody else is heard", false},
+    {"server-user", 0, "USER", "the user who runs the server; nobody else is heard there", false},
+    {"listen", 0, "HOST:PORT", "the address on which it serves another host, over TLS", false},
+    {"tls-cert", 0, "FILE", "its certificate (default: tls.crt.pem in the folder)", false},
+    {"tls-key", 0, "FILE", "the certificate's key (default: tls.key.pem)", false},
+    {"tls-client-ca", 0, "FILE", "who issued the server's certificate (default: ca.crt.pem)", false},
+    {"tls-client", 0, "NAME", "the common name in it; nobody else is heard (default: " TD_MQTT_IDENTITY ")", false},
     {0},
 };
 
@@ -170,7 +226,7 @@ const td_cli_command td_cli_signer_commands[] = {
      "The server starts this by itself. The signer holds the log's key and remembers the last tree that it signed; it "
      "signs only what that tree has grown into, whatever the server says. One signer runs for a log at a time.",
      "tidemark signer run --key keys/log.pem --state keys/log.state --fd 3", run_options, run_signer},
-    {"signer", "serve", "", 0, 0, "Sign checkpoints of the log, as another user than the server",
+    {"signer", "serve", "", 0, 0, "Sign checkpoints of the log, as another user or on another host",
      "A service of its own, so that who breaks into the server gets no hold of the log's key. Its folder belongs to "
      "the user who runs it and is closed to others. The server reaches it by audit.signer_url. Sockets that systemd "
      "hands over are taken, too.",

@@ -25,8 +25,13 @@ const td_setting td_settings[] = {
     {"audit.signer_state", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
      "file of the log signer's memory, best on a disk that is not set back with this one; empty: keys/log.state"},
     {"audit.signer_url", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
-     "the log's signer where it is a service of another user (tidemark signer serve): unix:/PATH of its socket; empty: "
-     "the server starts one"},
+     "the log's signer where it is a service (tidemark signer serve): unix:/PATH of its socket, or tls://HOST:PORT on "
+     "another host; empty: the server starts one"},
+    {"audit.signer_ca_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "PEM certificates that vouch for the signer at tls://…; empty: the workspace's CA"},
+    {"audit.signer_cert_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false,
+     "PEM certificate that the server shows to that signer; empty: keys/mqtt.crt.pem"},
+    {"audit.signer_key_file", TD_SETTING_TEXT, "", 0, 1000, NULL, false, "its PEM key; empty: keys/mqtt.key.pem"},
     {"metrics.public", TD_SETTING_BOOLEAN, "false", 0, 0, NULL, false,
      "let programs on this machine read /metrics without a token, unless a proxy forwards them"},
     {"audit.signer_patience", TD_SETTING_DURATION, "10m", 1000, INT64_C(30) * 24 * 3600 * 1000, NULL, false,

@@ -7,10 +7,12 @@
 
 #include "audit/past.h"
 #include "core/base/fs.h"
+#include "core/crypto/x509.h"
 #include "server/signer_line.h"
 #include "server/signer_work.h"
 #include "server/workspace_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +29,7 @@ typedef struct adoption {
     char key[4096], state[4096], moving[4096]; /* in the workspace */
     char new_key[4096], new_state[4096];       /* in the home */
     char vkey[TD_LOG_VKEY_MAX], origin[TD_LOG_ORIGIN_MAX];
+    td_signer_where where; /* the url */
     int lock, new_lock;
     int64_t size;
     bool retired;
@@ -185,6 +188,56 @@ static td_code make_room(adoption *job, td_err *err)
     return retire(job, id + 1, err);
 }
 
+/* ---- a certificate, where the server comes over the network ---- */
+
+static td_code make_certificate(const adoption *job, const char *host, const td_key *key, td_str *pem, td_err *err)
+{
+    char path[4096];
+    struct in6_addr room;
+    uint8_t public_key[TD_P256_PUBLIC_SIZE], serial[16];
+    bool numeric = inet_pton(AF_INET, host, &room) == 1 || inet_pton(AF_INET6, host, &room) == 1;
+    const char *names[] = {host, NULL};
+    const td_x509_leaf leaf = {.common_name = "tidemark signer",
+                               .dns_names = numeric ? NULL : names,
+                               .ip_addresses = numeric ? names : NULL,
+                               .server = true,
+                               .not_after_ms = TD_CERTIFICATE_END_MS};
+    TD_CLEANUP(td_key_free) td_key *ca = NULL;
+    TD_CLEANUP(td_str_done) td_str ca_pem = {0};
+    TD_TRY(td_path_join(path, job->folder, TD_FILE_CA_KEY, err));
+    TD_TRY(td_key_read(path, NULL, &ca, err));
+    TD_TRY(td_path_join(path, job->folder, TD_FILE_CA, err));
+    TD_TRY(td_file_read(path, PEM_MAX, &ca_pem, err));
+    (void)td_key_public(key, public_key);
+    return td_x509_issue(ca, td_str_text(&ca_pem), public_key, &leaf, pem, serial, err);
+}
+
+/* Of the workspace's CA, which also says who the server is; an own one that is there already stays. */
+static td_code certify(const adoption *job, const char *host, td_err *err)
+{
+    char certificate[4096], key_path[4096], ca[4096], own_ca[4096];
+    TD_CLEANUP(td_key_free) td_key *key = NULL;
+    TD_CLEANUP(td_str_done) td_str pem = {0};
+    TD_TRY(td_path_join(certificate, job->options->home, TD_SIGNER_HOME_TLS, err));
+    TD_TRY(td_path_join(key_path, job->options->home, TD_SIGNER_HOME_TLS_KEY, err));
+    TD_TRY(td_path_join(own_ca, job->options->home, TD_SIGNER_HOME_CA, err));
+    TD_TRY(td_path_join(ca, job->folder, TD_FILE_CA, err));
+    TD_TRY(td_file_sweep(key_path, err));
+    if (!td_path_exists(key_path)) {
+        TD_TRY(td_key_generate(TD_KEY_P256, &key, err));
+        TD_TRY(td_key_write(key, key_path, NULL, err));
+    } else if (!td_path_exists(certificate)) {
+        TD_TRY(td_key_read(key_path, NULL, &key, err));
+    }
+    if (key) {
+        TD_TRY(make_certificate(job, host, key, &pem, err));
+        TD_TRY(td_file_replace(certificate, td_str_text(&pem), pem.size, 0600, err));
+    }
+    TD_TRY(carry(job, ca, own_ca, PEM_MAX, err));
+    TD_TRY(give(job, key_path, err));
+    return give(job, certificate, err);
+}
+
 /* ---- moving ---- */
 
 static td_code check_memories(const adoption *job, td_err *err)
@@ -261,6 +314,7 @@ static td_code adopt(adoption *job, td_err *err)
     TD_TRY(make_room(job, err));
     TD_TRY(check_key(job, err));
     TD_TRY(check_memories(job, err));
+    TD_TRY(*job->where.host ? certify(job, job->where.host, err) : TD_OK);
     TD_TRY(move(job, err));
     return check_moved(job, err);
 }
@@ -269,7 +323,7 @@ td_code td_signer_adopt(const td_signer_adopt_options *options, json_t **out, td
 {
     TD_CLEANUP(td_workspace_close) td_workspace *workspace = NULL;
     TD_CLEANUP(adoption_done) adoption job = {.options = options, .lock = -1, .new_lock = -1};
-    TD_TRY(td_signer_url_check(options->url, err));
+    TD_TRY(td_signer_url_read(options->url, &job.where, err));
     TD_TRY(td_workspace_open(options->workspace, NULL, &workspace, err)); /* no server runs */
     job.folder = td_workspace_path(workspace);
     job.db = td_workspace_db(workspace);

@@ -21,7 +21,7 @@ typedef struct td_signer_adopt_options {
     const char *home; /* the signer's folder; made if need be */
     uid_t owner;      /* who runs the signer, and */
     gid_t group;      /* his group */
-    const char *url;  /* becomes audit.signer_url */
+    const char *url;  /* becomes audit.signer_url; of tls://… the home gets a certificate, too */
 } td_signer_adopt_options;
 
 /* *out: "origin", "home", "url", "signed" (the size of the tree that was signed last), "retired" (files of an older log

@@ -20,8 +20,9 @@ static td_code take_socket(int fd, td_err *err)
     int listens = 0, family = 0;
     socklen_t size = sizeof listens, family_size = sizeof family;
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens ||
-        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_size) != 0 || family != AF_UNIX) {
-        return td_fail(err, TD_INVALID, "LISTEN_FDS: descriptor %d is no Unix socket that listens", fd);
+        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_size) != 0 ||
+        (family != AF_UNIX && family != AF_INET && family != AF_INET6)) {
+        return td_fail(err, TD_INVALID, "LISTEN_FDS: descriptor %d is no socket that listens", fd);
     }
     int flags = fcntl(fd, F_GETFL);
     return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0
@@ -44,6 +45,18 @@ td_code td_signer_inherit(td_signer_serve_options *options, td_err *err)
         options->listeners[options->listener_count++] = INHERITED_FIRST + i;
     }
     return TD_OK;
+}
+
+bool td_signer_wants_tls(const td_signer_serve_options *options)
+{
+    bool any = false;
+    for (size_t i = 0; i < options->listener_count; i++) {
+        int family = 0;
+        socklen_t size = sizeof family;
+        (void)getsockopt(options->listeners[i], SOL_SOCKET, SO_DOMAIN, &family, &size);
+        any = any || family != AF_UNIX;
+    }
+    return any;
 }
 
 td_code td_signer_home_check(const char *folder, td_err *err)

@@ -17,26 +17,29 @@
 
 #define TD_SIGNER_ANSWER_MS 5000 /* that the signer may take, to be reached and to answer; it syncs a file */
 
-typedef enum td_signer_kind { TD_SIGNER_CHILD, TD_SIGNER_SOCKET } td_signer_kind;
+typedef enum td_signer_kind { TD_SIGNER_CHILD, TD_SIGNER_SOCKET, TD_SIGNER_TLS } td_signer_kind;
 
 typedef struct td_signer_where {
     td_signer_kind kind;
     char key[4096], state[4096]; /* the child's files */
     char path[4096];             /* the socket's */
+    char host[256], port[8];     /* TLS, with these files: */
+    char ca[4096], certificate[4096], certificate_key[4096];
 } td_signer_where;
 
 /* INVALID: audit.signer_url is no url of a signer, or other settings contradict it. */
 TD_MUST_USE td_code td_signer_where_read(const char *workspace, const td_config *config, td_signer_where *out,
                                          td_err *err);
 
-/* INVALID: no url of a signer that is a service. */
-TD_MUST_USE td_code td_signer_url_check(const char *url, td_err *err);
+/* Kind, path, host and port alone. INVALID: no url of a signer that is a service. */
+TD_MUST_USE td_code td_signer_url_read(const char *url, td_signer_where *out, td_err *err);
 
 /* What it is worth that the signer is apart. */
 typedef enum td_signer_apart {
     TD_APART_UNKNOWN, /* it has not been reached yet */
     TD_APART_PROCESS, /* a process of the same user */
     TD_APART_USER,    /* of another user on this machine */
+    TD_APART_HOST,    /* on another host */
     TD_APART_COUNT
 } td_signer_apart;
 const char *td_signer_apart_name(td_signer_apart apart); /* "same_user" */

@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "server/signer_tls.h"
 #include "server/signer_work.h"
 
 #include <errno.h>
@@ -21,7 +22,9 @@
 
 typedef struct line {
     int fd; /* -1: free */
-    int64_t since_ms; /* of the last thing that happened on it */
+    gnutls_session_t tls; /* NULL: a Unix socket */
+    bool known; /* it is the server */
+    int64_t since_ms; /* it came, or its last frame began */
     size_t got;
     uint8_t in[4 + TD_SIGNER_FRAME_MAX];
 } line;
@@ -29,6 +32,7 @@ typedef struct line {
 typedef struct serving {
     const td_signer_serve_options *options;
     td_signer_work *work;
+    gnutls_certificate_credentials_t credentials;
     int64_t said_ms;
     line lines[TD_SIGNER_LINES_MAX];
 } serving;
@@ -40,7 +44,9 @@ static int64_t now_ms(void)
 
 static void drop(line *at)
 {
+    td_signer_tls_close(&at->tls);
     td_close_fd(&at->fd);
+    at->known = false;
     at->got = 0;
 }
 
@@ -69,31 +75,77 @@ static bool is_server(serving *serve, int fd)
     return false;
 }
 
-/* A free one, or the one that has been silent for longest: a server that is still there comes back. */
-static line *room_for_one(serving *serve)
+/* The one of these that has been silent for longest, or NULL; *count_out: how many there are. */
+static line *oldest_of(serving *serve, bool known, size_t *count_out)
 {
-    line *oldest = &serve->lines[0];
+    line *oldest = NULL;
+    *count_out = 0;
     for (size_t i = 0; i < TD_SIGNER_LINES_MAX; i++) {
         line *at = &serve->lines[i];
-        if (at->fd < 0) {
-            return at;
+        if (at->fd >= 0 && at->known == known) {
+            oldest = !oldest || at->since_ms < oldest->since_ms ? at : oldest;
+            *count_out += 1;
         }
-        oldest = at->since_ms < oldest->since_ms ? at : oldest;
     }
-    drop(oldest);
     return oldest;
+}
+
+/* Half of the lines are for strangers, who may become known: who comes last has the best chance. */
+static line *room_for_one(serving *serve)
+{
+    size_t count;
+    line *oldest = oldest_of(serve, false, &count);
+    if (oldest && count >= TD_SIGNER_LINES_MAX / 2) {
+        drop(oldest);
+    }
+    for (size_t i = 0; i < TD_SIGNER_LINES_MAX; i++) {
+        if (serve->lines[i].fd < 0) {
+            return &serve->lines[i];
+        }
+    }
+    return NULL; /* cannot be: the other half is for those that are known */
+}
+
+/* A server that comes again and again leaves lines that nobody has closed. */
+static void make_known(serving *serve, line *at)
+{
+    size_t count;
+    line *oldest = oldest_of(serve, true, &count);
+    if (oldest && count >= TD_SIGNER_LINES_MAX / 2) {
+        drop(oldest);
+    }
+    at->known = true;
+    at->since_ms = now_ms();
+}
+
+static bool is_unix(int fd)
+{
+    int family = 0;
+    socklen_t size = sizeof family;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX;
 }
 
 static void let_in(serving *serve, int listener)
 {
     TD_CLEANUP(td_close_fd) int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0 && is_server(serve, fd)) {
-        line *at = room_for_one(serve);
-        at->fd = fd;
-        at->got = 0;
-        at->since_ms = now_ms();
-        fd = -1;
+    bool local = fd >= 0 && is_unix(fd);
+    int yes = 1;
+    if (fd < 0 || (local && !is_server(serve, fd))) {
+        return;
     }
+    line *at = room_for_one(serve);
+    if (!at || (!local && td_signer_tls_accept(serve->credentials, fd, &at->tls, NULL) != TD_OK)) {
+        return;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    at->fd = fd;
+    at->known = false;
+    at->got = 0;
+    at->since_ms = now_ms();
+    if (local) {
+        make_known(serve, at);
+    }
+    fd = -1;
 }
 
 /* ---- frames ---- */
@@ -116,8 +168,8 @@ static td_code reply_to(const serving *serve, line *at, td_err *err)
     TD_TRY(td_signer_work_answer(serve->work, at->in + 4, at->got - 4, bytes, &size, err));
     at->got = 0;
     /* Who does not read what he asked for is not waited for. */
-    return send(at->fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size ? TD_OK
-                                                                   : td_fail_errno(err, errno, "sending a reply");
+    ssize_t sent = at->tls ? td_signer_tls_write(at->tls, bytes, size) : send(at->fd, bytes, size, MSG_NOSIGNAL);
+    return sent == (ssize_t)size ? TD_OK : td_fail(err, TD_NOT_FOUND, "the other side does not read");
 }
 
 /* Takes what is there. NOT_FOUND: closed. */
@@ -130,7 +182,8 @@ static td_code take(const serving *serve, line *at, td_err *err)
             TD_TRY(reply_to(serve, at, err));
             continue;
         }
-        ssize_t count = recv(at->fd, at->in + at->got, want, 0);
+        ssize_t count = at->tls ? td_signer_tls_recv(at->tls, at->in + at->got, want)
+                                : recv(at->fd, at->in + at->got, want, 0);
         if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
             return TD_OK;
         }
@@ -145,7 +198,12 @@ static td_code take(const serving *serve, line *at, td_err *err)
 static void serve_line(serving *serve, line *at)
 {
     td_err err = {0};
-    td_code code = take(serve, at, &err);
+    bool done = true;
+    td_code code = at->known ? TD_OK : td_signer_tls_shake(at->tls, serve->options->client, &done, &err);
+    if (code == TD_OK && !at->known && done) {
+        make_known(serve, at);
+    }
+    code = code == TD_OK && done ? take(serve, at, &err) : code;
     if (code != TD_OK) {
         if (code != TD_NOT_FOUND && may_say(serve)) {
             td_log_err(TD_LOG_WARN, "signer", "a line was dropped", &err);
@@ -158,7 +216,7 @@ static void serve_line(serving *serve, line *at)
 
 static bool is_slow(const line *at, int64_t now)
 {
-    return at->fd >= 0 && at->got > 0 && now - at->since_ms >= TD_SIGNER_SLOW_MS;
+    return at->fd >= 0 && (at->got > 0 || !at->known) && now - at->since_ms >= TD_SIGNER_SLOW_MS;
 }
 
 /* What to wait for; false: nothing is left that could say anything. */
@@ -174,7 +232,7 @@ static bool gather(const serving *serve, struct pollfd *set, int *timeout_out)
         const line *at = &serve->lines[i];
         set[listeners + i] = (struct pollfd){.fd = at->fd, .events = POLLIN};
         any = any || at->fd >= 0;
-        *timeout_out = at->fd >= 0 && at->got > 0 ? TD_SIGNER_SLOW_MS : *timeout_out;
+        *timeout_out = at->fd >= 0 && (at->got > 0 || !at->known) ? TD_SIGNER_SLOW_MS : *timeout_out;
     }
     return any;
 }
@@ -212,6 +270,7 @@ static void serving_free(serving **slot)
         for (size_t i = 0; i < TD_SIGNER_LINES_MAX; i++) {
             drop(&(*slot)->lines[i]);
         }
+        td_signer_tls_free(&(*slot)->credentials);
         td_signer_work_free(&(*slot)->work);
         free(*slot);
         *slot = NULL;
@@ -230,6 +289,11 @@ td_code td_signer_serve(const td_signer_serve_options *options, td_err *err)
         serve->lines[i].fd = -1;
     }
     serve->lines[0].fd = options->line;
+    serve->lines[0].known = options->line >= 0;
+    if (td_signer_wants_tls(options)) {
+        const td_signer_tls_files files = {options->certificate, options->certificate_key, options->client_ca};
+        TD_TRY(td_signer_tls_read(&files, &serve->credentials, err));
+    }
     TD_TRY(td_signer_work_new(options->key, options->state, &serve->work, err));
     if (td_signer_work_open(serve->work, &why) != TD_OK && options->listener_count > 0) {
         td_log_err(TD_LOG_ERROR, "signer", "nothing can be signed", &why);

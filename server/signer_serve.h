@@ -14,15 +14,17 @@
 #include <sys/types.h>
 
 #define TD_SIGNER_LINES_MAX 16
-#define TD_SIGNER_SLOW_MS 10000 /* that a frame may take */
+#define TD_SIGNER_SLOW_MS 10000 /* that a frame may take, or a handshake */
 #define TD_SIGNER_LISTENERS_MAX 4
 
 typedef struct td_signer_serve_options {
     const char *key, *state; /* files of the log's key and of the memory */
     int line;                /* an open one, or -1; without listeners the process ends when it closes */
-    int listeners[TD_SIGNER_LISTENERS_MAX]; /* Unix sockets that listen, not blocking; closed with the process */
+    int listeners[TD_SIGNER_LISTENERS_MAX]; /* sockets that listen, not blocking; closed with the process */
     size_t listener_count;
-    uid_t server_user;            /* who may speak over them */
+    uid_t server_user; /* who may speak over Unix sockets */
+    const char *certificate, *certificate_key, *client_ca; /* files for TLS, which all other sockets speak, or NULL */
+    const char *client;           /* and the common name of who may speak there */
     td_code (*cage)(td_err *err); /* called when all files are open, or NULL */
 } td_signer_serve_options;
 
@@ -30,6 +32,8 @@ TD_MUST_USE td_code td_signer_serve(const td_signer_serve_options *options, td_e
 
 /* Sockets that systemd opened for this process ($LISTEN_FDS, sd_listen_fds(3)). INVALID: one that does not listen. */
 TD_MUST_USE td_code td_signer_inherit(td_signer_serve_options *options, td_err *err);
+/* Does any of the listeners speak TLS? */
+bool td_signer_wants_tls(const td_signer_serve_options *options);
 /* The folder of key and memory: ours alone. DENIED: others may enter it, or it is somebody else's. */
 TD_MUST_USE td_code td_signer_home_check(const char *folder, td_err *err);
 

@@ -16,6 +16,9 @@
 /* In the folder of a signer that is a service. */
 #define TD_SIGNER_HOME_KEY "log.pem"
 #define TD_SIGNER_HOME_STATE "log.state"
+#define TD_SIGNER_HOME_TLS "tls.crt.pem" /* for servers on another host */
+#define TD_SIGNER_HOME_TLS_KEY "tls.key.pem"
+#define TD_SIGNER_HOME_CA "ca.crt.pem" /* of the server's certificate */
 
 typedef struct td_signer_work td_signer_work;
 

@@ -30,6 +30,7 @@ class Signer:
         self.user, self.extra = user, extra
         self.home = os.path.join(server.folder, "signer-home")
         self.socket = os.path.join(server.folder, "signer.sock")
+        self.url = "unix:" + self.socket
         self.log_path = os.path.join(server.folder, "signer.log")
         self.process = None
         os.chmod(server.folder, 0o777 if ROOT else 0o700)  # it binds its socket there
@@ -40,7 +41,7 @@ class Signer:
 
     def adopt(self, server, before=()):
         return subprocess.run([*before, harness.TIDEMARK, "signer", "adopt", "--workspace", server.workspace, "--state", self.home,
-                               "--owner", str(self.user), "--url", "unix:" + self.socket, "--json"],
+                               "--owner", str(self.user), "--url", self.url, "--json"],
                               capture_output=True, text=True, check=False, env={**clean(), "ASAN_OPTIONS": "detect_leaks=0"})
 
     def command(self):
@@ -54,9 +55,8 @@ class Signer:
 
     def start(self):
         self.process = self.run()
-        line = self.process.stdout.readline()
-        assert line.startswith("ready"), self.log()
-        return line
+        while (line := self.process.stdout.readline()) != "ready\n":
+            assert line, self.log()
 
     def kill(self):
         if self.process:
@@ -341,7 +341,7 @@ class Refuses(Service):
         self.assertIn("closed to others", self.service.log())
 
     def test_settings_that_contradict_each_other(self):
-        for settings, word in (({"AUDIT_SIGNER_URL": "http://x"}, "must be unix:"), ({"AUDIT_SIGNER_STATE": "/tmp/x"}, "remove one of the two")):
+        for settings, word in (({"AUDIT_SIGNER_URL": "http://x"}, "must be unix:/PATH or tls://"), ({"AUDIT_SIGNER_STATE": "/tmp/x"}, "remove one of the two")):
             done = subprocess.run([harness.TIDEMARK, "serve", "--workspace", self.server.workspace], capture_output=True, text=True, check=False,
                                   env={**self.server.environment(), **{"TIDEMARK_" + key: value for key, value in settings.items()}})
             self.assertEqual(done.returncode, 2, done)

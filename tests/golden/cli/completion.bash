@@ -47,7 +47,7 @@ _tidemark() {
     "restore "*) options=" --reason --digest --key --keys --signer-state" ;;
     "log resume") options=" --reason --accept-truncation --last --although-whole" ;;
     "signer run") options=" --key --state --fd" ;;
-    "signer serve") options=" --state --socket --server-user" ;;
+    "signer serve") options=" --state --socket --server-user --listen --tls-cert --tls-key --tls-client-ca --tls-client" ;;
     "signer adopt") options=" --state --owner --url" ;;
     "login "*) options="" ;;
     "logout "*) options="" ;;

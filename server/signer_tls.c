@@ -154,8 +154,11 @@ td_code td_signer_tls_send(void *context, const void *data, size_t size, td_err 
     const uint8_t *at = data;
     while (size > 0) {
         ssize_t sent = gnutls_record_send(session, at, size);
-        if (sent == GNUTLS_E_AGAIN || sent == GNUTLS_E_INTERRUPTED) {
+        if (sent == GNUTLS_E_INTERRUPTED) {
             continue;
+        }
+        if (sent == GNUTLS_E_AGAIN) { /* the socket has a time to send in, and it is over */
+            return td_fail(err, TD_BUSY, "the other side takes nothing");
         }
         if (sent < 0) {
             return refuse(session, (int)sent, err);

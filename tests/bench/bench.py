@@ -56,11 +56,13 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", default="build/release", help="the build folder")
+    parser.add_argument("--leaves", type=int, help="of the log that bench audit makes")
     parser.add_argument("names", nargs="*")
     chosen = parser.parse_args()
     rows = []
     for name, command in commands(os.path.abspath(chosen.bin), chosen.names):
-        rows += run(name, command)
+        sizes = ["--leaves", str(chosen.leaves)] if chosen.leaves and name == "audit" else []
+        rows += run(name, command + sizes)
     if rows:
         table(rows)
         with open(os.path.join(chosen.bin, "bench.json"), "w", encoding="utf-8") as file:

@@ -1,5 +1,5 @@
 /*
- * bench.h: what the two files of bench_audit share.
+ * bench.h: what the files of bench_audit share.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -9,11 +9,31 @@
 #include "audit/log.h"
 #include "audit/verify.h"
 
+#define BENCH_PATH_MAX 96
+#define BENCH_EARLY 49152 /* leaves of the export whose signatures are verified, at most */
+
+typedef struct bench_log {
+    char db_path[BENCH_PATH_MAX], raw_path[BENCH_PATH_MAX], signer_path[BENCH_PATH_MAX];
+    char early_path[BENCH_PATH_MAX], export_path[BENCH_PATH_MAX]; /* of the beginning, and of everything */
+    int64_t leaves;
+    int callers;
+    td_db *db;
+    td_key *log_key, *submitter;
+    td_log_signer *signer;
+    td_audit_keys keys;
+    td_str early_note; /* checkpoint of the early export */
+} bench_log;
+
 double bench_seconds(void);
-/* Durable records a second: `threads` callers of a td_writer, each answered after COMMIT. Leaves the records in path.
- */
-td_code bench_append(const char *path, int threads, int each, double *rate_out, td_err *err);
-/* The reference: raw SQLite, one thread, inserts of the same size in groups, synchronous=FULL. */
-td_code bench_raw(const char *path, int rows, int group, double *rate_out, td_err *err);
+/* One line of JSON for bench.py. Ratio 0: there is no reference. */
+void bench_row(const char *name, double figure, const char *unit, const char *reference, double ratio,
+               const char *note);
+
+/* Appends the log's records through a td_writer, each caller answered after COMMIT; beside it raw SQLite. */
+td_code bench_append(bench_log *log, td_err *err);
+/* Leaves, tree, checkpoints, and both exports. */
+td_code bench_sequence(bench_log *log, td_err *err);
+td_code bench_proofs(bench_log *log, td_err *err);
+td_code bench_verify(bench_log *log, td_err *err);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * bench_append.c: the durable append rate, through the writer with group commit, and raw SQLite beside it.
  *
- * Every caller waits for its own COMMIT before it goes on, so a record that is counted is on disk. The records are those
- * of a fleet: a version that was registered, approved and rolled out, then directives to devices and their reports, so
- * that each is held against a rule by the verifier.
+ * Every caller waits for its own COMMIT before it goes on, so a record that is counted is on disk. The records are
+ * those of a fleet: a version that was registered, approved and rolled out, then directives to devices and their
+ * reports, so that each is held against a rule by the verifier.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/bench/audit/bench.h"

@@ -74,8 +74,7 @@ td_code td_checker_init(td_checker *checker, const td_audit_verify_options *opti
     memset(checker, 0, sizeof *checker);
     checker->checks = options->checks != NULL ? options->checks : &checker->own;
     *checker->checks = (td_audit_checks){.now = TD_AUDIT_OLDER, .record = -1, .set_back_at = -1};
-    checker->seen = options->seen;
-    checker->seen_context = options->seen_context;
+    checker->options = options;
     for (size_t i = 0; options->older != NULL && options->older[i] != NULL; i++) {
         td_log_root root;
         bool past = false;
@@ -145,37 +144,53 @@ static void take_time(td_checker *checker, const char *time)
     td_audit__passed(checks, TD_AUDIT_TIME);
 }
 
+/* Whom the caller's function is told of. */
+static bool is_awaited(const td_audit_verify_options *options, const char *action)
+{
+    bool awaited = options->seen != NULL && options->seen_actions == NULL;
+    for (size_t i = 0; options->seen != NULL && !awaited && options->seen_actions[i] != NULL; i++) {
+        awaited = strcmp(options->seen_actions[i], action) == 0;
+    }
+    return awaited;
+}
+
+/* What the record says is held against those before it. */
+static td_code follow(td_checker *checker, td_record_view *record, td_err *err)
+{
+    td_audit__check(checker->checks, TD_AUDIT_OLDER);
+    if (td_checker__past_take(checker, record, err) != TD_OK) {
+        return name_record(checker, record->body, record->size, err);
+    }
+    TD_TRY(td_rules_follow(checker->rules, checker->next, record, err));
+    if (is_awaited(checker->options, record->action)) {
+        TD_TRY(td_record_view_tree(record, err));
+        checker->options->seen(checker->options->seen_context, checker->next, record->tree);
+    }
+    return TD_OK;
+}
+
 /* The record's own number, form and claims. */
 static td_code take_body(td_checker *checker, const char *body, size_t size, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *record = NULL;
+    TD_CLEANUP(td_record_view_done) td_record_view record;
     td_audit__check(checker->checks, TD_AUDIT_NUMBER);
-    if (td_json_parse(body, size, "record", &record, err) != TD_OK) {
+    if (td_record_view_read(body, size, &record, err) != TD_OK) {
         (void)td_fail(err, TD_CORRUPT, "it is not JSON, or has a key twice");
         return name_record(checker, NULL, 0, err);
     }
-    if (td_json_int(record, "v", 0) != 1 || td_json_int(record, "seq", -1) != checker->next) {
-        (void)td_fail(err, TD_CORRUPT, "it calls itself version %lld, number %lld",
-                      (long long)td_json_int(record, "v", 0), (long long)td_json_int(record, "seq", -1));
+    if (record.v != 1 || record.seq != checker->next) {
+        (void)td_fail(err, TD_CORRUPT, "it calls itself version %lld, number %lld", (long long)record.v,
+                      (long long)record.seq);
         return name_record(checker, body, size, err);
     }
-    const char *time = td_json_text(record, "time", "");
     td_audit__passed(checker->checks, TD_AUDIT_NUMBER);
-    take_time(checker, time);
+    take_time(checker, record.time);
     if (checker->verdict.records == 0) {
-        snprintf(checker->verdict.first_time, sizeof checker->verdict.first_time, "%s", time);
+        snprintf(checker->verdict.first_time, sizeof checker->verdict.first_time, "%s", record.time);
     }
-    snprintf(checker->verdict.last_time, sizeof checker->verdict.last_time, "%s", time);
+    snprintf(checker->verdict.last_time, sizeof checker->verdict.last_time, "%s", record.time);
     checker->verdict.records++;
-    td_audit__check(checker->checks, TD_AUDIT_OLDER);
-    if (td_checker__past_take(checker, record, err) != TD_OK) {
-        return name_record(checker, body, size, err);
-    }
-    TD_TRY(td_rules_follow(checker->rules, checker->next, record, err));
-    if (checker->seen != NULL) {
-        checker->seen(checker->seen_context, checker->next, record);
-    }
-    return TD_OK;
+    return follow(checker, &record, err);
 }
 
 td_code td_checker_take(td_checker *checker, const char *body, size_t size, const uint8_t *leaf, td_err *err)

@@ -9,6 +9,7 @@
 
 #include "audit/internal.h"
 #include "audit/past.h"
+#include "audit/record_view.h"
 #include "audit/verify.h"
 
 typedef struct td_rules td_rules;
@@ -16,7 +17,7 @@ typedef struct td_rules td_rules;
 TD_MUST_USE td_code td_rules_new(td_audit_checks *checks, td_rules **out, td_err *err);
 void td_rules_free(td_rules **rules);
 /* The record's own claims against those before it. CORRUPT. */
-TD_MUST_USE td_code td_rules_follow(td_rules *rules, int64_t seq, const json_t *record, td_err *err);
+TD_MUST_USE td_code td_rules_follow(td_rules *rules, int64_t seq, td_record_view *record, td_err *err);
 void td_rules_erased(td_rules *rules, int64_t seq);
 /* CORRUPT: a body is missing and no erase.record names it. */
 TD_MUST_USE td_code td_rules_finish(const td_rules *rules, td_err *err);
@@ -49,8 +50,7 @@ typedef struct td_checker {
     size_t past_count;
     td_merkle_visit visit;    /* told of the tree's nodes as they are recomputed, or NULL */
     void *visit_context;
-    td_audit_seen seen; /* or NULL */
-    void *seen_context;
+    const td_audit_verify_options *options;
     int64_t next;    /* number of the next record */
     int64_t time_ms; /* of the last record that told one */
     td_audit_checks *checks; /* the caller's, or own */
@@ -58,6 +58,7 @@ typedef struct td_checker {
     td_audit_verdict verdict;
 } td_checker;
 
+/* `options` is borrowed. */
 TD_MUST_USE td_code td_checker_init(td_checker *checker, const td_audit_verify_options *options, td_err *err);
 void td_checker_done(td_checker *checker); /* TD_CLEANUP */
 /* The next record; body NULL: erased; leaf NULL: not in the tree yet. */
@@ -73,7 +74,7 @@ TD_MUST_USE td_code td_checker_finish(td_checker *checker, td_err *err);
 TD_MUST_USE td_code td_checker__past_add(td_checker *checker, const char *note, const char *vkey, bool *out,
                                          td_err *err);
 void td_checker__past_meet(td_checker *checker); /* after each leaf */
-TD_MUST_USE td_code td_checker__past_take(td_checker *checker, const json_t *record, td_err *err);
+TD_MUST_USE td_code td_checker__past_take(td_checker *checker, td_record_view *record, td_err *err);
 TD_MUST_USE td_code td_checker__past_finish(const td_checker *checker, td_err *err);
 
 #endif

@@ -61,12 +61,16 @@ static td_code settle(const td_checker_past *past, const char *vkey, int64_t kep
                                 (long long)root.size);
 }
 
-td_code td_checker__past_take(td_checker *checker, const json_t *record, td_err *err)
+td_code td_checker__past_take(td_checker *checker, td_record_view *record, td_err *err)
 {
     char vkey[TD_LOG_VKEY_MAX], origin[TD_LOG_ORIGIN_MAX];
     int64_t kept = 0;
     td_note_key key;
-    if (checker->past_count == 0 || !td_log__past_of(record, vkey, &kept)) {
+    if (checker->past_count == 0 || strcmp(record->action, TD_LOG_RESUME_ACTION) != 0) {
+        return TD_OK;
+    }
+    TD_TRY(td_record_view_tree(record, err));
+    if (!td_log__past_of(record->tree, vkey, &kept)) {
         return TD_OK;
     }
     TD_TRY(td_note_key_parse(vkey, &key, err));

@@ -282,24 +282,22 @@ static td_code on_erase(td_rules *rules, const claim *said, td_err *err)
     return TD_OK;
 }
 
-static void read_claim(int64_t seq, const json_t *record, claim *out)
+static void read_claim(int64_t seq, const td_record_view *record, claim *out)
 {
-    const json_t *object = json_object_get(record, "object");
+    const json_t *facts = record->after.tree;
     out->seq = seq;
-    out->action = td_json_text(record, "action", "");
-    out->actor = td_json_text(json_object_get(record, "actor"), "id", "");
-    out->object = td_json_text(object, "id", "");
-    const json_t *facts = json_object_get(json_object_get(record, "after"), "facts");
-    out->digest = td_json_text(object, "digest", NULL);
-    out->before = json_object_get(json_object_get(record, "before"), "facts");
+    out->action = record->action;
+    out->actor = record->actor;
+    out->object = record->object;
+    out->digest = record->digest;
+    out->before = record->before.tree;
     out->after = facts;
-    out->version =
-        td_json_text(json_object_get(record, "links"), "version", td_json_text(facts, "model_version", NULL));
+    out->version = record->version != NULL ? record->version : td_json_text(facts, "model_version", NULL);
     bool derived = json_object_get(facts, "derived_by") != NULL;
-    snprintf(out->source, sizeof out->source, "%s/%s", td_json_text(record, "project", ""),
+    snprintf(out->source, sizeof out->source, "%s/%s", record->project,
              derived ? td_json_text(facts, "parent", "") : "");
-    bool is_version = strcmp(td_json_text(object, "type", ""), "version") == 0;
-    snprintf(out->key, sizeof out->key, "%s/%s", td_json_text(record, "project", ""),
+    bool is_version = strcmp(record->type, "version") == 0;
+    snprintf(out->key, sizeof out->key, "%s/%s", record->project,
              is_version             ? out->object
              : out->version != NULL ? out->version
                                     : "");
@@ -314,15 +312,16 @@ static const struct {
     {"issue.directive", on_directive}, {"report.install", on_install},  {"erase.record", on_erase},
 };
 
-td_code td_rules_follow(td_rules *rules, int64_t seq, const json_t *record, td_err *err)
+td_code td_rules_follow(td_rules *rules, int64_t seq, td_record_view *record, td_err *err)
 {
     claim said;
-    read_claim(seq, record, &said);
-    if (strcmp(td_json_text(record, "outcome", ""), "done") != 0) {
+    if (strcmp(record->outcome, "done") != 0) {
         return TD_OK; /* a refused attempt changed nothing */
     }
     for (size_t i = 0; i < TD_COUNT_OF(table); i++) {
-        if (strcmp(said.action, table[i].action) == 0) {
+        if (strcmp(record->action, table[i].action) == 0) {
+            TD_TRY(td_record_view_facts(record, err));
+            read_claim(seq, record, &said);
             return table[i].follow(rules, &said, err);
         }
     }

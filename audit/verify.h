@@ -74,6 +74,7 @@ typedef struct td_audit_verify_options {
     bool signatures;              /* verify each leaf's own signature too (slow) */
     const uint8_t *submitter;     /* verify_db with `signatures`: the submitter's public key, 32 bytes */
     td_audit_seen seen;           /* or NULL */
+    const char *const *seen_actions; /* `seen` is told of these only, which is faster; NULL ends them. NULL: of all */
     td_audit_then then;           /* verify_db only, or NULL */
     void *seen_context;           /* of both */
     td_audit_checks *checks;      /* filled whatever comes of it, or NULL */

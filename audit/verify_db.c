@@ -75,28 +75,24 @@ static td_code check_checkpoint(db_check *job, td_err *err)
 
 /* Columns serve queries; the body is what counts. A row whose columns say something else deceives whoever lists the
  * log. */
-static bool columns_fit(const td_record_row *row, const json_t *record)
+static bool columns_fit(const td_record_row *row, const td_record_view *record)
 {
     char time[32];
-    const json_t *object = json_object_get(record, "object");
     td_format_time(row->at_ms, time);
-    return strcmp(td_json_text(record, "time", ""), time) == 0 &&
-           strcmp(td_json_text(record, "project", ""), row->project) == 0 &&
-           strcmp(td_json_text(record, "action", ""), row->action) == 0 &&
-           strcmp(td_json_text(json_object_get(record, "actor"), "id", ""), row->actor) == 0 &&
-           strcmp(td_json_text(object, "type", ""), row->object_type) == 0 &&
-           strcmp(td_json_text(object, "id", ""), row->object_id) == 0;
+    return strcmp(record->time, time) == 0 && strcmp(record->project, row->project) == 0 &&
+           strcmp(record->action, row->action) == 0 && strcmp(record->actor, row->actor) == 0 &&
+           strcmp(record->type, row->object_type) == 0 && strcmp(record->object, row->object_id) == 0;
 }
 
 static td_code check_columns(const td_record_row *row, td_err *err)
 {
-    TD_CLEANUP(td_json_done) json_t *record = NULL;
     char name[160];
     if (row->body == NULL) {
         return TD_OK;
     }
-    TD_TRY(td_json_parse(row->body, row->body_size, "record", &record, err));
-    if (columns_fit(row, record)) {
+    TD_CLEANUP(td_record_view_done) td_record_view record;
+    TD_TRY(td_record_view_read(row->body, row->body_size, &record, err));
+    if (columns_fit(row, &record)) {
         return TD_OK;
     }
     td_record__name(row->seq, row->body, row->body_size, name);

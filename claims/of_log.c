@@ -47,7 +47,9 @@ td_code td_claims_of_log(const char *path, const char *vkey, const uint8_t conte
 {
     collector into = {.content_id = content_id, .log = out};
     td_audit_verdict verdict;
-    const td_audit_verify_options options = {.vkey = vkey, .seen = take_record, .seen_context = &into};
+    static const char *const actions[] = {"add.claim", NULL};
+    const td_audit_verify_options options = {
+        .vkey = vkey, .seen = take_record, .seen_actions = actions, .seen_context = &into};
     memset(out, 0, sizeof *out);
     TD_TRY(td_audit_verify_export(path, &options, &verdict, err));
     return into.full ? td_fail(err, TD_LIMIT, "%s has more than %d claims of one version", path, TD_CLAIMS_MAX) : TD_OK;

@@ -348,7 +348,9 @@ static td_code run_verify(td_cli *cli, td_err *err)
     TD_CLEANUP(td_audit_policy_done) td_audit_policy policy = {.policy = NULL};
     TD_TRY(td_audit_policy_read(cli, &policy, &options, err));
     TD_TRY(read_older(cli, older, err));
+    static const char *const erasures[] = {"erase.record", NULL};
     options.seen = follow_rows;
+    options.seen_actions = cli->argument_count == 0 ? NULL : erasures;
     options.seen_context = &rows;
     options.checks = &rows.checks;
     rows.checks.record = -1;

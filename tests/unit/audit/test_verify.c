@@ -289,6 +289,41 @@ static void rules__own_version_approved(void **state)
     expect_rule(f, "record 1 (approve.version pump/1): four-eyes is broken: the approver also registered it: ana");
 }
 
+/* Such records are read another way (audit/record_view.h). */
+static void rules__hold_for_records_with_escapes(void **state)
+{
+    fixture *f = *state;
+    (void)fixture_append(f, "an\"a", "register.version", "version", "pump/1");
+    (void)fixture_append(f, "an\"a", "approve.version", "version", "pump/1");
+    expect_rule(f, "record 1 (approve.version pump/1): four-eyes is broken: the approver also registered it: an\"a");
+}
+
+static void count_told(void *context, int64_t seq, const json_t *record)
+{
+    int *told = context;
+    assert_true(json_is_object(record) && td_json_int(record, "seq", -1) == seq);
+    ++*told;
+}
+
+static void verify__tells_of_the_actions_that_were_asked_for(void **state)
+{
+    fixture *f = *state;
+    td_err err = {.code = TD_OK};
+    td_audit_verdict verdict;
+    static const char *const two[] = {"approve.version", "create.rollout", NULL};
+    td_audit_verify_options options = fixture_options(f);
+    int told = 0;
+    options.seen = count_told;
+    options.seen_context = &told;
+    tell_story(f);
+    assert_int_equal(td_audit_verify_db(f->db, &options, &verdict, &err), TD_OK);
+    assert_int_equal(told, 50);
+    told = 0;
+    options.seen_actions = two;
+    assert_int_equal(td_audit_verify_db(f->db, &options, &verdict, &err), TD_OK);
+    assert_int_equal(told, 2);
+}
+
 static void rules__edited_version_approved(void **state)
 {
     fixture *f = *state;
@@ -526,7 +561,9 @@ int main(void)
         WITH_LOG(verify__changed_body_and_checksum),
         WITH_LOG(verify__rewritten_with_the_submitters_key),
         WITH_LOG(verify__older_checkpoint_of_another_history),
+        WITH_LOG(verify__tells_of_the_actions_that_were_asked_for),
         WITH_LOG(rules__own_version_approved),
+        WITH_LOG(rules__hold_for_records_with_escapes),
         WITH_LOG(rules__edited_version_approved),
         WITH_LOG(rules__source_of_a_derived_version_approved),
         WITH_LOG(rules__unapproved_version_rolled_out),

@@ -117,7 +117,7 @@ static td_code take_leaf(td_checker *checker, const char *body, size_t size, con
     if (checker->key_hash != NULL && memcmp(leaf + TD_LEAF_KEY_HASH, checker->key_hash, TD_DIGEST_SIZE) != 0) {
         return td_fail(err, TD_CORRUPT, "its leaf names another submitter's key than the log's");
     }
-    if (checker->submitter != NULL) {
+    if (checker->submitter != NULL && checker->next >= checker->signed_end) {
         TD_TRY(td_leaf_verify(leaf, checker->submitter, err));
     }
     td_merkle_leaf(leaf, TD_LOG_LEAF_SIZE, hash);

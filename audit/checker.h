@@ -43,6 +43,7 @@ typedef struct td_checker {
     td_merkle_range range;
     td_rules *rules;
     const uint8_t *submitter; /* verify signatures with it; NULL: do not */
+    int64_t signed_end;       /* those of the leaves before this one have been */
     const uint8_t *key_hash;  /* of the submitter that every leaf must name; NULL: not known */
     td_log_root older[TD_AUDIT_OLDER_MAX]; /* by size */
     size_t older_count, older_at;          /* those before older_at were met */

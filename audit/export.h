@@ -34,5 +34,7 @@ const td_export_head *td_export_head_of(const td_export_reader *reader);
  * next call. */
 TD_MUST_USE td_code td_export_next(td_export_reader *reader, bool *more_out, const char **body_out, size_t *size_out,
                                    const uint8_t **leaf_out, td_err *err);
+/* Leaves that lie behind each other from the one that was handed out last, it included: the rest of its file. */
+size_t td_export_leaves_ahead(const td_export_reader *reader);
 
 #endif

@@ -217,3 +217,9 @@ td_code td_export_next(td_export_reader *reader, bool *more_out, const char **bo
     reader->next++;
     return TD_OK;
 }
+
+size_t td_export_leaves_ahead(const td_export_reader *reader)
+{
+    size_t last = (size_t)((reader->next - 1) % TD_EXPORT_CHUNK);
+    return reader->leaves.size / TD_LOG_LEAF_SIZE - last;
+}

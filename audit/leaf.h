@@ -21,5 +21,8 @@ TD_MUST_USE td_code td_leaf_make(const td_key *submitter, const void *record, si
 /* CORRUPT: the signature is not the submitter's. */
 TD_MUST_USE td_code td_leaf_verify(const uint8_t leaf[TD_LOG_LEAF_SIZE],
                                    const uint8_t submitter[TD_ED25519_PUBLIC_SIZE], td_err *err);
+/* How many of the leaves, which lie behind each other, are the submitter's before the first that is not. Runs a thread
+ * a processor, 8 at most, and waits for them. */
+size_t td_leaf_verify_many(const uint8_t *leaves, size_t count, const uint8_t submitter[TD_ED25519_PUBLIC_SIZE]);
 
 #endif

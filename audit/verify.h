@@ -71,7 +71,7 @@ typedef struct td_audit_verify_options {
     td_policy_demand *demand;      /* the newest published checkpoint must satisfy it; or NULL. Its vkey and others are
                                    * set from these options */
     td_policy_findings *findings; /* of it; not NULL with demand */
-    bool signatures;              /* verify each leaf's own signature too (slow) */
+    bool signatures;              /* verify each leaf's own signature too (slow); an export's on all processors */
     const uint8_t *submitter;     /* verify_db with `signatures`: the submitter's public key, 32 bytes */
     td_audit_seen seen;           /* or NULL */
     const char *const *seen_actions; /* `seen` is told of these only, which is faster; NULL ends them. NULL: of all */

@@ -263,10 +263,33 @@ static void sigsum_proof__has_a_path_from_two_records_on(void **state)
     assert_int_equal(td_log_sigsum_text(f->db, 2, &two, &err), TD_NOT_FOUND);
 }
 
+/* What several threads say is what one would: the first that is not good. */
+static void leaf__the_first_bad_signature_of_many_is_found(void **state)
+{
+    enum { LEAVES = 100 };
+    fixture *f = *state;
+    static uint8_t leaves[LEAVES][TD_LOG_LEAF_SIZE];
+    td_err err = {.code = TD_OK};
+    for (int i = 0; i < LEAVES; i++) {
+        assert_int_equal(td_leaf_make(f->submitter, &i, sizeof i, leaves[i], &err), TD_OK);
+    }
+    for (size_t count = 0; count <= LEAVES; count += 25) {
+        assert_int_equal(td_leaf_verify_many(leaves[0], count, f->keys.submitter), count);
+    }
+    static const size_t bad[] = {99, 98, 51, 50, 2, 1, 0};
+    for (size_t i = 0; i < TD_COUNT_OF(bad); i++) {
+        leaves[bad[i]][TD_LEAF_SIGNATURE + i] ^= 1;
+        assert_int_equal(td_leaf_verify_many(leaves[0], LEAVES, f->keys.submitter), bad[i]);
+    }
+    assert_int_equal(td_leaf_verify_many(leaves[3], 47, f->keys.log), 0);
+    assert_int_equal(td_leaf_verify_many(leaves[3], 47, f->keys.submitter), 47);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_LOG(leaf__is_sigsums),
+        WITH_LOG(leaf__the_first_bad_signature_of_many_is_found),
         WITH_LOG(sequence__batches_do_not_matter),
         WITH_LOG(batch__stale_one_is_refused),
         WITH_LOG(checkpoint__is_signed_stored_and_checked),
